@@ -1,1 +1,18 @@
-//! .
+//! What Fleetgate decides.
+//!
+//! Hosts, tenants, traffic classes and verdicts are computed here from values alone: no I/O, no clock, no
+//! thread, no randomness, no panic. The gateway and the Traefik plugin call the same code, and tests can run
+//! it by the million.
+
+pub mod backend;
+pub mod config;
+pub mod forwarded;
+pub mod host;
+pub mod odoo;
+pub mod path;
+pub mod pool;
+pub mod rejection;
+pub mod tenant;
+pub mod traffic;
+pub mod verdict;
+pub mod websocket;

@@ -1,0 +1,5 @@
+//! Config: as written, checked, and its meaning.
+
+mod model;
+
+pub use model::{Drain, Fleet, GatewayConfig, Observe, ProcessConfig, Secret};

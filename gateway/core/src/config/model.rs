@@ -1,0 +1,86 @@
+//! The meaning of a config: what `check` makes of what was written.
+
+use crate::pool::{Pool, Region};
+use crate::tenant::TenantTable;
+use core::net::SocketAddr;
+use core::time::Duration;
+use ipnet::IpNet;
+
+/// A whole, valid config.
+#[derive(Debug)]
+pub struct GatewayConfig {
+    /// What only a restart changes.
+    pub process: ProcessConfig,
+    /// What a reload changes.
+    pub fleet: Fleet,
+}
+
+/// Settings that are read once, when the process starts.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ProcessConfig {
+    /// Addresses that clients connect to.
+    pub listeners: Vec<SocketAddr>,
+    /// Threads that move bytes.
+    pub threads: u16,
+    /// Unix socket of the admin API.
+    pub admin_socket: Box<str>,
+    /// Address that serves `/livez`, `/readyz` and `/metrics`.
+    pub observe: Option<Observe>,
+    /// How the process ends.
+    pub drain: Drain,
+}
+
+/// The listener for probes and metrics.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Observe {
+    /// Address.
+    pub address: SocketAddr,
+    /// Token that `/metrics` asks for as `Authorization: Bearer`.
+    pub bearer_token: Option<Secret>,
+}
+
+/// How a process ends without cutting anybody off.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Drain {
+    /// Longest wait for requests in flight.
+    pub timeout: Duration,
+    /// Span over which websockets are closed, so that their clients do not all come back at once.
+    pub websocket_spread: Duration,
+}
+
+/// Tenants, pools and what a decision about a request needs.
+#[derive(Debug, Default)]
+pub struct Fleet {
+    /// All regions, in order of preference.
+    pub regions: Vec<Region>,
+    /// All pools; a tenant names one by its place.
+    pub pools: Vec<Pool>,
+    /// All tenants.
+    pub tenants: TenantTable,
+    /// Peers whose `X-Forwarded-*` headers are believed.
+    pub trusted_proxies: Vec<IpNet>,
+}
+
+/// A text that is never printed.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Secret(Box<str>);
+
+impl Secret {
+    /// Wraps a secret.
+    #[must_use]
+    pub fn new(text: &str) -> Self {
+        Self(text.into())
+    }
+
+    /// The secret itself; never log it.
+    #[must_use]
+    pub fn reveal(&self) -> &str {
+        &self.0
+    }
+}
+
+impl core::fmt::Debug for Secret {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        f.write_str("****")
+    }
+}

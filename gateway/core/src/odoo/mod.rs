@@ -1,0 +1,7 @@
+//! Facts about Odoo, each with its source.
+
+pub mod headers;
+pub mod paths;
+mod version;
+
+pub use version::{OdooVersion, UnknownVersion};

@@ -1,0 +1,151 @@
+//! Pools: Odoo servers that serve the same databases, in one or more regions.
+
+use crate::odoo::OdooVersion;
+use core::net::SocketAddr;
+use core::time::Duration;
+
+/// Most backends that one region of a pool may have.
+pub const BACKENDS_PER_REGION_MAX: usize = 64;
+
+/// Place of a pool in its config.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Default)]
+pub struct PoolIndex(pub u16);
+
+/// A site that serves traffic, or stands by to.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Region {
+    /// Name, unique.
+    pub name: Box<str>,
+    /// Whether the region only takes over from another.
+    pub standby: bool,
+}
+
+/// Odoo servers that serve the same databases.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Pool {
+    /// Name, unique.
+    pub name: Box<str>,
+    /// Version that all backends of the pool run.
+    pub odoo_version: OdooVersion,
+    /// How Odoo is told the database.
+    pub database_selection: DatabaseSelection,
+    /// Whether stateless routes get `X-Odoo-Database` (Odoo 19.0 and later).
+    pub database_header: bool,
+    /// Backends that one tenant is spread over inside a region; Odoo loads a registry per tenant and process.
+    pub backends_per_tenant: u8,
+    /// What the session cookie says to browsers.
+    pub session_cookie: SessionCookie,
+    /// Clocks of page, RPC and other HTTP traffic.
+    pub http: Timeouts,
+    /// Clocks of longpolling.
+    pub longpolling: Timeouts,
+    /// Clocks of websockets.
+    pub websocket: WebsocketTimeouts,
+    /// Backends by region, in the order of the config's `regions`.
+    pub regions: Vec<PoolRegion>,
+}
+
+impl Pool {
+    /// The region that serves: the first that is no standby, in the order of the config's `regions`.
+    #[must_use]
+    pub fn active_region(&self) -> Option<&PoolRegion> {
+        self.regions.iter().find(|region| !region.standby)
+    }
+}
+
+/// How Odoo is told which database a request is for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum DatabaseSelection {
+    /// `X-Odoo-dbfilter: ^acme$`, read by OCA's server-wide module `dbfilter_from_header`. Any host name works.
+    DbfilterHeader,
+    /// Odoo's own `--db-filter` decides by the host; nothing is sent.
+    Host,
+    /// The servers have one database; nothing is sent.
+    Fixed,
+}
+
+impl DatabaseSelection {
+    /// As the config writes it.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::DbfilterHeader => "dbfilter_header",
+            Self::Host => "host",
+            Self::Fixed => "fixed",
+        }
+    }
+}
+
+/// What the gateway adds to Odoo's `session_id` cookie, which has neither flag of its own.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct SessionCookie {
+    /// Adds `Secure`.
+    pub secure: bool,
+    /// Adds `SameSite`.
+    pub same_site: Option<SameSite>,
+}
+
+/// `SameSite` of a cookie (RFC 6265bis, section 4.1.2.7).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum SameSite {
+    /// `Lax`
+    Lax,
+    /// `Strict`
+    Strict,
+    /// `None`
+    None,
+}
+
+impl SameSite {
+    /// The attribute's value.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Lax => "Lax",
+            Self::Strict => "Strict",
+            Self::None => "None",
+        }
+    }
+}
+
+/// Clocks of an HTTP exchange with a backend.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Timeouts {
+    /// For a connection to be made.
+    pub connect: Duration,
+    /// Between two reads of an answer. Longer than Odoo's `limit_time_real`.
+    pub read: Duration,
+    /// Between two writes of a request.
+    pub write: Duration,
+}
+
+/// Clocks of a websocket.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct WebsocketTimeouts {
+    /// For a connection to be made.
+    pub connect: Duration,
+    /// For the backend's answer to the handshake.
+    pub handshake: Duration,
+    /// Without a byte either way. Odoo pings after 45 s at the latest (55 s in 19.0).
+    pub idle: Duration,
+}
+
+/// The backends of a pool in one region.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PoolRegion {
+    /// Name of the region.
+    pub name: Box<str>,
+    /// Whether the region only takes over from another.
+    pub standby: bool,
+    /// At least one, at most [`BACKENDS_PER_REGION_MAX`].
+    pub backends: Vec<Backend>,
+}
+
+/// One Odoo server.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct Backend {
+    /// Odoo's `http_port`.
+    pub http: SocketAddr,
+    /// Odoo's `gevent_port`; equal to `http` when Odoo runs without workers.
+    pub websocket: SocketAddr,
+}

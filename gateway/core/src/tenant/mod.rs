@@ -1,0 +1,49 @@
+//! Tenants: one Odoo database each, and the hosts it answers to.
+
+mod name;
+mod table;
+
+pub use name::{DatabaseName, NameError, NameTemplate, TenantId};
+pub use table::{HostTaken, TenantIndex, TenantMatch, TenantTable, TenantTableBuilder};
+
+use crate::host::HostName;
+use crate::pool::PoolIndex;
+use ipnet::IpNet;
+
+/// One entry of the tenant list. An entry with a `*.suffix` host stands for as many tenants as there are labels.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Tenant {
+    /// Stable name of the tenant; may hold `{1}`, the label that the star matched.
+    pub id: NameTemplate,
+    /// Odoo database; may hold `{1}`.
+    pub database: NameTemplate,
+    /// Pool whose backends serve the database.
+    pub pool: PoolIndex,
+    /// Host that all other hosts of this tenant redirect to.
+    pub canonical_host: Option<HostName>,
+    /// Whether requests are served.
+    pub state: TenantState,
+}
+
+/// Whether a tenant's requests are served.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub enum TenantState {
+    /// Served.
+    #[default]
+    Active,
+    /// Not served until an operator changes it.
+    Suspended,
+    /// Not served for now, but to some addresses.
+    Maintenance(Box<Maintenance>),
+}
+
+/// What a tenant under maintenance answers.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Maintenance {
+    /// Seconds that clients are told to wait before they try again.
+    pub retry_after_seconds: u32,
+    /// A sentence for people, shown on the page.
+    pub message: Option<Box<str>>,
+    /// Client networks that are served all the same.
+    pub allow: Vec<IpNet>,
+}

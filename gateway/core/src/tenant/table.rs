@@ -1,0 +1,221 @@
+//! Host to tenant, in two hash lookups at most.
+
+use super::Tenant;
+use crate::host::{HostKey, HostPattern};
+use rustc_hash::FxHashMap;
+
+/// Place of a tenant entry in its [`TenantTable`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct TenantIndex(u32);
+
+/// The tenants of one snapshot and the hosts they answer to.
+///
+/// Hosts are written by operators, so a fast hash without protection against chosen keys is safe here.
+#[derive(Debug, Default)]
+pub struct TenantTable {
+    tenants: Vec<Tenant>,
+    exact: FxHashMap<Box<str>, TenantIndex>,
+    suffixes: FxHashMap<Box<str>, TenantIndex>,
+}
+
+/// The tenant of a host, with the label that a star matched.
+#[derive(Debug, Clone, Copy)]
+pub struct TenantMatch<'table, 'host> {
+    /// Which entry.
+    pub index: TenantIndex,
+    /// The entry.
+    pub tenant: &'table Tenant,
+    /// First label of the host when the entry's host is a `*.suffix`.
+    pub label: Option<&'host str>,
+}
+
+/// A host that already belongs to another entry.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct HostTaken {
+    /// Who has it.
+    pub owner: TenantIndex,
+}
+
+impl TenantTable {
+    /// Starts an empty table with room for a number of tenants.
+    #[must_use]
+    pub fn builder(tenants: usize) -> TenantTableBuilder {
+        TenantTableBuilder {
+            table: Self {
+                tenants: Vec::with_capacity(tenants),
+                exact: FxHashMap::with_capacity_and_hasher(tenants, rustc_hash::FxBuildHasher),
+                suffixes: FxHashMap::default(),
+            },
+        }
+    }
+
+    /// Finds the tenant of a host: an exact host first, then `*.suffix` with one label in place of the star.
+    #[must_use]
+    pub fn resolve<'host>(&self, host: &'host HostKey) -> Option<TenantMatch<'_, 'host>> {
+        let text = host.as_str();
+        if let Some(found) = self.exact.get(text) {
+            return self.entry(*found, None);
+        }
+        let (label, suffix) = text.split_once('.')?;
+        // A label that starts with `_` or `-` would be no database name, and no certificate names such a host.
+        let usable = label.bytes().next().is_some_and(|byte| byte.is_ascii_alphanumeric());
+        let found = self.suffixes.get(suffix).filter(|_| usable)?;
+        self.entry(*found, Some(label))
+    }
+
+    fn entry<'host>(&self, index: TenantIndex, label: Option<&'host str>) -> Option<TenantMatch<'_, 'host>> {
+        self.get(index).map(|tenant| TenantMatch { index, tenant, label })
+    }
+
+    /// The entry at a place.
+    #[must_use]
+    pub fn get(&self, index: TenantIndex) -> Option<&Tenant> {
+        self.tenants.get(usize::try_from(index.0).ok()?)
+    }
+
+    /// All entries with their places, in the order of the config.
+    pub fn iter(&self) -> impl Iterator<Item = (TenantIndex, &Tenant)> {
+        self.tenants.iter().zip(0_u32..).map(|(tenant, at)| (TenantIndex(at), tenant))
+    }
+
+    /// Hosts of all entries, in no order.
+    pub fn hosts(&self) -> impl Iterator<Item = (HostPatternRef<'_>, TenantIndex)> {
+        let exact = self.exact.iter().map(|(host, index)| (HostPatternRef { star: false, host }, *index));
+        exact.chain(self.suffixes.iter().map(|(host, index)| (HostPatternRef { star: true, host }, *index)))
+    }
+
+    /// Number of entries.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.tenants.len()
+    }
+
+    /// Whether there is no entry.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.tenants.is_empty()
+    }
+}
+
+/// A host of the table, printed as the config writes it.
+#[derive(Debug, Clone, Copy)]
+pub struct HostPatternRef<'a> {
+    star: bool,
+    host: &'a str,
+}
+
+impl core::fmt::Display for HostPatternRef<'_> {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        f.write_str(if self.star { "*." } else { "" })?;
+        f.write_str(self.host)
+    }
+}
+
+/// Builds a [`TenantTable`]; the table cannot change afterwards.
+#[derive(Debug)]
+pub struct TenantTableBuilder {
+    table: TenantTable,
+}
+
+impl TenantTableBuilder {
+    /// Adds an entry without hosts. `None` when the table holds 2^32 entries.
+    pub fn add_tenant(&mut self, tenant: Tenant) -> Option<TenantIndex> {
+        let index = TenantIndex(u32::try_from(self.table.tenants.len()).ok()?);
+        self.table.tenants.push(tenant);
+        Some(index)
+    }
+
+    /// Gives a host to an entry.
+    ///
+    /// # Errors
+    /// [`HostTaken`] when an entry has it already; the table is unchanged.
+    pub fn add_host(&mut self, pattern: &HostPattern, owner: TenantIndex) -> Result<(), HostTaken> {
+        let (map, host) = match pattern {
+            HostPattern::Exact(host) => (&mut self.table.exact, host),
+            HostPattern::Suffix(suffix) => (&mut self.table.suffixes, suffix),
+        };
+        match map.entry(host.as_str().into()) {
+            std::collections::hash_map::Entry::Occupied(taken) => Err(HostTaken { owner: *taken.get() }),
+            std::collections::hash_map::Entry::Vacant(free) => {
+                free.insert(owner);
+                Ok(())
+            }
+        }
+    }
+
+    /// The finished table.
+    #[must_use]
+    pub fn build(mut self) -> TenantTable {
+        self.table.tenants.shrink_to_fit();
+        self.table.exact.shrink_to_fit();
+        self.table
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::{NameTemplate, TenantState};
+    use super::*;
+    use crate::pool::PoolIndex;
+
+    fn tenant(id: &str) -> Tenant {
+        Tenant {
+            id: NameTemplate::tenant_id(id).unwrap(),
+            database: NameTemplate::database(id).unwrap(),
+            pool: PoolIndex::default(),
+            canonical_host: None,
+            state: TenantState::Active,
+        }
+    }
+
+    fn table(entries: &[(&str, &[&str])]) -> TenantTable {
+        let mut builder = TenantTable::builder(entries.len());
+        for (id, hosts) in entries {
+            let index = builder.add_tenant(tenant(id)).unwrap();
+            for host in *hosts {
+                builder.add_host(&HostPattern::parse(host).unwrap(), index).unwrap();
+            }
+        }
+        builder.build()
+    }
+
+    fn resolve(table: &TenantTable, host: &str) -> Option<String> {
+        let (key, _) = HostKey::parse(host.as_bytes()).unwrap();
+        table.resolve(&key).map(|found| found.tenant.database.resolve(found.label).into_owned())
+    }
+
+    #[test]
+    fn an_exact_host_wins_over_a_suffix() {
+        let table = table(&[("acme", &["acme.example.com", "shop.acme.test"]), ("{1}", &["*.example.com"])]);
+        assert_eq!(resolve(&table, "ACME.example.com.:443").as_deref(), Some("acme"));
+        assert_eq!(resolve(&table, "shop.acme.test").as_deref(), Some("acme"));
+        assert_eq!(resolve(&table, "zen.example.com").as_deref(), Some("zen"));
+    }
+
+    #[test]
+    fn a_star_stands_for_exactly_one_label() {
+        let table = table(&[("{1}", &["*.example.com"])]);
+        assert_eq!(resolve(&table, "a.b.example.com"), None);
+        assert_eq!(resolve(&table, "example.com"), None);
+        assert_eq!(resolve(&table, "-a.example.com"), None);
+        assert_eq!(resolve(&table, "_a.example.com"), None);
+    }
+
+    #[test]
+    fn an_unknown_host_has_no_tenant() {
+        let table = table(&[("acme", &["acme.example.com"])]);
+        assert_eq!(resolve(&table, "zen.example.com"), None);
+        assert_eq!(resolve(&table, "localhost"), None);
+        assert_eq!(resolve(&table, "[::1]"), None);
+    }
+
+    #[test]
+    fn a_host_has_one_owner() {
+        let mut builder = TenantTable::builder(2);
+        let first = builder.add_tenant(tenant("acme")).unwrap();
+        let second = builder.add_tenant(tenant("zen")).unwrap();
+        let host = HostPattern::parse("shop.test").unwrap();
+        assert_eq!(builder.add_host(&host, first), Ok(()));
+        assert_eq!(builder.add_host(&host, second), Err(HostTaken { owner: first }));
+    }
+}
