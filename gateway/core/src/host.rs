@@ -50,8 +50,11 @@ impl HostName {
     /// # Errors
     /// [`HostError`] says which rule the text breaks.
     pub fn parse(text: &str) -> Result<Self, HostError> {
-        let ascii =
-            if text.is_ascii() { text.to_owned() } else { idna::domain_to_ascii(text).map_err(|_| HostError::Idna)? };
+        let ascii = if text.is_ascii() {
+            text.to_owned()
+        } else {
+            idna::domain_to_ascii(text).map_err(|_| HostError::Idna)?
+        };
         match HostKey::parse(ascii.as_bytes())? {
             (key, None) => Ok(Self(key.as_str().into())),
             (_, Some(_)) => Err(HostError::Port),
@@ -86,16 +89,17 @@ impl HostPattern {
     /// # Errors
     /// [`HostError`] says which rule the text breaks.
     pub fn parse(text: &str) -> Result<Self, HostError> {
-        let pattern = match text.strip_prefix("*.") {
-            Some(suffix) => Self::Suffix(HostName::parse(suffix)?),
-            None if text.contains('*') => return Err(HostError::Wildcard),
-            None => Self::Exact(HostName::parse(text)?),
+        let Some(suffix) = text.strip_prefix("*.") else {
+            return if text.contains('*') {
+                Err(HostError::Wildcard)
+            } else {
+                HostName::parse(text).map(Self::Exact)
+            };
         };
-        match &pattern {
-            Self::Suffix(suffix) if suffix.as_str().starts_with('[') => Err(HostError::Wildcard),
-            Self::Suffix(suffix) if suffix.as_str().contains('*') => Err(HostError::Wildcard),
-            Self::Exact(_) | Self::Suffix(_) => Ok(pattern),
+        if suffix.contains('*') || suffix.starts_with('[') {
+            return Err(HostError::Wildcard);
         }
+        HostName::parse(suffix).map(Self::Suffix)
     }
 }
 
@@ -167,7 +171,10 @@ impl HostKey {
     /// The canonical text.
     #[must_use]
     pub fn as_str(&self) -> &str {
-        self.bytes.get(..usize::from(self.len)).and_then(|bytes| core::str::from_utf8(bytes).ok()).unwrap_or_default()
+        self.bytes
+            .get(..usize::from(self.len))
+            .and_then(|bytes| core::str::from_utf8(bytes).ok())
+            .unwrap_or_default()
     }
 }
 
@@ -189,7 +196,8 @@ fn parse_ipv6(authority: &[u8]) -> Result<(HostKey, Option<u16>), HostError> {
         _ => return Err(HostError::Port),
     };
     let mut key = HostKey { bytes: [0; HOST_BYTES_MAX], len: 0 };
-    fmt::Write::write_fmt(&mut Brackets(&mut key), format_args!("[{address}]")).map_err(|_| HostError::Ipv6)?;
+    fmt::Write::write_fmt(&mut Brackets(&mut key), format_args!("[{address}]"))
+        .map_err(|_| HostError::Ipv6)?;
     Ok((key, port))
 }
 
@@ -270,13 +278,19 @@ mod tests {
 
     #[test]
     fn operators_may_write_unicode_and_get_punycode() {
-        assert_eq!(HostName::parse("Bücher.Example").map(|host| host.to_string()), Ok("xn--bcher-kva.example".into()));
+        assert_eq!(
+            HostName::parse("Bücher.Example").map(|host| host.to_string()),
+            Ok("xn--bcher-kva.example".into())
+        );
         assert_eq!(HostName::parse("acme.test:80"), Err(HostError::Port));
     }
 
     #[test]
     fn a_star_stands_only_for_the_first_label() {
-        assert_eq!(HostPattern::parse("*.Example.com").map(|pattern| pattern.to_string()), Ok("*.example.com".into()));
+        assert_eq!(
+            HostPattern::parse("*.Example.com").map(|pattern| pattern.to_string()),
+            Ok("*.example.com".into())
+        );
         for text in ["*", "a.*.com", "*a.com", "*.*.com", "*.[::1]"] {
             assert_eq!(HostPattern::parse(text), Err(HostError::Wildcard), "{text}");
         }

@@ -20,7 +20,9 @@ pub enum NameError {
     #[error("the name is longer than {0} bytes")]
     TooLong(usize),
     /// A character outside the allowed set.
-    #[error("the name may hold ASCII letters, digits, `-`, `_` and `.`, and must start with a letter or digit")]
+    #[error(
+        "the name may hold ASCII letters, digits, `-`, `_` and `.`, and must start with a letter or digit"
+    )]
     Character,
     /// `{1}` more than once, or any other brace.
     #[error("`{{1}}` may stand once in the name; no other braces are allowed")]
@@ -155,7 +157,8 @@ mod tests {
 
     #[test]
     fn a_template_resolves_to_the_label_in_its_place() {
-        let resolve = |text: &str| NameTemplate::database(text).map(|name| name.resolve(Some("shop1")).into_owned());
+        let resolve =
+            |text: &str| NameTemplate::database(text).map(|name| name.resolve(Some("shop1")).into_owned());
         assert_eq!(resolve("acme"), Ok("acme".into()));
         assert_eq!(resolve("{1}"), Ok("shop1".into()));
         assert_eq!(resolve("prod_{1}.v2"), Ok("prod_shop1.v2".into()));
