@@ -1,1 +1,209 @@
-//! .
+//! Answers of our own. Each has a stable code.
+
+use crate::host::HostError;
+use crate::traffic::TrafficClass;
+
+/// Why a request is answered by the gateway itself.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Rejection {
+    /// The request names no host, or none that can be one.
+    BadHost(HostError),
+    /// No tenant answers to the host.
+    UnknownHost,
+    /// The tenant is suspended.
+    TenantSuspended,
+    /// The tenant is under maintenance.
+    TenantMaintenance {
+        /// Seconds after which the client may try again.
+        retry_after_seconds: u32,
+    },
+    /// The request cannot be read the same way by the gateway and by Odoo.
+    BadRequest,
+    /// The websocket route was asked for without a websocket handshake that HTTP/1.1 can carry.
+    WebsocketRequired,
+    /// No backend of the pool took a connection.
+    BackendUnreachable,
+    /// The backend ended the connection before its answer was whole.
+    BackendReset,
+    /// The backend was silent for longer than the pool's timeout.
+    BackendTimeout,
+    /// The backend answered something that is not HTTP.
+    BackendInvalid,
+    /// The gateway failed; the log has the reason.
+    Internal,
+}
+
+/// Seconds after which a client may try again when a backend failed.
+const BACKEND_RETRY_AFTER_SECONDS: u32 = 5;
+/// Seconds after which a client may ask again for a suspended tenant.
+const SUSPENDED_RETRY_AFTER_SECONDS: u32 = 3_600;
+
+impl Rejection {
+    /// One of each, for documents and tests.
+    pub const ALL: [Self; 11] = [
+        Self::BadHost(HostError::Empty),
+        Self::UnknownHost,
+        Self::TenantSuspended,
+        Self::TenantMaintenance { retry_after_seconds: 0 },
+        Self::BadRequest,
+        Self::WebsocketRequired,
+        Self::BackendUnreachable,
+        Self::BackendReset,
+        Self::BackendTimeout,
+        Self::BackendInvalid,
+        Self::Internal,
+    ];
+
+    /// Name in logs, metrics and bodies; never changes.
+    #[must_use]
+    pub const fn code(self) -> &'static str {
+        match self {
+            Self::BadHost(_) => "bad_host",
+            Self::UnknownHost => "unknown_host",
+            Self::TenantSuspended => "tenant_suspended",
+            Self::TenantMaintenance { .. } => "tenant_maintenance",
+            Self::BadRequest => "bad_request",
+            Self::WebsocketRequired => "websocket_required",
+            Self::BackendUnreachable => "backend_unreachable",
+            Self::BackendReset => "backend_reset",
+            Self::BackendTimeout => "backend_timeout",
+            Self::BackendInvalid => "backend_invalid",
+            Self::Internal => "internal",
+        }
+    }
+
+    /// Status of the answer. 421 for an unknown host (RFC 9110, section 15.5.20).
+    ///
+    /// Failures of a backend are 503 and 504, never 502 on our behalf for a silent one: Odoo's web client reads
+    /// each of them, with a body that is no JSON, as "connection lost" and comes back by itself.
+    #[must_use]
+    pub const fn status(self) -> u16 {
+        match self {
+            Self::BadHost(_) | Self::BadRequest => 400,
+            Self::UnknownHost => 421,
+            Self::WebsocketRequired => 426,
+            Self::Internal => 500,
+            Self::BackendReset | Self::BackendInvalid => 502,
+            Self::TenantSuspended | Self::TenantMaintenance { .. } | Self::BackendUnreachable => 503,
+            Self::BackendTimeout => 504,
+        }
+    }
+
+    /// Seconds for `Retry-After`, where trying again makes sense.
+    #[must_use]
+    pub const fn retry_after_seconds(self) -> Option<u32> {
+        match self {
+            Self::TenantMaintenance { retry_after_seconds } => Some(retry_after_seconds),
+            Self::TenantSuspended => Some(SUSPENDED_RETRY_AFTER_SECONDS),
+            Self::BackendUnreachable => Some(BACKEND_RETRY_AFTER_SECONDS),
+            Self::BadHost(_)
+            | Self::UnknownHost
+            | Self::BadRequest
+            | Self::WebsocketRequired
+            | Self::BackendReset
+            | Self::BackendTimeout
+            | Self::BackendInvalid
+            | Self::Internal => None,
+        }
+    }
+
+    /// Heading for people.
+    #[must_use]
+    pub const fn title(self) -> &'static str {
+        match self {
+            Self::BadHost(_) | Self::BadRequest => "This request cannot be understood",
+            Self::UnknownHost => "Nothing lives at this address",
+            Self::TenantSuspended => "This service is suspended",
+            Self::TenantMaintenance { .. } => "Down for maintenance",
+            Self::WebsocketRequired => "This address takes websockets only",
+            Self::BackendUnreachable => "Temporarily not available",
+            Self::BackendReset | Self::BackendInvalid | Self::Internal => "Something went wrong",
+            Self::BackendTimeout => "This took too long",
+        }
+    }
+
+    /// A sentence for people: what to do.
+    #[must_use]
+    pub const fn advice(self) -> &'static str {
+        match self {
+            Self::BadHost(_) => "The host name of the request is missing or malformed.",
+            Self::BadRequest => "The request is malformed.",
+            Self::UnknownHost => "Check the address. If it is yours, ask your provider to add it.",
+            Self::TenantSuspended => "Please contact your provider.",
+            Self::TenantMaintenance { .. } => "We will be back soon. This page reloads by itself.",
+            Self::WebsocketRequired => "Connect with a websocket client over HTTP/1.1.",
+            Self::BackendUnreachable => "The server does not answer right now. This page reloads by itself.",
+            Self::BackendReset | Self::BackendInvalid => {
+                "The server's answer was broken off. If you were saving, check whether it was saved before you repeat it."
+            }
+            Self::BackendTimeout => {
+                "The server is still busy with it. If you were saving, check whether it was saved before you repeat it."
+            }
+            Self::Internal => "The failure has been recorded. Please try again.",
+        }
+    }
+}
+
+impl From<HostError> for Rejection {
+    fn from(error: HostError) -> Self {
+        Self::BadHost(error)
+    }
+}
+
+/// Form of an answer of our own.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum AnswerShape {
+    /// A page for a person.
+    Page,
+    /// One line of text. Odoo's web client takes a body that is no JSON as "connection lost" and reconnects by
+    /// itself; RPC libraries report the status. Source: Odoo 16.0 and later `web/static/src/core/network/rpc.js`.
+    Text,
+    /// `application/problem+json` (RFC 9457).
+    Problem,
+}
+
+impl AnswerShape {
+    /// Chooses the form for who asks.
+    #[must_use]
+    pub fn of(class: Option<TrafficClass>, path: &[u8], accept: Option<&[u8]>) -> Self {
+        let accepts = |media: &[u8]| accept.is_some_and(|accept| contains_ignore_case(accept, media));
+        if path.starts_with(b"/json/") || accepts(b"application/problem+json") {
+            Self::Problem
+        } else if accepts(b"text/html") && !matches!(class, Some(TrafficClass::Rpc)) {
+            Self::Page
+        } else {
+            Self::Text
+        }
+    }
+}
+
+fn contains_ignore_case(haystack: &[u8], needle: &[u8]) -> bool {
+    haystack.windows(needle.len()).any(|window| window.eq_ignore_ascii_case(needle))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn codes_are_unique_and_statuses_are_errors() {
+        let mut codes: Vec<&str> = Rejection::ALL.iter().map(|rejection| rejection.code()).collect();
+        codes.sort_unstable();
+        codes.dedup();
+        assert_eq!(codes.len(), Rejection::ALL.len());
+        assert!(Rejection::ALL.iter().all(|rejection| rejection.status() >= 400));
+    }
+
+    #[test]
+    fn pages_are_for_people_and_text_is_for_odoos_web_client() {
+        let shape = |class, path: &str, accept: &str| {
+            AnswerShape::of(class, path.as_bytes(), Some(accept.as_bytes()))
+        };
+        let browser = "text/html,application/xhtml+xml";
+        assert_eq!(shape(Some(TrafficClass::Page), "/odoo", browser), AnswerShape::Page);
+        assert_eq!(shape(Some(TrafficClass::Page), "/web/dataset/call_kw", "*/*"), AnswerShape::Text);
+        assert_eq!(shape(Some(TrafficClass::Rpc), "/jsonrpc", "application/json"), AnswerShape::Text);
+        assert_eq!(shape(Some(TrafficClass::Rpc), "/json/2/x/y", "*/*"), AnswerShape::Problem);
+        assert_eq!(shape(None, "/", browser), AnswerShape::Page);
+    }
+}

@@ -1,1 +1,87 @@
-//! .
+//! The whole stateless decision about a request, in one screen.
+
+use crate::config::Fleet;
+use crate::host::{HostKey, HostName};
+use crate::path::DecodedPath;
+use crate::pool::Pool;
+use crate::rejection::Rejection;
+use crate::tenant::{TenantMatch, TenantState};
+use crate::traffic::TrafficClass;
+use core::net::IpAddr;
+
+/// What a decision looks at.
+#[derive(Debug, Clone, Copy)]
+pub struct RequestView<'a> {
+    /// Host of the request.
+    pub host: &'a HostKey,
+    /// Raw path, without the query.
+    pub path: &'a [u8],
+    /// Whether the method is GET or HEAD.
+    pub safe_method: bool,
+    /// The client, behind any trusted proxies.
+    pub client: IpAddr,
+}
+
+/// What happens to a request.
+#[derive(Debug, Clone, Copy)]
+pub enum Verdict<'a> {
+    /// It goes to Odoo.
+    Forward(Route<'a>),
+    /// The client is sent to the tenant's canonical host.
+    Redirect {
+        /// Where to.
+        host: &'a HostName,
+        /// Whose host it is.
+        found: TenantMatch<'a, 'a>,
+    },
+    /// It is answered here.
+    Reject {
+        /// Why.
+        rejection: Rejection,
+        /// Whose host it is, when that is known.
+        found: Option<TenantMatch<'a, 'a>>,
+    },
+}
+
+/// Where a request goes.
+#[derive(Debug, Clone, Copy)]
+pub struct Route<'a> {
+    /// The tenant.
+    pub found: TenantMatch<'a, 'a>,
+    /// The tenant's pool.
+    pub pool: &'a Pool,
+    /// What the request is for.
+    pub class: TrafficClass,
+}
+
+/// Decides about a request.
+#[must_use]
+pub fn admit<'a>(fleet: &'a Fleet, view: &RequestView<'a>) -> Verdict<'a> {
+    let Some(found) = fleet.tenants.resolve(view.host) else {
+        return Verdict::Reject { rejection: Rejection::UnknownHost, found: None };
+    };
+    let reject = |rejection| Verdict::Reject { rejection, found: Some(found) };
+    match &found.tenant.state {
+        TenantState::Active => {}
+        TenantState::Suspended => return reject(Rejection::TenantSuspended),
+        TenantState::Maintenance(maintenance) => {
+            if !maintenance.allow.iter().any(|net| net.contains(&view.client)) {
+                let retry_after_seconds = maintenance.retry_after_seconds;
+                return reject(Rejection::TenantMaintenance { retry_after_seconds });
+            }
+        }
+    }
+    let Some(pool) = fleet.pools.get(usize::from(found.tenant.pool.0)) else {
+        return reject(Rejection::Internal);
+    };
+    let class = TrafficClass::of(pool.odoo_version, &DecodedPath::new(view.path));
+    match &found.tenant.canonical_host {
+        // Programs and the bus do not follow redirects, and a redirected POST would lose its body.
+        Some(host)
+            if class == TrafficClass::Page && view.safe_method && host.as_str() != view.host.as_str() =>
+        {
+            Verdict::Redirect { host, found }
+        }
+        _ => Verdict::Forward(Route { found, pool, class }),
+    }
+}

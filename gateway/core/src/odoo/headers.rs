@@ -1,1 +1,95 @@
-//! .
+//! Headers that Odoo, or a server below it, believes; a client must not be able to send them.
+
+/// OCA `dbfilter_from_header`: a regular expression that the database name must match from its start.
+/// Source: OCA/server-tools 19.0 `dbfilter_from_header/override.py`.
+pub const DBFILTER: &str = "x-odoo-dbfilter";
+/// Names the database of a stateless request, 19.0 and later. Source: Odoo 19.0 `odoo/http.py`.
+pub const DATABASE: &str = "x-odoo-database";
+/// Odoo's session cookie. Source: Odoo 14.0 to 19.0 `odoo/http.py`.
+pub const SESSION_COOKIE: &str = "session_id";
+
+/// Names below these are the gateway's to set, or nobody's.
+const RESERVED: [&str; 9] = [
+    "forwarded",
+    "x-real-ip",
+    DBFILTER,
+    "x-openerp-dbfilter",
+    "x-odoo-db",
+    DATABASE,
+    "x-openerp-session-id",
+    "x-sendfile",
+    "proxy",
+];
+const RESERVED_PREFIXES: [&str; 2] = ["x-forwarded-", "x-accel-"];
+
+/// Whether a header sent by a client is removed before Odoo sees the request.
+///
+/// WSGI servers fold header names into variables: `X_Odoo_Dbfilter` arrives as `X-Odoo-Dbfilter` (Werkzeug before
+/// 3.0, `serving.py`). So every name with `_` goes, and `.` is read as `-`.
+#[must_use]
+pub fn is_reserved(name: &str) -> bool {
+    name.contains('_')
+        || RESERVED.iter().any(|reserved| folds_to(name, reserved))
+        || RESERVED_PREFIXES
+            .iter()
+            .any(|prefix| name.get(..prefix.len()).is_some_and(|start| folds_to(start, prefix)))
+}
+
+fn folds_to(name: &str, reserved: &str) -> bool {
+    let fold = |byte: u8| if byte == b'.' { b'-' } else { byte.to_ascii_lowercase() };
+    name.len() == reserved.len() && name.bytes().map(fold).eq(reserved.bytes())
+}
+
+/// The value of [`DBFILTER`] that lets exactly one database pass: anchored at both ends, dots escaped. Database
+/// names hold no other character that a regular expression reads as an operator.
+#[must_use]
+pub fn dbfilter_for(database: &str) -> String {
+    let mut value = String::with_capacity(database.len() + 8);
+    value.push('^');
+    for character in database.chars() {
+        if matches!(character, '.' | '-') {
+            value.push('\\');
+        }
+        value.push(character);
+    }
+    value.push('$');
+    value
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_spelling_of_a_reserved_name_is_reserved() {
+        for name in [
+            "x-odoo-dbfilter",
+            "X-Odoo-Dbfilter",
+            "x_odoo_dbfilter",
+            "x.odoo.dbfilter",
+            "x-odoo.dbfilter",
+            "x-odoo-database",
+            "x-odoo-db",
+            "forwarded",
+            "x-forwarded-host",
+            "x.forwarded.for",
+            "x-accel-redirect",
+            "x-real-ip",
+            "proxy",
+            "any_thing",
+        ] {
+            assert!(is_reserved(name), "{name}");
+        }
+        for name in
+            ["host", "cookie", "x-odoo", "x-odoo-databases", "x-forwarded", "proxy-authorization", "origin"]
+        {
+            assert!(!is_reserved(name), "{name}");
+        }
+    }
+
+    #[test]
+    fn the_filter_passes_one_database_only() {
+        assert_eq!(dbfilter_for("acme"), "^acme$");
+        assert_eq!(dbfilter_for("acme.v2-eu"), r"^acme\.v2\-eu$");
+    }
+}
