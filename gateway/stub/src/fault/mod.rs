@@ -1,0 +1,1 @@
+//! Backends that misbehave, for tests of what a gateway does about them.
