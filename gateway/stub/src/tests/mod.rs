@@ -1,6 +1,7 @@
 //! Tests over real sockets, and the small client they share.
 
 mod bus;
+mod fault;
 mod ports;
 mod rpc;
 mod selection;
