@@ -9,6 +9,7 @@ pub mod config;
 pub mod forwarded;
 pub mod host;
 pub mod odoo;
+pub mod outbound;
 pub mod path;
 pub mod pool;
 pub mod rejection;

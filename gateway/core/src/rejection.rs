@@ -19,8 +19,6 @@ pub enum Rejection {
     },
     /// The request cannot be read the same way by the gateway and by Odoo.
     BadRequest,
-    /// The websocket route was asked for without a websocket handshake that HTTP/1.1 can carry.
-    WebsocketRequired,
     /// No backend of the pool took a connection.
     BackendUnreachable,
     /// The backend ended the connection before its answer was whole.
@@ -40,13 +38,12 @@ const SUSPENDED_RETRY_AFTER_SECONDS: u32 = 3_600;
 
 impl Rejection {
     /// One of each, for documents and tests.
-    pub const ALL: [Self; 11] = [
+    pub const ALL: [Self; 10] = [
         Self::BadHost(HostError::Empty),
         Self::UnknownHost,
         Self::TenantSuspended,
         Self::TenantMaintenance { retry_after_seconds: 0 },
         Self::BadRequest,
-        Self::WebsocketRequired,
         Self::BackendUnreachable,
         Self::BackendReset,
         Self::BackendTimeout,
@@ -63,7 +60,6 @@ impl Rejection {
             Self::TenantSuspended => "tenant_suspended",
             Self::TenantMaintenance { .. } => "tenant_maintenance",
             Self::BadRequest => "bad_request",
-            Self::WebsocketRequired => "websocket_required",
             Self::BackendUnreachable => "backend_unreachable",
             Self::BackendReset => "backend_reset",
             Self::BackendTimeout => "backend_timeout",
@@ -81,7 +77,6 @@ impl Rejection {
         match self {
             Self::BadHost(_) | Self::BadRequest => 400,
             Self::UnknownHost => 421,
-            Self::WebsocketRequired => 426,
             Self::Internal => 500,
             Self::BackendReset | Self::BackendInvalid => 502,
             Self::TenantSuspended | Self::TenantMaintenance { .. } | Self::BackendUnreachable => 503,
@@ -99,7 +94,6 @@ impl Rejection {
             Self::BadHost(_)
             | Self::UnknownHost
             | Self::BadRequest
-            | Self::WebsocketRequired
             | Self::BackendReset
             | Self::BackendTimeout
             | Self::BackendInvalid
@@ -115,7 +109,6 @@ impl Rejection {
             Self::UnknownHost => "Nothing lives at this address",
             Self::TenantSuspended => "This service is suspended",
             Self::TenantMaintenance { .. } => "Down for maintenance",
-            Self::WebsocketRequired => "This address takes websockets only",
             Self::BackendUnreachable => "Temporarily not available",
             Self::BackendReset | Self::BackendInvalid | Self::Internal => "Something went wrong",
             Self::BackendTimeout => "This took too long",
@@ -131,7 +124,6 @@ impl Rejection {
             Self::UnknownHost => "Check the address. If it is yours, ask your provider to add it.",
             Self::TenantSuspended => "Please contact your provider.",
             Self::TenantMaintenance { .. } => "We will be back soon. This page reloads by itself.",
-            Self::WebsocketRequired => "Connect with a websocket client over HTTP/1.1.",
             Self::BackendUnreachable => "The server does not answer right now. This page reloads by itself.",
             Self::BackendReset | Self::BackendInvalid => {
                 "The server's answer was broken off. If you were saving, check whether it was saved before you repeat it."

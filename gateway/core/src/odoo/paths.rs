@@ -74,6 +74,35 @@ pub fn is_stateless(version: OdooVersion, path: &[u8]) -> bool {
         && (PREFIXES.iter().any(|prefix| path.starts_with(prefix)) || path == b"/web/version")
 }
 
+/// Length from which a path segment of token characters counts as a secret.
+const TOKEN_BYTES_MIN: usize = 32;
+
+/// The path with its secrets masked; `None` when there are none. Whoever reads `/web/hook/<token>` can call it, and
+/// invitations, surveys and signatures carry their access token as a segment.
+/// Source: Odoo 17.0 `addons/base_automation`; 19.0 `addons/survey`, `addons/calendar`, `addons/sign` routes.
+#[must_use]
+pub fn redact(path: &str) -> Option<String> {
+    let asset = is_static(path.as_bytes());
+    let secret = |segment: &str| {
+        let token =
+            |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'=' | b'%' | b'.');
+        segment.len() >= TOKEN_BYTES_MIN
+            && segment.bytes().all(token)
+            && segment.bytes().any(|byte| byte.is_ascii_digit())
+    };
+    let after_hook = path.find("/hook/").map(|at| at.saturating_add("/hook/".len()));
+    if asset || (after_hook.is_none() && !path.split('/').any(secret)) {
+        return None;
+    }
+    let mut seen = 0_usize;
+    let masked = path.split('/').map(|segment| {
+        let hook = after_hook.is_some_and(|after| seen >= after) && !segment.is_empty();
+        seen = seen.saturating_add(segment.len()).saturating_add(1);
+        if hook || secret(segment) { "***" } else { segment }
+    });
+    Some(masked.collect::<Vec<_>>().join("/"))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -89,6 +118,19 @@ mod tests {
             assert_eq!(bus_route(version, b"/longpolling/poll"), longpolling, "{version}");
             assert_eq!(bus_route(version, b"/web/websocket"), None, "{version}");
             assert_eq!(bus_route(version, b"/bus/websocket_worker_bundle"), None, "{version}");
+        }
+    }
+
+    #[test]
+    fn tokens_in_paths_are_masked() {
+        for (path, expected) in [
+            ("/web/hook/0c7cb2a4-1f7a-4c57", Some("/web/hook/***")),
+            ("/survey/start/0c7cb2a4-1f7a-4c57-9a75-f6ee8a1d0b2c", Some("/survey/start/***")),
+            ("/web/login", None),
+            ("/web/assets/1/0c7cb2a4f7a4c579a75f6ee8a1d0b2c0/web.min.js", None),
+            ("/web/dataset/call_kw/res.partner/search_read", None),
+        ] {
+            assert_eq!(redact(path).as_deref(), expected, "{path}");
         }
     }
 

@@ -8,6 +8,14 @@ use rustc_hash::FxHashMap;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct TenantIndex(u32);
 
+impl TenantIndex {
+    /// Place in the order of the config, from 0.
+    #[must_use]
+    pub fn position(self) -> usize {
+        usize::try_from(self.0).unwrap_or(usize::MAX)
+    }
+}
+
 /// The tenants of one snapshot and the hosts they answer to.
 ///
 /// Hosts are written by operators, so a fast hash without protection against chosen keys is safe here.
@@ -70,7 +78,7 @@ impl TenantTable {
     /// The entry at a place.
     #[must_use]
     pub fn get(&self, index: TenantIndex) -> Option<&Tenant> {
-        self.tenants.get(usize::try_from(index.0).ok()?)
+        self.tenants.get(index.position())
     }
 
     /// All entries with their places, in the order of the config.

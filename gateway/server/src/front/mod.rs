@@ -1,0 +1,7 @@
+//! The connection front: listeners, client streams, and what runs on them.
+
+mod listen;
+mod serve;
+
+pub use listen::{Inherited, Listener, bind};
+pub use serve::{Front, FrontState};

@@ -1,0 +1,98 @@
+//! From a request's head to a verdict.
+
+use super::context::{Client, RequestContext, Target};
+use crate::upstream::RetryRule;
+use fleetgate_core::forwarded::{Scheme, client_address, client_scheme, is_trusted};
+use fleetgate_core::host::{HostKey, HostName};
+use fleetgate_core::rejection::Rejection;
+use fleetgate_core::tenant::TenantMatch;
+use fleetgate_core::verdict::{RequestView, Verdict, admit};
+use http::header::HOST;
+use pingora::http::RequestHeader;
+use std::net::IpAddr;
+
+/// What happens to a request next.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Decision {
+    /// It goes to a backend.
+    Forward,
+    /// The client is sent to another host.
+    Redirect(HostName),
+    /// The gateway answers.
+    Reject(Rejection),
+}
+
+/// Reads the head, fills the context, and decides.
+pub(super) fn decide(context: &mut RequestContext, head: &RequestHeader, peer: IpAddr) -> Decision {
+    context.client = client_of(context, head, peer);
+    context.retry = RetryRule::of(&head.method);
+    let (host, port) =
+        match authority(head).and_then(|authority| HostKey::parse(authority).map_err(Rejection::from)) {
+            Ok(parsed) => parsed,
+            Err(rejection) => return Decision::Reject(rejection),
+        };
+    context.port = port;
+    let snapshot = std::sync::Arc::clone(&context.snapshot);
+    let view = RequestView {
+        host: &host,
+        path: raw_path(head),
+        safe_method: crate::upstream::is_safe(&head.method),
+        client: context.client.address,
+    };
+    let verdict = admit(&snapshot.fleet, &view);
+    let target = |found: TenantMatch<'_, '_>, class| Target {
+        tenant: found.index,
+        by_suffix: found.label.is_some(),
+        pool: found.tenant.pool,
+        class,
+    };
+    let decision = match verdict {
+        Verdict::Forward(route) => {
+            context.target = Some(target(route.found, Some(route.class)));
+            Decision::Forward
+        }
+        Verdict::Redirect { host, found } => {
+            context.target = Some(target(found, None));
+            Decision::Redirect(host.clone())
+        }
+        Verdict::Reject { rejection, found } => {
+            context.target = found.map(|found| target(found, None));
+            Decision::Reject(rejection)
+        }
+    };
+    context.host = Some(host);
+    decision
+}
+
+fn client_of(context: &RequestContext, head: &RequestHeader, peer: IpAddr) -> Client {
+    let trusted = &context.snapshot.fleet.trusted_proxies;
+    let through_trusted_proxy = is_trusted(peer, trusted);
+    let hops = head.headers.get_all("x-forwarded-for").iter().map(http::HeaderValue::as_bytes);
+    let address = client_address(peer, hops, trusted);
+    let proto = head.headers.get_all("x-forwarded-proto").iter().next_back().map(http::HeaderValue::as_bytes);
+    Client {
+        address,
+        scheme: client_scheme(through_trusted_proxy, proto, Scheme::Http),
+        through_trusted_proxy,
+    }
+}
+
+/// The one authority of a request: `:authority` of HTTP/2, else `Host`. Both may be there if they agree.
+fn authority(head: &RequestHeader) -> Result<&[u8], Rejection> {
+    let mut hosts = head.headers.get_all(HOST).iter().map(http::HeaderValue::as_bytes);
+    let (header, second) = (hosts.next(), hosts.next());
+    let target = head.uri.authority().map(|authority| authority.as_str().as_bytes());
+    match (target, header, second) {
+        (_, _, Some(_)) => Err(Rejection::BadRequest),
+        (Some(target), Some(header), None) if target != header => Err(Rejection::BadRequest),
+        (Some(one), _, None) | (None, Some(one), None) => Ok(one),
+        (None, None, None) => Ok(b""),
+    }
+}
+
+/// The path as sent, without the query.
+pub(super) fn raw_path(head: &RequestHeader) -> &[u8] {
+    let target = head.raw_path();
+    let end = target.iter().position(|&byte| byte == b'?').unwrap_or(target.len());
+    target.get(..end).unwrap_or(target)
+}

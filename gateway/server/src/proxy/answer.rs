@@ -1,0 +1,130 @@
+//! The only place that writes an answer of our own.
+
+use super::admit::raw_path;
+use super::context::RequestContext;
+use super::headers::REQUEST_ID;
+use fleetgate_core::host::HostName;
+use fleetgate_core::rejection::{AnswerShape, Rejection};
+use fleetgate_core::tenant::TenantState;
+use http::header::{ACCEPT, CACHE_CONTROL, CONTENT_LENGTH, CONTENT_TYPE, LOCATION, RETRY_AFTER};
+use pingora::Result;
+use pingora::http::ResponseHeader;
+use pingora::proxy::Session;
+
+const PAGE: &str = include_str!("answer.html");
+/// Shortest pause between two automatic reloads of a page, in seconds.
+const REFRESH_SECONDS_MIN: u32 = 5;
+
+/// Answers with a rejection, shaped for who asks.
+///
+/// # Errors
+/// The client is gone.
+pub(super) async fn reject(
+    session: &mut Session,
+    context: &mut RequestContext,
+    rejection: Rejection,
+) -> Result<()> {
+    context.rejection = Some(rejection);
+    let head = session.req_header();
+    let accept = head.headers.get(ACCEPT).map(http::HeaderValue::as_bytes);
+    let shape = AnswerShape::of(context.class(), raw_path(head), accept);
+    let (media, body) = match shape {
+        AnswerShape::Page => ("text/html; charset=utf-8", page(context, rejection)),
+        AnswerShape::Text => ("text/plain; charset=utf-8", text(context, rejection)),
+        AnswerShape::Problem => ("application/problem+json", problem(context, rejection)),
+    };
+    let mut answer = ResponseHeader::build(rejection.status(), Some(6))?;
+    answer.insert_header(CONTENT_TYPE, media)?;
+    answer.insert_header(CONTENT_LENGTH, body.len().to_string())?;
+    answer.insert_header(CACHE_CONTROL, "no-store")?;
+    answer.insert_header(REQUEST_ID, context.request_id.as_str())?;
+    if let Some(seconds) = rejection.retry_after_seconds() {
+        answer.insert_header(RETRY_AFTER, seconds.to_string())?;
+    }
+    let without_body = session.req_header().method == http::Method::HEAD;
+    session.write_response_header(Box::new(answer), without_body).await?;
+    if !without_body {
+        session.write_response_body(Some(body.into()), true).await?;
+    }
+    Ok(())
+}
+
+/// Sends the client to the tenant's canonical host, path and query kept.
+///
+/// # Errors
+/// The client is gone.
+pub(super) async fn redirect(session: &mut Session, context: &RequestContext, host: &HostName) -> Result<()> {
+    let scheme = context.client.scheme;
+    let mut location = format!("{}://{host}", scheme.as_str()).into_bytes();
+    if let Some(port) = context.port.filter(|port| *port != scheme.default_port()) {
+        location.extend_from_slice(format!(":{port}").as_bytes());
+    }
+    location.extend_from_slice(session.req_header().raw_path());
+    let mut answer = ResponseHeader::build(301, Some(4))?;
+    answer.insert_header(LOCATION, location)?;
+    answer.insert_header(CONTENT_LENGTH, "0")?;
+    answer.insert_header(REQUEST_ID, context.request_id.as_str())?;
+    session.write_response_header(Box::new(answer), true).await
+}
+
+fn message(context: &RequestContext) -> Option<&str> {
+    match &context.tenant()?.state {
+        TenantState::Maintenance(maintenance) => maintenance.message.as_deref(),
+        TenantState::Active | TenantState::Suspended => None,
+    }
+}
+
+fn page(context: &RequestContext, rejection: Rejection) -> String {
+    let message = message(context).filter(|_| matches!(rejection, Rejection::TenantMaintenance { .. }));
+    let message = message.map(|text| format!("<p>{}</p>\n", escape(text))).unwrap_or_default();
+    let refresh = rejection.retry_after_seconds().map(|seconds| seconds.max(REFRESH_SECONDS_MIN));
+    let refresh = refresh.map(|seconds| format!("<meta http-equiv=\"refresh\" content=\"{seconds}\">\n"));
+    PAGE.replace("{refresh}", &refresh.unwrap_or_default())
+        .replace("{title}", rejection.title())
+        .replace("{advice}", rejection.advice())
+        .replace("{status}", &rejection.status().to_string())
+        .replace("{code}", rejection.code())
+        .replace("{request_id}", context.request_id.as_str())
+        .replace("{message}", &message)
+}
+
+fn text(context: &RequestContext, rejection: Rejection) -> String {
+    let (title, advice) = (rejection.title(), rejection.advice());
+    format!("{title}. {advice} [{} {}]\n", rejection.code(), context.request_id.as_str())
+}
+
+fn problem(context: &RequestContext, rejection: Rejection) -> String {
+    let problem = serde_json::json!({
+        "type": "about:blank",
+        "title": rejection.title(),
+        "status": rejection.status(),
+        "detail": rejection.advice(),
+        "code": rejection.code(),
+        "request_id": context.request_id.as_str(),
+    });
+    problem.to_string()
+}
+
+fn escape(text: &str) -> String {
+    let mut escaped = String::with_capacity(text.len());
+    for character in text.chars() {
+        match character {
+            '&' => escaped.push_str("&amp;"),
+            '<' => escaped.push_str("&lt;"),
+            '>' => escaped.push_str("&gt;"),
+            '"' => escaped.push_str("&quot;"),
+            other => escaped.push(other),
+        }
+    }
+    escaped
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn markup_in_a_message_stays_text() {
+        assert_eq!(escape("<b>\"&\"</b>"), "&lt;b&gt;&quot;&amp;&quot;&lt;/b&gt;");
+    }
+}

@@ -1,0 +1,195 @@
+//! What the gateway knows about one request, from its first phase to its log line.
+
+use crate::snapshot::{BackendLease, Snapshot, TenantCounters};
+use crate::telemetry::trace::RequestId;
+use crate::upstream::{Attempts, RetryRule};
+use fleetgate_core::forwarded::Scheme;
+use fleetgate_core::host::HostKey;
+use fleetgate_core::pool::{Pool, PoolIndex};
+use fleetgate_core::rejection::Rejection;
+use fleetgate_core::tenant::{Tenant, TenantIndex};
+use fleetgate_core::traffic::TrafficClass;
+use std::borrow::Cow;
+use std::net::{IpAddr, Ipv4Addr};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use super::tunnel::Tunnel;
+
+/// State of one request.
+pub struct RequestContext {
+    /// The one snapshot that this request sees.
+    pub(super) snapshot: Arc<Snapshot>,
+    /// When the head of the request had arrived.
+    pub(super) started: Instant,
+    /// Name of the request.
+    pub(super) request_id: RequestId,
+    /// Who asks.
+    pub(super) client: Client,
+    /// Host, once read.
+    pub(super) host: Option<HostKey>,
+    /// Port that the client wrote, if any.
+    pub(super) port: Option<u16>,
+    /// Where the request goes, once decided.
+    pub(super) target: Option<Target>,
+    /// Why the gateway answers itself, if it does.
+    pub(super) rejection: Option<Rejection>,
+    /// Backends asked.
+    pub(super) attempts: Attempts,
+    /// Rule about asking again.
+    pub(super) retry: RetryRule,
+    /// Place at the backend that is being asked.
+    pub(super) lease: Option<BackendLease>,
+    /// From the start to the first byte of the backend's answer.
+    pub(super) first_byte: Option<Duration>,
+    /// Whether the next attempt must not use a kept connection.
+    pub(super) fresh_connection: bool,
+    /// A websocket to run on the connection after this request. Pingora takes it from behind a shared reference.
+    tunnel: Mutex<Option<Box<Tunnel>>>,
+}
+
+/// Who asks, and over what.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Client {
+    /// Address behind any trusted proxies.
+    pub(super) address: IpAddr,
+    /// Scheme that the client used.
+    pub(super) scheme: Scheme,
+    /// Whether the connection's peer is a trusted proxy.
+    pub(super) through_trusted_proxy: bool,
+}
+
+/// Where a request goes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Target {
+    /// Tenant entry.
+    pub(super) tenant: TenantIndex,
+    /// Whether the host matched a `*.suffix`.
+    pub(super) by_suffix: bool,
+    /// Pool.
+    pub(super) pool: PoolIndex,
+    /// Class; `None` while the request is not admitted.
+    pub(super) class: Option<TrafficClass>,
+}
+
+impl RequestContext {
+    /// Starts with the snapshot that serves now.
+    #[must_use]
+    pub(super) fn new(snapshot: Arc<Snapshot>) -> Self {
+        let client = Client {
+            address: IpAddr::V4(Ipv4Addr::UNSPECIFIED),
+            scheme: Scheme::Http,
+            through_trusted_proxy: false,
+        };
+        Self {
+            snapshot,
+            started: Instant::now(),
+            request_id: RequestId::default(),
+            client,
+            host: None,
+            port: None,
+            target: None,
+            rejection: None,
+            attempts: Attempts::default(),
+            retry: RetryRule::of(&http::Method::POST),
+            lease: None,
+            first_byte: None,
+            fresh_connection: false,
+            tunnel: Mutex::new(None),
+        }
+    }
+
+    /// The tenant entry of the request.
+    #[must_use]
+    pub(super) fn tenant(&self) -> Option<&Tenant> {
+        self.snapshot.fleet.tenants.get(self.target?.tenant)
+    }
+
+    /// The pool of the request's tenant.
+    #[must_use]
+    pub(super) fn pool(&self) -> Option<&Pool> {
+        self.snapshot.fleet.pools.get(usize::from(self.target?.pool.0))
+    }
+
+    /// The class of an admitted request.
+    #[must_use]
+    pub(super) fn class(&self) -> Option<TrafficClass> {
+        self.target?.class
+    }
+
+    /// The label that a `*.suffix` matched.
+    #[must_use]
+    pub(super) fn label(&self) -> Option<&str> {
+        let by_suffix = self.target.is_some_and(|target| target.by_suffix);
+        let label = self.host.as_ref()?.as_str().split('.').next();
+        label.filter(|_| by_suffix)
+    }
+
+    /// Id of the tenant.
+    #[must_use]
+    pub(super) fn tenant_id(&self) -> Option<Cow<'_, str>> {
+        Some(self.tenant()?.id.resolve(self.label()))
+    }
+
+    /// Database of the tenant.
+    #[must_use]
+    pub(super) fn database(&self) -> Option<Cow<'_, str>> {
+        Some(self.tenant()?.database.resolve(self.label()))
+    }
+
+    /// Counters of the tenant entry.
+    #[must_use]
+    pub(super) fn counters(&self) -> Option<&Arc<TenantCounters>> {
+        self.snapshot.counters(self.target?.tenant)
+    }
+
+    /// `host[:port]` as Odoo should see it: canonical, with the port unless it is the scheme's own.
+    #[must_use]
+    pub(super) fn authority(&self) -> Option<Cow<'_, str>> {
+        let host = self.host.as_ref()?.as_str();
+        let port = self.port.filter(|port| *port != self.client.scheme.default_port());
+        Some(port.map_or(Cow::Borrowed(host), |port| Cow::Owned(format!("{host}:{port}"))))
+    }
+
+    /// Takes a place at the next backend, giving back the last one.
+    pub(super) fn next_backend(&mut self) -> Option<&BackendLease> {
+        self.lease = None;
+        let target = self.target?;
+        let backends_per_tenant = self.pool()?.backends_per_tenant;
+        let snapshot = Arc::clone(&self.snapshot);
+        let tenant = self.tenant_id()?.into_owned();
+        let backends = snapshot.backends(target.pool);
+        self.lease = self.attempts.next(backends, target.class?.port(), &tenant, backends_per_tenant);
+        self.lease.as_ref()
+    }
+
+    /// Whether the next attempt may use a connection that served another request.
+    #[must_use]
+    pub(super) fn may_reuse_connection(&self) -> bool {
+        self.retry.may_reuse_connection() && !self.fresh_connection
+    }
+
+    /// Leaves a websocket for whoever runs the connection.
+    pub(super) fn hand_over(&self, tunnel: Tunnel) {
+        *self.tunnel.lock().unwrap_or_else(PoisonError::into_inner) = Some(Box::new(tunnel));
+    }
+
+    /// Whether a websocket takes over.
+    #[must_use]
+    pub(super) fn becomes_websocket(&self) -> bool {
+        self.tunnel.lock().unwrap_or_else(PoisonError::into_inner).is_some()
+    }
+
+    /// Takes the websocket that was handed over.
+    #[must_use]
+    pub(super) fn take_tunnel(&self) -> Option<Box<Tunnel>> {
+        self.tunnel.lock().unwrap_or_else(PoisonError::into_inner).take()
+    }
+
+    /// Whether a further backend could be asked.
+    #[must_use]
+    pub(super) fn may_try_another(&self) -> bool {
+        let pool = self.target.map(|target| target.pool);
+        pool.is_some_and(|pool| self.attempts.may_try_another(self.snapshot.backends(pool).len()))
+    }
+}

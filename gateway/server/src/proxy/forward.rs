@@ -1,0 +1,110 @@
+//! The peer of an attempt, and what its failures mean.
+
+use super::context::RequestContext;
+use crate::upstream::Failure;
+use fleetgate_core::pool::Timeouts;
+use fleetgate_core::rejection::Rejection;
+use fleetgate_core::traffic::TrafficClass;
+use pingora::protocols::TcpKeepalive;
+use pingora::upstreams::peer::{H1UpgradePolicy, HttpPeer, HttpUpstreamRequestPolicy};
+use pingora::{Error, ErrorSource, ErrorType, Result};
+use std::time::Duration;
+
+/// Idle connections to a backend are closed before Odoo or a firewall does it.
+const BACKEND_IDLE: Duration = Duration::from_secs(30);
+/// Group of connections that serve one request only. Connections of this group are never kept.
+const SINGLE_USE: u64 = 1;
+
+/// Chooses the next backend and describes the connection to it.
+///
+/// # Errors
+/// No backend is left to ask.
+pub(super) fn next_peer(context: &mut RequestContext) -> Result<Box<HttpPeer>> {
+    let timeouts = timeouts(context);
+    let may_reuse = context.may_reuse_connection();
+    let Some(lease) = context.next_backend() else {
+        return Error::e_explain(ErrorType::ConnectError, "no backend is left to ask");
+    };
+    let mut peer = HttpPeer::new(lease.address(), false, String::new());
+    if !may_reuse {
+        peer.group_key = SINGLE_USE;
+    }
+    let options = &mut peer.options;
+    if let Some(timeouts) = timeouts {
+        options.connection_timeout = Some(timeouts.connect);
+        options.total_connection_timeout = Some(timeouts.connect);
+        options.read_timeout = Some(timeouts.read);
+        options.write_timeout = Some(timeouts.write);
+    }
+    options.idle_timeout = Some(BACKEND_IDLE);
+    options.tcp_keepalive = Some(TcpKeepalive {
+        idle: Duration::from_secs(60),
+        interval: Duration::from_secs(10),
+        count: 3,
+        user_timeout: Duration::ZERO,
+    });
+    // Websockets have a way of their own; any other upgrade is sent on as a plain request.
+    options.http_upstream_request_policy = HttpUpstreamRequestPolicy {
+        h1_upgrade: H1UpgradePolicy::Deny,
+        ..HttpUpstreamRequestPolicy::default()
+    };
+    Ok(Box::new(peer))
+}
+
+fn timeouts(context: &RequestContext) -> Option<Timeouts> {
+    let pool = context.pool()?;
+    Some(match context.class()? {
+        TrafficClass::Websocket | TrafficClass::Longpolling => pool.longpolling,
+        TrafficClass::Page
+        | TrafficClass::Rpc
+        | TrafficClass::Static
+        | TrafficClass::Report
+        | TrafficClass::Integration => pool.http,
+    })
+}
+
+/// Decides whether a failed attempt is followed by another: the one place where the retry rule meets Pingora.
+pub(super) fn settle(
+    context: &mut RequestContext,
+    error: &mut Error,
+    failure: Failure,
+    on_kept_connection: bool,
+) {
+    let timed_out = matches!(error.etype(), ErrorType::ReadTimedout | ErrorType::WriteTimedout);
+    let from_backend = *error.esource() != ErrorSource::Downstream;
+    // A silent backend may be at work on the request; a second one would do the work twice.
+    let mut again =
+        from_backend && (failure == Failure::Connect || !timed_out) && context.retry.allows(failure);
+    if again && on_kept_connection && !context.fresh_connection {
+        // A kept connection that went stale says nothing about the backend: it may be asked once more.
+        context.fresh_connection = true;
+        context.attempts = context.attempts.without_last();
+    } else {
+        again = again && context.may_try_another();
+    }
+    error.set_retry(again);
+}
+
+/// What the client is told about a failure. `None` when the client itself is gone.
+pub(super) fn rejection_for(error: &Error) -> Option<Rejection> {
+    match (error.esource(), error.etype()) {
+        (_, ErrorType::HTTPStatus(_)) => Some(Rejection::Internal),
+        (ErrorSource::Downstream, ErrorType::InvalidHTTPHeader | ErrorType::ReadTimedout) => {
+            Some(Rejection::BadRequest)
+        }
+        (ErrorSource::Downstream, _) => None,
+        (
+            _,
+            ErrorType::ConnectTimedout
+            | ErrorType::ConnectRefused
+            | ErrorType::ConnectNoRoute
+            | ErrorType::ConnectError
+            | ErrorType::SocketError
+            | ErrorType::BindError,
+        ) => Some(Rejection::BackendUnreachable),
+        (_, ErrorType::ReadTimedout | ErrorType::WriteTimedout) => Some(Rejection::BackendTimeout),
+        (_, ErrorType::InvalidHTTPHeader) => Some(Rejection::BackendInvalid),
+        (ErrorSource::Upstream, _) => Some(Rejection::BackendReset),
+        (ErrorSource::Internal | ErrorSource::Unset, _) => Some(Rejection::Internal),
+    }
+}

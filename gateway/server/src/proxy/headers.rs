@@ -1,0 +1,88 @@
+//! The head of a request as Odoo gets it.
+
+use super::admit::raw_path;
+use super::context::RequestContext;
+use super::cookies::join_cookies;
+use crate::telemetry::trace::trace_id;
+use fleetgate_core::odoo::headers::{SESSION_COOKIE, is_reserved};
+use fleetgate_core::outbound::Outbound;
+use fleetgate_core::path::DecodedPath;
+use http::HeaderName;
+use http::header::{CONNECTION, COOKIE};
+use pingora::http::{RequestHeader, ResponseHeader};
+use pingora::{Error, ErrorType, Result};
+
+/// Request id, to Odoo and to the client.
+pub(super) const REQUEST_ID: &str = "x-request-id";
+
+/// Rewrites a head for a backend: everything a client may not say goes, and each thing that Odoo believes is set
+/// once, with one canonical value (`ProxyFix` of Werkzeug takes the last of several).
+pub(super) fn rewrite(context: &RequestContext, head: &mut RequestHeader) -> Result<()> {
+    remove_reserved(head);
+    join_cookies(head)?;
+    head.insert_header(REQUEST_ID, context.request_id.as_str())?;
+    let (Some(pool), Some(database), Some(authority)) =
+        (context.pool(), context.database(), context.authority())
+    else {
+        return Err(
+            Error::explain(ErrorType::InternalError, "a request without a tenant was forwarded").into_in()
+        );
+    };
+    let outbound = Outbound {
+        pool,
+        database: &database,
+        authority: &authority,
+        client: context.client.address,
+        scheme: context.client.scheme,
+        path: &DecodedPath::new(raw_path(head)),
+        has_session: has_session(head),
+    };
+    outbound.try_for_each(|name, value| head.insert_header(name, value))
+}
+
+/// Makes the target of a request a path and query. Werkzeug takes the host of an absolute target for `Host`.
+pub(super) fn to_origin_form(head: &mut RequestHeader) {
+    if head.uri.authority().is_some() || head.uri.scheme().is_some() {
+        let path = head.uri.path_and_query().cloned();
+        let uri = path.map_or_else(http::Uri::default, http::Uri::from);
+        head.set_uri(uri);
+    }
+}
+
+/// Tells the backend to close a connection that serves one request only.
+pub(super) fn set_connection(context: &RequestContext, head: &mut RequestHeader) -> Result<()> {
+    if context.may_reuse_connection() { Ok(()) } else { head.insert_header(CONNECTION, "close") }
+}
+
+/// A backend that switches protocols without being asked would get the client's next request as raw bytes.
+pub(super) fn refuse_unasked_upgrade(head: &ResponseHeader) -> Result<()> {
+    if head.status == http::StatusCode::SWITCHING_PROTOCOLS {
+        return Err(
+            Error::explain(ErrorType::InvalidHTTPHeader, "the backend switched protocols unasked").into_up()
+        );
+    }
+    Ok(())
+}
+
+fn has_session(head: &RequestHeader) -> bool {
+    let cookies =
+        head.headers.get_all(COOKIE).iter().flat_map(|value| value.as_bytes().split(|&byte| byte == b';'));
+    let mut names = cookies.filter_map(|cookie| cookie.split(|&byte| byte == b'=').next());
+    names.any(|name| name.trim_ascii() == SESSION_COOKIE.as_bytes())
+}
+
+fn remove_reserved(head: &mut RequestHeader) {
+    let broken_trace =
+        head.headers.get("traceparent").is_some_and(|value| trace_id(value.as_bytes()).is_none());
+    if broken_trace {
+        head.remove_header("traceparent");
+        head.remove_header("tracestate");
+    }
+    if head.headers.keys().any(|name| is_reserved(name.as_str())) {
+        let reserved: Vec<HeaderName> =
+            head.headers.keys().filter(|name| is_reserved(name.as_str())).cloned().collect();
+        for name in reserved {
+            head.remove_header(&name);
+        }
+    }
+}

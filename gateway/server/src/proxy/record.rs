@@ -1,0 +1,96 @@
+//! What is written down about a request when it has ended.
+
+use super::admit::raw_path;
+use super::context::RequestContext;
+use crate::telemetry::access_log::{AccessEvent, AccessLog};
+use crate::telemetry::metrics::Metrics;
+use crate::telemetry::trace::trace_id;
+use fleetgate_core::odoo::paths::redact;
+use pingora::http::RequestHeader;
+use std::borrow::Cow;
+use std::time::Duration;
+
+/// Longest path in a log line, in bytes.
+const PATH_BYTES_MAX: usize = 512;
+
+/// How a request ended.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct Outcome<'a> {
+    /// Status of the answer; 0 when none began.
+    pub(super) status: u16,
+    /// Body bytes from the client.
+    pub(super) bytes_in: u64,
+    /// Body bytes to the client.
+    pub(super) bytes_out: u64,
+    /// Why a websocket ended.
+    pub(super) websocket_end: Option<&'static str>,
+    /// What went wrong.
+    pub(super) error: Option<&'a str>,
+}
+
+/// Writes the access event and counts the request.
+pub(super) fn record(
+    context: &RequestContext,
+    head: &RequestHeader,
+    outcome: &Outcome<'_>,
+    log: &AccessLog,
+    metrics: &Metrics,
+) {
+    let duration = context.started.elapsed();
+    count(context, outcome, duration, metrics);
+    let path = raw_path(head);
+    let path = String::from_utf8_lossy(path.get(..PATH_BYTES_MAX).unwrap_or(path));
+    let trace = head.headers.get("traceparent").and_then(|value| trace_id(value.as_bytes()));
+    log.write(&AccessEvent {
+        time: jiff::Timestamp::now(),
+        event: "request",
+        request_id: context.request_id.as_str(),
+        trace_id: trace,
+        client: context.client.address,
+        scheme: context.client.scheme.as_str(),
+        protocol: protocol(head.version),
+        method: head.method.as_str(),
+        host: context.host.as_ref().map_or("", |host| host.as_str()),
+        path: redact(&path).map_or_else(|| Cow::Borrowed(&*path), Cow::Owned),
+        tenant: context.tenant_id(),
+        database: context.database(),
+        pool: context.pool().map(|pool| &*pool.name),
+        class: context.class().map(fleetgate_core::traffic::TrafficClass::as_str),
+        backend: context.lease.as_ref().map(crate::snapshot::BackendLease::address),
+        attempts: u8::try_from(context.attempts.count()).unwrap_or(u8::MAX),
+        status: outcome.status,
+        rejection: context.rejection.map(fleetgate_core::rejection::Rejection::code),
+        bytes_in: outcome.bytes_in,
+        bytes_out: outcome.bytes_out,
+        duration_ms: milliseconds(duration),
+        first_byte_ms: context.first_byte.map(milliseconds),
+        websocket_end: outcome.websocket_end,
+        error: outcome.error,
+        generation: context.snapshot.generation,
+    });
+}
+
+fn count(context: &RequestContext, outcome: &Outcome<'_>, duration: Duration, metrics: &Metrics) {
+    if let Some(counters) = context.counters() {
+        counters.count_request(context.rejection.is_some());
+    }
+    if let (Some(pool), Some(class)) = (context.pool(), context.class()) {
+        metrics.count_request(&pool.name, class, outcome.status, duration);
+    }
+    if let Some(rejection) = context.rejection {
+        metrics.count_rejection(rejection.code());
+    }
+}
+
+fn milliseconds(duration: Duration) -> f64 {
+    (duration.as_secs_f64() * 1_000_000.0).round() / 1_000.0
+}
+
+fn protocol(version: http::Version) -> &'static str {
+    match version {
+        http::Version::HTTP_2 => "HTTP/2.0",
+        http::Version::HTTP_11 => "HTTP/1.1",
+        http::Version::HTTP_10 => "HTTP/1.0",
+        _ => "other",
+    }
+}

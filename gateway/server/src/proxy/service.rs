@@ -1,0 +1,217 @@
+//! Pingora's phases, each in a few lines.
+
+use super::admit::{Decision, decide};
+use super::context::RequestContext;
+use super::record::{Outcome, record};
+use super::{answer, cookies, forward, headers, tunnel, websocket};
+use crate::connection::KEEPALIVE_SECONDS;
+use crate::snapshot::SnapshotStore;
+use crate::telemetry::access_log::AccessLog;
+use crate::telemetry::metrics::Metrics;
+use crate::telemetry::trace::RequestId;
+use crate::upstream::Failure;
+use async_trait::async_trait;
+use fleetgate_core::traffic::TrafficClass;
+use pingora::http::{RequestHeader, ResponseHeader};
+use pingora::proxy::{FailToProxy, ProxyHttp, Session};
+use pingora::upstreams::peer::HttpPeer;
+use pingora::{Error, Result};
+use std::any::Any;
+use std::net::{IpAddr, Ipv4Addr};
+use std::sync::Arc;
+use tokio::sync::watch;
+
+/// The gateway as Pingora calls it.
+pub struct Gateway {
+    state: Arc<GatewayState>,
+}
+
+/// What requests share.
+pub struct GatewayState {
+    /// Snapshots.
+    pub store: Arc<SnapshotStore>,
+    /// Access log.
+    pub log: AccessLog,
+    /// Metrics.
+    pub metrics: Arc<Metrics>,
+    /// Whether connections are being given up.
+    pub draining: watch::Receiver<bool>,
+    /// When websockets are closed during a drain.
+    pub drain: tunnel::DrainSchedule,
+}
+
+impl Gateway {
+    /// Wraps the shared state.
+    #[must_use]
+    pub const fn new(state: Arc<GatewayState>) -> Self {
+        Self { state }
+    }
+}
+
+#[async_trait]
+impl ProxyHttp for Gateway {
+    type CTX = RequestContext;
+
+    fn new_ctx(&self) -> RequestContext {
+        RequestContext::new(self.state.store.load())
+    }
+
+    async fn request_filter(&self, session: &mut Session, context: &mut RequestContext) -> Result<bool> {
+        let peer = peer_address(session);
+        let decision = decide(context, session.req_header(), peer);
+        let inbound = session.req_header().headers.get(headers::REQUEST_ID).map(http::HeaderValue::as_bytes);
+        context.request_id = RequestId::new(inbound.filter(|_| context.client.through_trusted_proxy));
+        session.set_keepalive((!*self.state.draining.borrow()).then_some(KEEPALIVE_SECONDS));
+        match decision {
+            Decision::Forward
+                if context.class() == Some(TrafficClass::Websocket) && websocket::asks(session) =>
+            {
+                websocket::open(session, context, &self.state).await
+            }
+            Decision::Forward => Ok(false),
+            Decision::Redirect(host) => answer::redirect(session, context, &host).await.map(|()| true),
+            Decision::Reject(rejection) => answer::reject(session, context, rejection).await.map(|()| true),
+        }
+    }
+
+    async fn upstream_peer(
+        &self,
+        _session: &mut Session,
+        context: &mut RequestContext,
+    ) -> Result<Box<HttpPeer>> {
+        forward::next_peer(context)
+    }
+
+    async fn upstream_request_filter(
+        &self,
+        _session: &mut Session,
+        head: &mut RequestHeader,
+        context: &mut RequestContext,
+    ) -> Result<()> {
+        headers::rewrite(context, head)?;
+        headers::to_origin_form(head);
+        headers::set_connection(context, head)
+    }
+
+    async fn connected_to_upstream(
+        &self,
+        _session: &mut Session,
+        _reused: bool,
+        _peer: &HttpPeer,
+        _fd: std::os::unix::io::RawFd,
+        _digest: Option<&pingora::protocols::Digest>,
+        context: &mut RequestContext,
+    ) -> Result<()> {
+        if let Some(lease) = &context.lease {
+            lease.backend().note_connected(lease.port());
+        }
+        Ok(())
+    }
+
+    async fn upstream_response_filter(
+        &self,
+        _session: &mut Session,
+        head: &mut ResponseHeader,
+        context: &mut RequestContext,
+    ) -> Result<()> {
+        context.first_byte.get_or_insert_with(|| context.started.elapsed());
+        headers::refuse_unasked_upgrade(head)
+    }
+
+    async fn response_filter(
+        &self,
+        session: &mut Session,
+        head: &mut ResponseHeader,
+        context: &mut RequestContext,
+    ) -> Result<()> {
+        if *self.state.draining.borrow() {
+            session.set_keepalive(None);
+        }
+        head.insert_header(headers::REQUEST_ID, context.request_id.as_str())?;
+        match context.pool() {
+            Some(pool) => cookies::harden_session(head, pool.session_cookie),
+            None => Ok(()),
+        }
+    }
+
+    fn fail_to_connect(
+        &self,
+        _session: &mut Session,
+        _peer: &HttpPeer,
+        context: &mut RequestContext,
+        mut error: Box<Error>,
+    ) -> Box<Error> {
+        if let Some(lease) = &context.lease {
+            lease.backend().note_connect_failure(lease.port());
+        }
+        forward::settle(context, &mut error, Failure::Connect, false);
+        error
+    }
+
+    fn error_while_proxy(
+        &self,
+        _peer: &HttpPeer,
+        session: &mut Session,
+        mut error: Box<Error>,
+        context: &mut RequestContext,
+        client_reused: bool,
+    ) -> Box<Error> {
+        let answered = session.response_written().is_some();
+        let failure = if answered { Failure::DuringAnswer } else { Failure::BeforeAnswer };
+        forward::settle(context, &mut error, failure, client_reused);
+        error
+    }
+
+    async fn fail_to_proxy(
+        &self,
+        session: &mut Session,
+        error: &Error,
+        context: &mut RequestContext,
+    ) -> FailToProxy {
+        let rejection = forward::rejection_for(error).filter(|_| session.response_written().is_none());
+        let error_code = rejection.map_or(0, fleetgate_core::rejection::Rejection::status);
+        if let Some(rejection) = rejection {
+            // The request's body may be half read: the connection must not be used again.
+            session.set_keepalive(None);
+            if answer::reject(session, context, rejection).await.is_err() {
+                tracing::debug!("the client left before it was told about a failure");
+            }
+        }
+        FailToProxy { error_code, can_reuse_downstream: false }
+    }
+
+    async fn logging(&self, session: &mut Session, error: Option<&Error>, context: &mut RequestContext) {
+        if context.becomes_websocket() {
+            // The tunnel writes the event when the websocket ends.
+            return;
+        }
+        let error = error.map(ToString::to_string);
+        let outcome = Outcome {
+            status: session.response_written().map_or(0, |head| head.status.as_u16()),
+            bytes_in: u64::try_from(session.body_bytes_read()).unwrap_or(u64::MAX),
+            bytes_out: u64::try_from(session.body_bytes_sent()).unwrap_or(u64::MAX),
+            websocket_end: None,
+            error: error.as_deref(),
+        };
+        record(context, session.req_header(), &outcome, &self.state.log, &self.state.metrics);
+    }
+
+    fn persist_connection_context(
+        &self,
+        _session: &Session,
+        context: &RequestContext,
+    ) -> Option<Box<dyn Any + Send + Sync>> {
+        let tunnel: Box<dyn Any + Send + Sync> = context.take_tunnel()?;
+        Some(tunnel)
+    }
+
+    fn suppress_error_log(&self, _session: &Session, _context: &RequestContext, _error: &Error) -> bool {
+        // The access event has the error.
+        true
+    }
+}
+
+fn peer_address(session: &Session) -> IpAddr {
+    let address = session.client_addr().and_then(|address| address.as_inet());
+    address.map_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED), |address| address.ip().to_canonical())
+}

@@ -1,0 +1,178 @@
+//! What is known about a backend while the process lives.
+
+use fleetgate_core::backend::{BackendLoad, stable_hash};
+use fleetgate_core::pool::Backend;
+use fleetgate_core::traffic::BackendPort;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+use std::time::{Duration, Instant};
+
+/// For how long a backend that refused a connection is asked last.
+const FAILING_FOR: Duration = Duration::from_secs(5);
+
+/// One Odoo server of a pool.
+#[derive(Debug)]
+pub struct BackendState {
+    key: Box<str>,
+    hash: u64,
+    born: Instant,
+    /// Traffic on the HTTP port.
+    pub http: PortState,
+    /// Traffic on the gevent port.
+    pub gevent: PortState,
+}
+
+/// One port of a backend. The two never share counts.
+#[derive(Debug)]
+pub struct PortState {
+    /// Where it listens.
+    pub address: SocketAddr,
+    in_flight: AtomicU32,
+    failing_until_ms: AtomicU64,
+    connect_failures: AtomicU64,
+}
+
+impl PortState {
+    fn new(address: SocketAddr) -> Self {
+        Self {
+            address,
+            in_flight: AtomicU32::new(0),
+            failing_until_ms: AtomicU64::new(0),
+            connect_failures: AtomicU64::new(0),
+        }
+    }
+
+    /// Requests, or websockets, that it serves now.
+    #[must_use]
+    pub fn in_flight(&self) -> u32 {
+        self.in_flight.load(Ordering::Relaxed)
+    }
+
+    /// Connections that it refused or let time out.
+    #[must_use]
+    pub fn connect_failures(&self) -> u64 {
+        self.connect_failures.load(Ordering::Relaxed)
+    }
+}
+
+impl BackendState {
+    /// A backend nobody has talked to yet.
+    #[must_use]
+    pub fn new(pool: &str, region: &str, backend: Backend) -> Self {
+        let key = format!("{pool}/{region}/{}/{}", backend.http, backend.websocket);
+        let hash = stable_hash(backend.http.to_string().as_bytes());
+        let (http, gevent) = (PortState::new(backend.http), PortState::new(backend.websocket));
+        Self { key: key.into(), hash, born: Instant::now(), http, gevent }
+    }
+
+    /// Same for the same pool, region and addresses.
+    #[must_use]
+    pub fn key(&self) -> &str {
+        &self.key
+    }
+
+    /// One of the two ports.
+    #[must_use]
+    pub const fn port(&self, port: BackendPort) -> &PortState {
+        match port {
+            BackendPort::Http => &self.http,
+            BackendPort::Gevent => &self.gevent,
+        }
+    }
+
+    /// What a choice between backends looks at.
+    #[must_use]
+    pub fn load(&self, port: BackendPort) -> BackendLoad {
+        let state = self.port(port);
+        let failing_until = state.failing_until_ms.load(Ordering::Relaxed);
+        let failing = failing_until > 0 && self.age_ms() < failing_until;
+        BackendLoad { hash: self.hash, in_flight: state.in_flight(), failing }
+    }
+
+    /// Notes that a connection could not be made: for some seconds others are asked first.
+    pub fn note_connect_failure(&self, port: BackendPort) {
+        let until = self.age_ms().saturating_add(millis(FAILING_FOR));
+        self.port(port).failing_until_ms.store(until, Ordering::Relaxed);
+        self.port(port).connect_failures.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// Notes that a connection was made.
+    pub fn note_connected(&self, port: BackendPort) {
+        self.port(port).failing_until_ms.store(0, Ordering::Relaxed);
+    }
+
+    fn age_ms(&self) -> u64 {
+        millis(self.born.elapsed())
+    }
+}
+
+fn millis(duration: Duration) -> u64 {
+    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
+}
+
+/// A request's place at a backend, given back when dropped.
+#[derive(Debug)]
+pub struct BackendLease {
+    backend: Arc<BackendState>,
+    port: BackendPort,
+}
+
+impl BackendLease {
+    /// Takes a place.
+    #[must_use]
+    pub fn take(backend: &Arc<BackendState>, port: BackendPort) -> Self {
+        backend.port(port).in_flight.fetch_add(1, Ordering::Relaxed);
+        Self { backend: Arc::clone(backend), port }
+    }
+
+    /// Whose place it is.
+    #[must_use]
+    pub fn backend(&self) -> &Arc<BackendState> {
+        &self.backend
+    }
+
+    /// Which port.
+    #[must_use]
+    pub const fn port(&self) -> BackendPort {
+        self.port
+    }
+
+    /// Where to connect.
+    #[must_use]
+    pub fn address(&self) -> SocketAddr {
+        self.backend.port(self.port).address
+    }
+}
+
+impl Drop for BackendLease {
+    fn drop(&mut self) {
+        self.backend.port(self.port).in_flight.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ports_are_counted_apart_and_leases_come_back() {
+        let address = "127.0.0.1:8069".parse().unwrap();
+        let backend = Arc::new(BackendState::new("p", "r", Backend { http: address, websocket: address }));
+        let lease = BackendLease::take(&backend, BackendPort::Gevent);
+        assert_eq!((backend.http.in_flight(), backend.gevent.in_flight()), (0, 1));
+        drop(lease);
+        assert_eq!(backend.gevent.in_flight(), 0);
+    }
+
+    #[test]
+    fn a_refused_connection_marks_the_port_until_one_is_made() {
+        let address = "127.0.0.1:8069".parse().unwrap();
+        let backend = BackendState::new("p", "r", Backend { http: address, websocket: address });
+        backend.note_connect_failure(BackendPort::Http);
+        assert!(backend.load(BackendPort::Http).failing);
+        assert!(!backend.load(BackendPort::Gevent).failing);
+        backend.note_connected(BackendPort::Http);
+        assert!(!backend.load(BackendPort::Http).failing);
+    }
+}

@@ -1,0 +1,55 @@
+//! What is counted per tenant while the process lives.
+
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+
+/// Counters of one tenant entry; a reload keeps them.
+#[derive(Debug, Default)]
+pub struct TenantCounters {
+    requests: AtomicU64,
+    rejections: AtomicU64,
+    websockets: AtomicU32,
+}
+
+impl TenantCounters {
+    /// Counts a request that has been answered.
+    pub fn count_request(&self, rejected: bool) {
+        self.requests.fetch_add(1, Ordering::Relaxed);
+        if rejected {
+            self.rejections.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+
+    /// Requests answered, by Odoo or by the gateway.
+    #[must_use]
+    pub fn requests(&self) -> u64 {
+        self.requests.load(Ordering::Relaxed)
+    }
+
+    /// Requests answered by the gateway itself.
+    #[must_use]
+    pub fn rejections(&self) -> u64 {
+        self.rejections.load(Ordering::Relaxed)
+    }
+
+    /// Whether anybody has asked for the tenant since the process started.
+    #[must_use]
+    pub fn seen(&self) -> bool {
+        self.requests() > 0 || self.websockets() > 0
+    }
+
+    /// Websockets open now.
+    #[must_use]
+    pub fn websockets(&self) -> u32 {
+        self.websockets.load(Ordering::Relaxed)
+    }
+
+    /// Counts a websocket that opened.
+    pub fn open_websocket(&self) {
+        self.websockets.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// Counts a websocket that closed.
+    pub fn close_websocket(&self) {
+        self.websockets.fetch_sub(1, Ordering::Relaxed);
+    }
+}

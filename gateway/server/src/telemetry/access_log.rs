@@ -1,0 +1,111 @@
+//! The access log: one JSON object a request on standard output.
+//!
+//! Lines go through a bounded queue to one writer thread. When the disk or the reader of the pipe is slow, lines
+//! are dropped and counted; requests never wait.
+
+use serde::Serialize;
+use std::borrow::Cow;
+use std::io::{BufWriter, Write};
+use std::net::IpAddr;
+use tracing_appender::non_blocking::{ErrorCounter, NonBlocking, NonBlockingBuilder, WorkerGuard};
+
+/// Lines that wait for the writer at most.
+const QUEUED_LINES_MAX: usize = 8_192;
+/// Bytes written at once.
+const WRITE_BUFFER_BYTES: usize = 64 * 1024;
+
+/// One request, as the log shows it. Never holds a query, a cookie, a token or a body.
+#[derive(Debug, Serialize)]
+pub struct AccessEvent<'a> {
+    /// When the answer ended, RFC 3339 in UTC.
+    pub time: jiff::Timestamp,
+    /// Always `request`.
+    pub event: &'static str,
+    /// Same id as in the answer's `X-Request-Id`.
+    pub request_id: &'a str,
+    /// Trace that the request belongs to (W3C Trace Context).
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub trace_id: Option<&'a str>,
+    /// Client, behind trusted proxies.
+    pub client: IpAddr,
+    /// `http` or `https`, as the client used it.
+    pub scheme: &'static str,
+    /// `HTTP/1.1`, `HTTP/2.0`.
+    pub protocol: &'static str,
+    /// Method.
+    pub method: &'a str,
+    /// Canonical host; empty when there was none.
+    pub host: &'a str,
+    /// Path without query, tokens masked.
+    pub path: Cow<'a, str>,
+    /// Tenant id.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub tenant: Option<Cow<'a, str>>,
+    /// Database.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub database: Option<Cow<'a, str>>,
+    /// Pool.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub pool: Option<&'a str>,
+    /// Traffic class.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub class: Option<&'static str>,
+    /// Backend that answered, or was asked last.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub backend: Option<std::net::SocketAddr>,
+    /// Backends that were asked.
+    pub attempts: u8,
+    /// Status of the answer; 0 when the client left before one began.
+    pub status: u16,
+    /// Code of the rejection when the gateway answered.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub rejection: Option<&'static str>,
+    /// Body bytes from the client.
+    pub bytes_in: u64,
+    /// Body bytes to the client.
+    pub bytes_out: u64,
+    /// From the request's head to the end of the answer, in milliseconds.
+    pub duration_ms: f64,
+    /// From the request's head to the first byte of the backend's answer, in milliseconds.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub first_byte_ms: Option<f64>,
+    /// Why a websocket ended.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub websocket_end: Option<&'static str>,
+    /// What went wrong between the gateway and the backend or client.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub error: Option<&'a str>,
+    /// Snapshot that decided.
+    pub generation: u64,
+}
+
+/// Where access events go.
+#[derive(Debug, Clone)]
+pub struct AccessLog(NonBlocking);
+
+impl AccessLog {
+    /// Starts the writer. The guard writes what is queued when it is dropped.
+    #[must_use]
+    pub fn start(output: impl Write + Send + 'static) -> (Self, WorkerGuard) {
+        let output = BufWriter::with_capacity(WRITE_BUFFER_BYTES, output);
+        let builder = NonBlockingBuilder::default().lossy(true).buffered_lines_limit(QUEUED_LINES_MAX);
+        let (writer, guard) = builder.thread_name("access-log").finish(output);
+        (Self(writer), guard)
+    }
+
+    /// Queues an event.
+    pub fn write(&self, event: &AccessEvent<'_>) {
+        let mut line = Vec::with_capacity(512);
+        if serde_json::to_writer(&mut line, event).is_ok() {
+            line.push(b'\n');
+            // The writer is lossy: it takes the line or counts it as dropped, and never fails.
+            let _queued = self.0.clone().write(&line);
+        }
+    }
+
+    /// Lines that were dropped since the start.
+    #[must_use]
+    pub fn dropped(&self) -> ErrorCounter {
+        self.0.error_counter()
+    }
+}

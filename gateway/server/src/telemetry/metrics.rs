@@ -1,0 +1,310 @@
+//! Prometheus metrics.
+//!
+//! Labels come from closed sets (class, status, port) and from the config (pool, backend, tenant): never from what
+//! a client sends. Histograms are per pool and class, counters may be per tenant.
+
+use crate::snapshot::{Snapshot, SnapshotStore};
+use crate::telemetry::panic;
+use fleetgate_core::traffic::{BackendPort, TrafficClass};
+use prometheus::core::{Collector, Desc};
+use prometheus::proto::MetricFamily;
+use prometheus::{
+    Encoder, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry,
+    TextEncoder,
+};
+use std::sync::Arc;
+use std::time::Duration;
+use tracing_appender::non_blocking::ErrorCounter;
+
+/// Upper bounds of request times in seconds: static files to Odoo's `limit_time_real`.
+const SECONDS_BUCKETS: [f64; 13] =
+    [0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 120.0];
+
+/// The metrics of a process.
+#[derive(Debug)]
+pub struct Metrics {
+    registry: Registry,
+    requests: IntCounterVec,
+    request_seconds: HistogramVec,
+    rejections: IntCounterVec,
+    websockets_closed: IntCounterVec,
+    connections: IntGauge,
+    connections_accepted: IntCounter,
+    reloads: IntCounterVec,
+    reload_problems: IntGauge,
+}
+
+impl Metrics {
+    /// Registers all metrics; those of tenants and backends are read from the snapshot when asked for.
+    ///
+    /// # Errors
+    /// A name or label that Prometheus does not allow, which a test rules out.
+    pub fn new(store: Arc<SnapshotStore>, dropped_lines: ErrorCounter) -> prometheus::Result<Self> {
+        let counter =
+            |name: &str, help: &str, labels: &[&str]| IntCounterVec::new(Opts::new(name, help), labels);
+        let seconds = HistogramOpts::new(
+            "fleetgate_request_seconds",
+            "Time from a request's head to the end of its answer, without websockets.",
+        );
+        let metrics = Self {
+            registry: Registry::new(),
+            requests: counter(
+                "fleetgate_requests_total",
+                "Requests answered.",
+                &["pool", "class", "status"],
+            )?,
+            request_seconds: HistogramVec::new(
+                seconds.buckets(SECONDS_BUCKETS.to_vec()),
+                &["pool", "class"],
+            )?,
+            rejections: counter(
+                "fleetgate_rejections_total",
+                "Requests answered by the gateway itself.",
+                &["code"],
+            )?,
+            websockets_closed: counter(
+                "fleetgate_websockets_closed_total",
+                "Websockets ended.",
+                &["pool", "reason"],
+            )?,
+            connections: IntGauge::new("fleetgate_connections", "Client connections open now.")?,
+            connections_accepted: IntCounter::new(
+                "fleetgate_connections_total",
+                "Client connections accepted.",
+            )?,
+            reloads: counter("fleetgate_reloads_total", "Reloads of the config.", &["result"])?,
+            reload_problems: IntGauge::new(
+                "fleetgate_config_problems",
+                "Problems in the config's files; the files concerned serve their last good revision.",
+            )?,
+        };
+        for collector in metrics.collectors() {
+            metrics.registry.register(collector)?;
+        }
+        metrics.registry.register(Box::new(SnapshotCollector::new(store, dropped_lines)?))?;
+        Ok(metrics)
+    }
+
+    fn collectors(&self) -> Vec<Box<dyn Collector>> {
+        vec![
+            Box::new(self.requests.clone()),
+            Box::new(self.request_seconds.clone()),
+            Box::new(self.rejections.clone()),
+            Box::new(self.websockets_closed.clone()),
+            Box::new(self.connections.clone()),
+            Box::new(self.connections_accepted.clone()),
+            Box::new(self.reloads.clone()),
+            Box::new(self.reload_problems.clone()),
+        ]
+    }
+
+    /// Counts an answered request.
+    pub fn count_request(&self, pool: &str, class: TrafficClass, status: u16, duration: Duration) {
+        self.requests.with_label_values(&[pool, class.as_str(), status_class(status)]).inc();
+        if class != TrafficClass::Websocket {
+            self.request_seconds.with_label_values(&[pool, class.as_str()]).observe(duration.as_secs_f64());
+        }
+    }
+
+    /// Counts an answer of our own.
+    pub fn count_rejection(&self, code: &'static str) {
+        self.rejections.with_label_values(&[code]).inc();
+    }
+
+    /// Counts a websocket that ended.
+    pub fn count_websocket_end(&self, pool: &str, reason: &'static str) {
+        self.websockets_closed.with_label_values(&[pool, reason]).inc();
+    }
+
+    /// Counts a client connection until the guard is dropped.
+    #[must_use]
+    pub fn count_connection(&self) -> ConnectionGuard {
+        self.connections.inc();
+        self.connections_accepted.inc();
+        ConnectionGuard(self.connections.clone())
+    }
+
+    /// Client connections open now.
+    #[must_use]
+    pub fn connections(&self) -> i64 {
+        self.connections.get()
+    }
+
+    /// Counts a reload and the problems it left.
+    pub fn count_reload(&self, result: ReloadResult, problems: usize) {
+        self.reloads.with_label_values(&[result.as_str()]).inc();
+        self.reload_problems.set(i64::try_from(problems).unwrap_or(i64::MAX));
+    }
+
+    /// The text that Prometheus scrapes.
+    ///
+    /// # Errors
+    /// A metric that cannot be encoded.
+    pub fn encode(&self) -> prometheus::Result<Vec<u8>> {
+        let mut text = Vec::new();
+        TextEncoder::new().encode(&self.registry.gather(), &mut text)?;
+        Ok(text)
+    }
+}
+
+/// How a reload ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ReloadResult {
+    /// A new snapshot serves.
+    Applied,
+    /// Nothing had changed.
+    Unchanged,
+    /// The old snapshot goes on.
+    Refused,
+}
+
+impl ReloadResult {
+    /// Label.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Applied => "applied",
+            Self::Unchanged => "unchanged",
+            Self::Refused => "refused",
+        }
+    }
+}
+
+/// An open client connection.
+#[derive(Debug)]
+pub struct ConnectionGuard(IntGauge);
+
+impl Drop for ConnectionGuard {
+    fn drop(&mut self) {
+        self.0.dec();
+    }
+}
+
+const fn status_class(status: u16) -> &'static str {
+    match status {
+        0 => "none",
+        100..=199 => "1xx",
+        200..=299 => "2xx",
+        300..=399 => "3xx",
+        400..=499 => "4xx",
+        _ => "5xx",
+    }
+}
+
+/// Reads what the snapshot counts when a scrape asks for it.
+#[derive(Debug)]
+struct SnapshotCollector {
+    store: Arc<SnapshotStore>,
+    dropped_lines: ErrorCounter,
+    generation: IntGauge,
+    tenants: IntGauge,
+    panics: IntCounter,
+    dropped: IntCounter,
+    in_flight: IntGaugeVec,
+    connect_failures: IntCounterVec,
+    tenant_requests: IntCounterVec,
+    tenant_websockets: IntGaugeVec,
+}
+
+impl SnapshotCollector {
+    fn new(store: Arc<SnapshotStore>, dropped_lines: ErrorCounter) -> prometheus::Result<Self> {
+        let gauges =
+            |name: &str, help: &str, labels: &[&str]| IntGaugeVec::new(Opts::new(name, help), labels);
+        let counters =
+            |name: &str, help: &str, labels: &[&str]| IntCounterVec::new(Opts::new(name, help), labels);
+        Ok(Self {
+            store,
+            dropped_lines,
+            generation: IntGauge::new(
+                "fleetgate_config_generation",
+                "Snapshot that serves, counted from 1.",
+            )?,
+            tenants: IntGauge::new("fleetgate_tenants", "Tenant entries of the snapshot.")?,
+            panics: IntCounter::new("fleetgate_panics_total", "Panics; each failed one request.")?,
+            dropped: IntCounter::new(
+                "fleetgate_access_log_dropped_total",
+                "Access log lines that were dropped.",
+            )?,
+            in_flight: gauges(
+                "fleetgate_backend_in_flight",
+                "Requests, or websockets, that a backend serves now.",
+                &["pool", "backend", "port"],
+            )?,
+            connect_failures: counters(
+                "fleetgate_backend_connect_failures_total",
+                "Connections that a backend refused or let time out.",
+                &["pool", "backend", "port"],
+            )?,
+            tenant_requests: counters(
+                "fleetgate_tenant_requests_total",
+                "Requests of a tenant entry; tenants without requests are left out.",
+                &["tenant"],
+            )?,
+            tenant_websockets: gauges(
+                "fleetgate_tenant_websockets",
+                "Websockets open now of a tenant entry; tenants without requests are left out.",
+                &["tenant"],
+            )?,
+        })
+    }
+
+    fn read(&self, snapshot: &Snapshot) {
+        self.generation.set(gauge(snapshot.generation));
+        self.tenants.set(gauge(u64::try_from(snapshot.fleet.tenants.len()).unwrap_or(u64::MAX)));
+        self.panics.reset();
+        self.panics.inc_by(panic::count());
+        self.dropped.reset();
+        self.dropped.inc_by(u64::try_from(self.dropped_lines.dropped_lines()).unwrap_or(u64::MAX));
+        self.in_flight.reset();
+        self.connect_failures.reset();
+        self.tenant_requests.reset();
+        self.tenant_websockets.reset();
+        for (pool, backends) in snapshot.backends_by_pool() {
+            for backend in backends {
+                for port in [BackendPort::Http, BackendPort::Gevent] {
+                    let state = backend.port(port);
+                    let address = state.address.to_string();
+                    let labels = [&*pool.name, &address, port.as_str()];
+                    self.in_flight.with_label_values(&labels).set(i64::from(state.in_flight()));
+                    self.connect_failures.with_label_values(&labels).inc_by(state.connect_failures());
+                }
+            }
+        }
+        for (index, tenant) in snapshot.fleet.tenants.iter() {
+            let Some(counters) = snapshot.counters(index).filter(|counters| counters.seen()) else {
+                continue;
+            };
+            let label = [tenant.id.as_written()];
+            self.tenant_requests.with_label_values(&label).inc_by(counters.requests());
+            self.tenant_websockets.with_label_values(&label).set(i64::from(counters.websockets()));
+        }
+    }
+
+    fn parts(&self) -> [&dyn Collector; 8] {
+        [
+            &self.generation,
+            &self.tenants,
+            &self.panics,
+            &self.dropped,
+            &self.in_flight,
+            &self.connect_failures,
+            &self.tenant_requests,
+            &self.tenant_websockets,
+        ]
+    }
+}
+
+impl Collector for SnapshotCollector {
+    fn desc(&self) -> Vec<&Desc> {
+        self.parts().into_iter().flat_map(Collector::desc).collect()
+    }
+
+    fn collect(&self) -> Vec<MetricFamily> {
+        self.read(&self.store.load());
+        self.parts().into_iter().flat_map(Collector::collect).collect()
+    }
+}
+
+fn gauge(value: u64) -> i64 {
+    i64::try_from(value).unwrap_or(i64::MAX)
+}

@@ -1,0 +1,7 @@
+//! What operators see: events, access log, metrics.
+
+pub mod access_log;
+pub mod metrics;
+pub mod operations;
+pub mod panic;
+pub mod trace;

@@ -1,0 +1,59 @@
+//! The attempts of one request: each backend at most once.
+
+use crate::snapshot::{BackendLease, BackendState};
+use fleetgate_core::backend::{BackendLoad, BackendSet, choose, stable_hash};
+use fleetgate_core::traffic::BackendPort;
+use std::sync::Arc;
+
+/// What a request has tried, and how many backends may be asked at most.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Attempts {
+    tried: BackendSet,
+    before_last: BackendSet,
+}
+
+impl Attempts {
+    /// Backends asked per request at most: a request must fail in good time when a whole region is gone.
+    pub const MAX: u32 = 3;
+
+    /// Takes a place at the best backend that was not tried; `None` when there is none or enough were asked.
+    pub fn next(
+        &mut self,
+        backends: &[Arc<BackendState>],
+        port: BackendPort,
+        tenant: &str,
+        backends_per_tenant: u8,
+    ) -> Option<BackendLease> {
+        if !self.may_try_another(backends.len()) {
+            return None;
+        }
+        let load = |index: usize| {
+            let unknown = BackendLoad { hash: 0, in_flight: u32::MAX, failing: true };
+            backends.get(index).map_or(unknown, |backend| backend.load(port))
+        };
+        let chosen =
+            choose(stable_hash(tenant.as_bytes()), backends_per_tenant, self.tried, backends.len(), load)?;
+        self.before_last = self.tried;
+        self.tried.insert(chosen);
+        backends.get(chosen).map(|backend| BackendLease::take(backend, port))
+    }
+
+    /// The attempts before the last one, whose backend may then be asked once more.
+    #[must_use]
+    pub const fn without_last(self) -> Self {
+        Self { tried: self.before_last, before_last: self.before_last }
+    }
+
+    /// Whether a further backend could be asked.
+    #[must_use]
+    pub fn may_try_another(self, backends: usize) -> bool {
+        let tried = self.tried.len();
+        tried < Self::MAX && usize::try_from(tried).is_ok_and(|tried| tried < backends)
+    }
+
+    /// Backends asked so far.
+    #[must_use]
+    pub fn count(self) -> u32 {
+        self.tried.len()
+    }
+}
