@@ -97,10 +97,14 @@ class Visit {
     const [channel] = await this.call("discuss.channel", "search", [[["channel_type", "=", "channel"]]], { limit: 1 });
     await this.page.goto(`${this.origin}/odoo/discuss?active_id=discuss.channel_${channel}`);
     const composer = this.page.locator(".o-mail-Composer-input").first();
-    await composer.fill(`typed by ${this.nonce}`);
-    await composer.press("Enter");
+    await composer.click();
+    await this.page.keyboard.type(`typed by ${this.nonce}`);
+    const [posted] = await Promise.all([this.page.waitForResponse("**/mail/message/post"), this.page.keyboard.press("Enter")]);
+    await posted.finished();
     await this.page.locator(".o-mail-Message", { hasText: `typed by ${this.nonce}` }).waitFor();
-    this.ok("posts a message in Discuss");
+    const stored = await this.call("mail.message", "search_count", [[["body", "like", `typed by ${this.nonce}`]]], {});
+    if (stored !== 1) throw new Error(`the typed message is stored ${stored} times`);
+    this.ok("posts a message in Discuss, stored once");
     const post = { body: `news of ${this.nonce}`, message_type: "comment", subtype_xmlid: "mail.mt_comment" };
     await this.call("discuss.channel", "message_post", [[channel]], post);
     await this.page.locator(".o-mail-Message", { hasText: `news of ${this.nonce}` }).waitFor();

@@ -5,7 +5,7 @@ import time
 
 import websocket
 
-from tenant import check
+from tenant import Failure, check
 
 WAIT_SECONDS = 30
 
@@ -17,13 +17,16 @@ class Bus:
         tenant = web.tenant
         self.tenant = tenant
         self.seen = []
-        self.socket = websocket.create_connection(
-            tenant.url(f"/websocket?version={web.info['websocket_worker_version']}", web.host).replace("http:", "ws:"),
-            cookie=f"session_id={web.cookie()}",
-            origin=tenant.url("", web.host),
-            header=["User-Agent: Mozilla/5.0 (fleet client)"],
-            timeout=WAIT_SECONDS,
-        )
+        try:
+            self.socket = websocket.create_connection(
+                tenant.url(f"/websocket?version={web.info['websocket_worker_version']}", web.host).replace("http:", "ws:"),
+                cookie=f"session_id={web.cookie()}",
+                origin=tenant.url("", web.host),
+                header=["User-Agent: Mozilla/5.0 (fleet client)"],
+                timeout=WAIT_SECONDS,
+            )
+        except websocket.WebSocketBadStatusException as refusal:
+            raise Failure(f"the handshake is answered {refusal.status_code}: does /websocket reach the gevent port?") from None
         # From 0: what was sent moments before the server took the subscription in comes, too.
         self.socket.send(json.dumps({"event_name": "subscribe", "data": {"channels": [], "last": 0}}))
 

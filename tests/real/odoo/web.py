@@ -28,6 +28,7 @@ class Web:
         """Sends the login form; the answer is not followed."""
         form = self.get("/web/login")
         check(form.status_code == 200, f"the login form answers {form.status_code}")
+        check("/web/database/" not in form.url, "the login form leads to the database selector: no header picked a database")
         token = re.search(r'name="csrf_token" value="([^"]+)"', form.text)
         check(token, "the login form has no csrf_token")
         fields = {"csrf_token": token[1], "login": "admin", "password": password}
