@@ -1,1 +1,28 @@
-//! .
+//! What tests of the running gateway stand on: the real binary, its logs, clients, and waiting for conditions.
+//!
+//! Backends come from `fleetgate-stub`. A failure in here is a failed test, so functions panic with a text that says
+//! what was missing; those named `try_*` return what went wrong instead, for tests in which it should.
+#![allow(clippy::panic, reason = "a failure of the harness is a failed test")]
+
+mod connection;
+mod directory;
+mod gateway;
+mod lines;
+mod program;
+mod raw;
+mod request;
+mod wait;
+mod websocket;
+
+pub use connection::Connection;
+pub use directory::ConfigDirectory;
+pub use gateway::{Builder, Gateway, backend};
+pub use lines::Lines;
+pub use program::program;
+pub use raw::{RawConnection, raw_exchange};
+pub use request::{Answer, Request, http_get};
+pub use wait::{DEADLINE, wait_for};
+pub use websocket::{Websocket, ws_connect};
+
+#[cfg(test)]
+mod tests;
