@@ -194,9 +194,9 @@ impl Connection {
         self.stream.write_all(if chunked { b"0\r\n\r\n" } else { b"" }).await
     }
 
-    /// What was read beyond the last request.
+    /// What was read beyond the last request. The buffer is given up: thousands of idle websockets need none.
     pub(crate) fn unread(&mut self) -> Bytes {
-        self.buffer.split().freeze()
+        std::mem::take(&mut self.buffer).freeze()
     }
 }
 
