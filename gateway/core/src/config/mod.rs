@@ -1,5 +1,28 @@
 //! Config: as written, checked, and its meaning.
+//!
+//! [`MainFile::parse`] and [`TenantFile::parse`] read one file each and report all that is wrong with it;
+//! [`compile`] puts them together. Nothing here reads a file or the environment: the caller passes
+//! text and [`References`] in.
 
+mod compile;
+mod file;
+mod main_file;
 mod model;
+mod pools;
+mod problem;
+mod read;
+mod reference;
+mod settle;
+mod suggest;
+mod tenants;
+#[cfg(test)]
+mod tests;
+mod yaml;
 
+pub use compile::{Compiled, compile};
+pub use main_file::MainFile;
 pub use model::{Drain, Fleet, GatewayConfig, Observe, ProcessConfig, Secret};
+pub use problem::{Place, Problem, Severity, Spot};
+pub use reference::{NoReferences, References};
+pub use settle::{Revisions, Running, Settled, settle};
+pub use tenants::TenantFile;

@@ -133,6 +133,16 @@ impl TenantTableBuilder {
         Some(index)
     }
 
+    /// Whose a host is so far.
+    #[must_use]
+    pub fn owner(&self, pattern: &HostPattern) -> Option<TenantIndex> {
+        match pattern {
+            HostPattern::Exact(host) => self.table.exact.get(host.as_str()),
+            HostPattern::Suffix(suffix) => self.table.suffixes.get(suffix.as_str()),
+        }
+        .copied()
+    }
+
     /// Gives a host to an entry.
     ///
     /// # Errors

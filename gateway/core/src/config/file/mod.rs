@@ -1,0 +1,109 @@
+//! The config as written: every key, what it means and what is allowed.
+//!
+//! The doc comments here become the JSON Schema and the reference in `docs/config.md`.
+
+mod address;
+mod collection;
+mod pool;
+mod tenant;
+mod value;
+
+pub(super) use collection::Named;
+pub(super) use pool::{PoolEntry, PoolRegionEntry};
+pub(super) use tenant::{IdText, MaintenanceEntry, StateWord, TenantEntry};
+
+use address::{Network, Socket};
+use collection::List;
+use value::{Folder, Lasting, Name, SecretText, SocketPath, Whole};
+
+use super::read::{At, Lenient, section};
+
+/// Most addresses to listen on.
+const LISTENERS_MAX: usize = 64;
+/// Most regions.
+const REGIONS_MAX: usize = 64;
+/// Most networks whose forwarded headers are believed.
+const TRUSTED_PROXIES_MAX: usize = 1024;
+/// Most tenants in the main file itself; more belong into the tenants directory.
+const INLINE_TENANTS_MAX: usize = 100_000;
+
+section! {
+    /// The main file, `fleetgate.yaml`.
+    pub(in crate::config) struct FileConfig {
+        /// Addresses that clients connect to.
+        #[schemars(extend("x-applies" = "restart"))]
+        listeners: Lenient<List<At<ListenerEntry>, 1, LISTENERS_MAX>>,
+        /// Threads that move bytes. More than there are cores does not help.
+        #[schemars(extend("x-applies" = "restart", "x-default" = "the number of cores"))]
+        threads: Option<Lenient<Whole<1, 256>>> = null,
+        /// The admin API.
+        #[schemars(extend("x-applies" = "restart"))]
+        admin: Lenient<AdminEntry> = {},
+        /// A listener for probes and metrics. Without it there is none.
+        #[schemars(extend("x-applies" = "restart"))]
+        observe: Option<Lenient<ObserveEntry>> = null,
+        /// How the process ends without cutting anybody off.
+        #[schemars(extend("x-applies" = "restart"))]
+        drain: Lenient<DrainEntry> = {},
+        /// Networks of the proxies and load balancers in front of Fleetgate. Only their `X-Forwarded-*`
+        /// headers are believed; those of anybody else are replaced.
+        trusted_proxies: Lenient<List<Network, 0, TRUSTED_PROXIES_MAX>> = [],
+        /// Sites that serve traffic, in order of preference.
+        regions: Lenient<List<At<RegionEntry>, 1, REGIONS_MAX>>,
+        /// Pools by name: Odoo servers that serve the same databases. At most 1000.
+        pools: Lenient<Named<PoolEntry>>,
+        /// Tenants that are written in the main file.
+        tenants: Lenient<List<At<TenantEntry>, 0, INLINE_TENANTS_MAX>> = [],
+        /// Folder whose files hold more tenants, relative to the folder of the main file: every `*.yaml` and
+        /// `*.yml` that is not hidden, without subfolders. Each file is a list of tenants. A broken file keeps
+        /// what it last said; all others move on.
+        tenants_directory: Option<At<Lenient<Folder>>> = null,
+    }
+}
+
+section! {
+    /// An address that clients connect to.
+    pub(in crate::config) struct ListenerEntry {
+        /// Address and port. HTTP/1.1 and cleartext HTTP/2 are understood.
+        address: Socket,
+    }
+}
+
+section! {
+    /// The admin API.
+    pub(in crate::config) struct AdminEntry {
+        /// Unix socket of the admin API. Who may connect to it may do everything: its folder's permissions decide.
+        socket: SocketPath = "/run/fleetgate/admin.sock",
+    }
+}
+
+section! {
+    /// A listener for probes and metrics.
+    pub(in crate::config) struct ObserveEntry {
+        /// Address that serves `/livez`, `/readyz` and `/metrics`. Keep it off the internet.
+        address: At<Socket>,
+        /// Token that `/metrics` asks for as `Authorization: Bearer`. Without it, everybody who reaches the
+        /// address may read the metrics.
+        bearer_token: Option<SecretText> = null,
+    }
+}
+
+section! {
+    /// How the process ends without cutting anybody off.
+    pub(in crate::config) struct DrainEntry {
+        /// Longest wait for requests in flight after SIGTERM. The process ends earlier when none is left.
+        timeout: Lasting<0, 3_600_000> = "30s",
+        /// Span over which websockets are closed, so that their clients do not all come back at once.
+        websocket_spread: Lasting<0, 600_000> = "5s",
+    }
+}
+
+section! {
+    /// A site that serves traffic.
+    pub(in crate::config) struct RegionEntry {
+        /// Name of the region, unique.
+        name: Name,
+        /// Whether the region only takes over from another.
+        standby: bool = false,
+    }
+}

@@ -1,0 +1,144 @@
+//! Pools as written.
+
+use super::address::Server;
+use super::collection::{Choice, List, Named, OneOf};
+use super::value::{Lasting, Whole, text_schema};
+use crate::config::read::{At, Text, section};
+use crate::odoo::OdooVersion;
+use crate::pool::{BACKENDS_PER_REGION_MAX, DatabaseSelection, SameSite};
+use std::borrow::Cow;
+
+section! {
+    /// Odoo servers that serve the same databases.
+    pub(in crate::config) struct PoolEntry {
+        /// Version that all backends of the pool run. It decides which paths go to the websocket port.
+        odoo_version: Version,
+        /// How Odoo is told the database. `dbfilter_header` sends `X-Odoo-dbfilter: ^name$`, which OCA's
+        /// server-wide module `dbfilter_from_header` reads: any host name works. `host` sends nothing: Odoo's own
+        /// `--db-filter` has to find the database by the host. `fixed` sends nothing: the servers have one
+        /// database, and all tenants of the pool name it.
+        database_selection: OneOf<DatabaseSelection>,
+        /// Sends `X-Odoo-Database` on stateless routes (RPC, webhooks). Needs Odoo 19.0.
+        database_header: At<bool> = false,
+        /// Backends that one tenant is spread over inside a region. Every Odoo process loads a registry for each
+        /// tenant it serves, so fewer means less memory and warmer caches, more means more workers for one tenant.
+        backends_per_tenant: Whole<1, 64> = 2,
+        /// What Odoo's session cookie says to browsers. Odoo itself sets neither flag.
+        session_cookie: SessionCookieEntry = {},
+        /// Clocks of pages, RPC and other HTTP traffic.
+        http: HttpTimeoutsEntry = {},
+        /// Clocks of longpolling (Odoo 14.0 and 15.0).
+        longpolling: LongpollingTimeoutsEntry = {},
+        /// Clocks of websockets.
+        websocket: WebsocketTimeoutsEntry = {},
+        /// Backends by region. Each name is one of `regions`, and at least one of them is no standby.
+        regions: Named<PoolRegionEntry>,
+    }
+}
+
+section! {
+    /// What the session cookie says to browsers.
+    pub(in crate::config) struct SessionCookieEntry {
+        /// Adds `Secure`: browsers send the cookie over HTTPS alone. Turn it off only where browsers come by HTTP.
+        secure: bool = true,
+        /// Adds `SameSite`. `none` is for databases in frames of other sites and needs `secure: true`; `unset`
+        /// leaves the choice to the browser.
+        same_site: At<OneOf<SameSiteWord>> = "lax",
+    }
+}
+
+section! {
+    /// Clocks of pages, RPC and other HTTP traffic.
+    pub(in crate::config) struct HttpTimeoutsEntry {
+        /// For a connection to a backend to be made.
+        connect_timeout: Lasting<100, 60_000> = "5s",
+        /// Between two reads of an answer. Keep it longer than Odoo's `limit_time_real`, so that Odoo is the one
+        /// to give up.
+        read_timeout: Lasting<1_000, 86_400_000> = "720s",
+        /// Between two writes of a request.
+        write_timeout: Lasting<1_000, 3_600_000> = "60s",
+    }
+}
+
+section! {
+    /// Clocks of longpolling.
+    pub(in crate::config) struct LongpollingTimeoutsEntry {
+        /// For a connection to a backend to be made.
+        connect_timeout: Lasting<100, 60_000> = "5s",
+        /// Between two reads of an answer. Odoo answers a poll after 50 seconds at the latest.
+        read_timeout: Lasting<1_000, 3_600_000> = "90s",
+        /// Between two writes of a request.
+        write_timeout: Lasting<1_000, 3_600_000> = "60s",
+    }
+}
+
+section! {
+    /// Clocks of websockets.
+    pub(in crate::config) struct WebsocketTimeoutsEntry {
+        /// For a connection to a backend to be made.
+        connect_timeout: Lasting<100, 60_000> = "5s",
+        /// For the backend's answer to the handshake.
+        handshake_timeout: Lasting<1_000, 600_000> = "30s",
+        /// Without a byte either way. Odoo pings a quiet websocket after 45 to 55 seconds, so less than 75 seconds
+        /// cuts healthy ones.
+        idle_timeout: At<Lasting<10_000, 3_600_000>> = "120s",
+    }
+}
+
+section! {
+    /// The backends of a pool in one region.
+    pub(in crate::config) struct PoolRegionEntry {
+        /// The Odoo servers. None twice in a pool.
+        backends: List<At<BackendEntry>, 1, BACKENDS_PER_REGION_MAX>,
+    }
+}
+
+section! {
+    /// One Odoo server.
+    pub(in crate::config) struct BackendEntry {
+        /// Address of Odoo's `http_port`. Host names are not resolved yet.
+        http: Server,
+        /// Address of Odoo's `gevent_port` (`longpolling_port` before 16.0). Left out, it is the same as `http`,
+        /// which is right for an Odoo without workers.
+        websocket: Option<Server> = null,
+    }
+}
+
+/// An Odoo version.
+#[derive(Debug, Clone, Copy)]
+pub(in crate::config) struct Version(pub(in crate::config) OdooVersion);
+
+impl Text for Version {
+    fn expected() -> Cow<'static, str> {
+        let versions: Vec<String> =
+            OdooVersion::ALL.iter().map(|version| format!("`\"{version}\"`")).collect();
+        format!("one of {}", versions.join(", ")).into()
+    }
+
+    fn parse(text: &str) -> Result<Self, String> {
+        OdooVersion::parse(text).map(Self).map_err(|_| "Fleetgate does not know this version".into())
+    }
+}
+
+text_schema! { Version; }
+
+impl Choice for DatabaseSelection {
+    const CHOICES: &'static [(&'static str, Self)] = &[
+        (Self::DbfilterHeader.as_str(), Self::DbfilterHeader),
+        (Self::Host.as_str(), Self::Host),
+        (Self::Fixed.as_str(), Self::Fixed),
+    ];
+}
+
+/// What is written for `SameSite`.
+#[derive(Debug, Clone, Copy)]
+pub(in crate::config) struct SameSiteWord(pub(in crate::config) Option<SameSite>);
+
+impl Choice for SameSiteWord {
+    const CHOICES: &'static [(&'static str, Self)] = &[
+        ("lax", Self(Some(SameSite::Lax))),
+        ("strict", Self(Some(SameSite::Strict))),
+        ("none", Self(Some(SameSite::None))),
+        ("unset", Self(None)),
+    ];
+}

@@ -1,0 +1,227 @@
+//! The main file: what it means by itself, before any tenant.
+
+use super::file::{FileConfig, Named, PoolEntry, RegionEntry};
+use super::model::{Drain, Observe, ProcessConfig};
+use super::pools;
+use super::problem::{Problem, Spot};
+use super::read::{At, Lenient, Read, Reader, Step};
+use super::reference::References;
+use super::tenants::TenantFile;
+use super::yaml::{Document, Start};
+use crate::pool::{Pool, PoolIndex, Region};
+use core::net::SocketAddr;
+use ipnet::IpNet;
+use std::sync::Arc;
+
+/// The main file, as much of it as is good.
+#[derive(Debug, Clone)]
+pub struct MainFile {
+    pub(super) process: Option<ProcessConfig>,
+    pub(super) regions: Vec<Region>,
+    pub(super) pools: Pools,
+    pub(super) trusted_proxies: Vec<IpNet>,
+    pub(super) tenants: Arc<TenantFile>,
+    tenants_directory: Option<(Spot, Box<str>)>,
+    sound: bool,
+}
+
+/// Pools by name.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Pools {
+    pub(super) good: Vec<Pool>,
+    /// Every name that is written. `None`: the pool has a problem of its own.
+    pub(super) names: Vec<(Box<str>, Option<PoolIndex>)>,
+    /// Whether `names` is all there is to know: the main file could be read that far.
+    pub(super) known: bool,
+}
+
+impl MainFile {
+    /// Reads the main file. Every problem is returned; the file is used only when none of them is an error.
+    ///
+    /// `cores` is the default of `threads`.
+    #[must_use]
+    pub fn parse(name: &str, text: &str, world: &dyn References, cores: u16) -> (Self, Vec<Problem>) {
+        let name: Arc<str> = name.into();
+        let mut reader = Reader::new(&name, world);
+        let mut document = Document::new(text, world);
+        let written = match document.start() {
+            Ok(Start::Node(node)) => FileConfig::read(&node, &mut reader),
+            Ok(Start::Empty) => {
+                reader.error(Spot::default(), "the file is empty".into(), Some(example_hint()));
+                None
+            }
+            Ok(Start::List) => {
+                let at = Spot { line: 1, column: 1 };
+                reader.error(at, "the main file is a list, not a map of keys".into(), Some(example_hint()));
+                None
+            }
+            Err(syntax) => {
+                reader.syntax(syntax);
+                None
+            }
+        };
+        let mut main = match written {
+            Some(written) => Self::check(&name, written, &mut reader, cores),
+            None => Self::unreadable(&name),
+        };
+        main.sound = reader.error_count() == 0;
+        (main, reader.finish())
+    }
+
+    /// What a main file that cannot be read says: nothing.
+    fn unreadable(name: &Arc<str>) -> Self {
+        let tenants = TenantFile { name: Arc::clone(name), entries: Vec::new(), sound: true, inline: true };
+        Self {
+            process: None,
+            regions: Vec::new(),
+            pools: Pools::default(),
+            trusted_proxies: Vec::new(),
+            tenants: Arc::new(tenants),
+            tenants_directory: None,
+            sound: false,
+        }
+    }
+
+    fn check(name: &Arc<str>, mut written: FileConfig, reader: &mut Reader<'_>, cores: u16) -> Self {
+        let regions_known = written.regions.0.is_some();
+        let regions = written.regions.0.take().map(|list| check_regions(list.0, reader)).unwrap_or_default();
+        let pools = check_pools(written.pools.0.take(), &regions, regions_known, reader);
+        let trusted_proxies = written.trusted_proxies.0.take().map(|list| list.0).unwrap_or_default();
+        let tenants = written.tenants.0.take().map(|list| list.0).unwrap_or_default();
+        let tenants_directory = written
+            .tenants_directory
+            .take()
+            .and_then(|folder| folder.value.0.map(|path| (folder.at, path.0)));
+        Self {
+            process: check_process(written, reader, cores),
+            regions,
+            pools,
+            trusted_proxies: trusted_proxies.into_iter().map(|network| network.0).collect(),
+            tenants: Arc::new(TenantFile::inline(name, tenants, reader)),
+            tenants_directory,
+            sound: false,
+        }
+    }
+
+    /// Whether the file was read without an error.
+    #[must_use]
+    pub fn is_sound(&self) -> bool {
+        self.sound
+    }
+
+    /// Name of the file, as the caller gave it.
+    #[must_use]
+    pub fn name(&self) -> &Arc<str> {
+        &self.tenants.name
+    }
+
+    /// `tenants_directory` as written, and where.
+    #[must_use]
+    pub fn tenants_directory(&self) -> Option<(Spot, &str)> {
+        self.tenants_directory.as_ref().map(|(at, path)| (*at, &**path))
+    }
+}
+
+fn example_hint() -> String {
+    "write at least `listeners:`, `regions:` and `pools:`; `config/fleetgate.yaml` is an example".into()
+}
+
+fn check_regions(written: Vec<At<RegionEntry>>, reader: &mut Reader<'_>) -> Vec<Region> {
+    let mut first: Vec<(Spot, Region)> = Vec::with_capacity(written.len());
+    for (index, At { at, value: RegionEntry { name, standby } }) in written.into_iter().enumerate() {
+        let taken = first.iter().find(|(_, region)| region.name == name.0).map(|(at, _)| *at);
+        match taken {
+            Some(other) => reader.inside(Step::Key("regions"), |reader| {
+                reader.inside(Step::Index(index), |reader| {
+                    let hint = "give each region a name of its own";
+                    reader.conflict(
+                        at,
+                        other,
+                        format!("the region `{}` is there twice", name.0),
+                        Some(hint.into()),
+                    );
+                });
+            }),
+            None => first.push((at, Region { name: name.0, standby })),
+        }
+    }
+    first.into_iter().map(|(_, region)| region).collect()
+}
+
+fn check_pools(
+    written: Option<Named<PoolEntry>>,
+    regions: &[Region],
+    regions_known: bool,
+    reader: &mut Reader<'_>,
+) -> Pools {
+    let Some(Named(written)) = written else { return Pools::default() };
+    let mut pools = Pools { known: true, ..Pools::default() };
+    for (at, name, entry) in written {
+        let checked = entry.filter(|_| regions_known).and_then(|entry| {
+            let step = Step::Name(name.clone());
+            reader.inside(Step::Key("pools"), |reader| {
+                reader.inside(step, |reader| pools::check(at, &name, entry, regions, reader))
+            })
+        });
+        let index = checked.and_then(|pool| {
+            let index = PoolIndex(u16::try_from(pools.good.len()).ok()?);
+            pools.good.push(pool);
+            Some(index)
+        });
+        pools.names.push((name, index));
+    }
+    pools
+}
+
+fn check_process(written: FileConfig, reader: &mut Reader<'_>, cores: u16) -> Option<ProcessConfig> {
+    let threads = match written.threads {
+        Some(threads) => threads.0?.0,
+        None => cores.max(1),
+    };
+    let listeners = written.listeners.0?.0;
+    let mut addresses: Vec<(Spot, SocketAddr)> = Vec::with_capacity(listeners.len());
+    for (index, At { at, value: listener }) in listeners.into_iter().enumerate() {
+        let address = listener.address.0;
+        if let Some(other) = taken(&addresses, address) {
+            reader.inside(Step::Key("listeners"), |reader| {
+                reader.inside(Step::Index(index), |reader| {
+                    reader.conflict(
+                        at,
+                        other,
+                        format!("`{address}` is there twice"),
+                        Some("remove one of them".into()),
+                    );
+                });
+            });
+        }
+        addresses.push((at, address));
+    }
+    let observe = match written.observe {
+        Some(Lenient(observe)) => {
+            let observe = observe?;
+            if let Some(other) = taken(&addresses, observe.address.value.0) {
+                let message = format!("clients connect to `{}`", observe.address.value.0);
+                let hint = "give probes and metrics an address of their own";
+                reader.inside(Step::Key("observe"), |reader| {
+                    reader.conflict(observe.address.at, other, message, Some(hint.into()));
+                });
+            }
+            let bearer_token = observe.bearer_token.map(|secret| secret.0);
+            Some(Observe { address: observe.address.value.0, bearer_token })
+        }
+        None => None,
+    };
+    let drain = written.drain.0?;
+    Some(ProcessConfig {
+        listeners: addresses.into_iter().map(|(_, address)| address).collect(),
+        threads,
+        admin_socket: written.admin.0?.socket.0,
+        observe,
+        drain: Drain { timeout: drain.timeout.0, websocket_spread: drain.websocket_spread.0 },
+    })
+}
+
+/// Where an address is taken already. Port 0 never is: every use of it is another free port.
+fn taken(addresses: &[(Spot, SocketAddr)], address: SocketAddr) -> Option<Spot> {
+    addresses.iter().find(|(_, other)| *other == address && address.port() != 0).map(|(at, _)| *at)
+}

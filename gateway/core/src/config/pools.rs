@@ -1,0 +1,146 @@
+//! One pool, checked against the regions.
+
+use super::file::{PoolEntry, PoolRegionEntry};
+use super::problem::Spot;
+use super::read::{At, Reader, Step};
+use super::suggest;
+use crate::pool::{Backend, Pool, PoolRegion, Region, SameSite, SessionCookie, Timeouts, WebsocketTimeouts};
+use core::time::Duration;
+
+/// Least idle timeout that leaves Odoo's own pings the time to arrive (55 s in 19.0), with a margin.
+const WEBSOCKET_IDLE_SENSIBLE: Duration = Duration::from_secs(75);
+
+/// Checks a pool. `None` after a problem was reported.
+pub(super) fn check(
+    at: Spot,
+    name: &str,
+    written: PoolEntry,
+    regions: &[Region],
+    reader: &mut Reader<'_>,
+) -> Option<Pool> {
+    let errors_before = reader.error_count();
+    check_values(&written, reader);
+    let regions =
+        reader.inside(Step::Key("regions"), |reader| check_regions(at, written.regions.0, regions, reader));
+    let pool = Pool {
+        name: name.into(),
+        odoo_version: written.odoo_version.0,
+        database_selection: written.database_selection.0,
+        database_header: written.database_header.value,
+        backends_per_tenant: u8::try_from(written.backends_per_tenant.0).unwrap_or(u8::MAX),
+        session_cookie: SessionCookie {
+            secure: written.session_cookie.secure,
+            same_site: written.session_cookie.same_site.value.0.0,
+        },
+        http: Timeouts {
+            connect: written.http.connect_timeout.0,
+            read: written.http.read_timeout.0,
+            write: written.http.write_timeout.0,
+        },
+        longpolling: Timeouts {
+            connect: written.longpolling.connect_timeout.0,
+            read: written.longpolling.read_timeout.0,
+            write: written.longpolling.write_timeout.0,
+        },
+        websocket: WebsocketTimeouts {
+            connect: written.websocket.connect_timeout.0,
+            handshake: written.websocket.handshake_timeout.0,
+            idle: written.websocket.idle_timeout.value.0,
+        },
+        regions,
+    };
+    (reader.error_count() == errors_before).then_some(pool)
+}
+
+/// Values that are allowed each, but not together.
+fn check_values(written: &PoolEntry, reader: &mut Reader<'_>) {
+    let version = written.odoo_version.0;
+    if written.database_header.value && !version.has_database_header() {
+        reader.inside(Step::Key("database_header"), |reader| {
+            let message = format!("Odoo {version} does not read `X-Odoo-Database`");
+            let hint = "leave it `false`: only Odoo 19.0 selects a database by this header";
+            reader.error(written.database_header.at, message, Some(hint.into()));
+        });
+    }
+    let cookie = &written.session_cookie;
+    if cookie.same_site.value.0.0 == Some(SameSite::None) && !cookie.secure {
+        reader.inside(Step::Key("session_cookie"), |reader| {
+            let message = "browsers refuse a cookie with `SameSite=None` and without `Secure`".into();
+            let hint = "write `secure: true`, or another `same_site`";
+            reader.error(cookie.same_site.at, message, Some(hint.into()));
+        });
+    }
+    let idle = &written.websocket.idle_timeout;
+    if idle.value.0 < WEBSOCKET_IDLE_SENSIBLE {
+        let (section, key) = (Step::Key("websocket"), Step::Key("idle_timeout"));
+        reader.inside(section, |reader| {
+            reader.inside(key, |reader| {
+                let message =
+                    "healthy websockets will be cut: Odoo pings a quiet one only after 45 to 55 seconds";
+                reader.warning(idle.at, message.into(), Some("write `75s` or more".into()));
+            });
+        });
+    }
+}
+
+fn check_regions(
+    at: Spot,
+    written: Vec<(Spot, Box<str>, Option<PoolRegionEntry>)>,
+    regions: &[Region],
+    reader: &mut Reader<'_>,
+) -> Vec<PoolRegion> {
+    let mut servers: Vec<(Spot, Backend)> = Vec::new();
+    let mut checked: Vec<(usize, PoolRegion)> = Vec::new();
+    let mut all_known = true;
+    for (name_at, name, entry) in written {
+        let found = regions.iter().enumerate().find(|(_, region)| region.name == name);
+        let Some((order, region)) = found else {
+            let hint = suggest::hint(&name, regions.iter().map(|region| &*region.name));
+            reader.error(name_at, format!("no region `{name}` is declared"), Some(hint));
+            all_known = false;
+            continue;
+        };
+        let Some(entry) = entry else {
+            all_known = false;
+            continue;
+        };
+        let backends =
+            reader.inside(Step::Name(name.clone()), |reader| check_backends(entry, &mut servers, reader));
+        checked.push((order, PoolRegion { name, standby: region.standby, backends }));
+    }
+    if all_known && checked.iter().all(|(_, region)| region.standby) {
+        let hint = "give it backends in a region that has no `standby: true`";
+        reader.error(at, "the pool has backends in standby regions alone".into(), Some(hint.into()));
+    }
+    checked.sort_by_key(|(order, _)| *order);
+    checked.into_iter().map(|(_, region)| region).collect()
+}
+
+fn check_backends(
+    entry: PoolRegionEntry,
+    servers: &mut Vec<(Spot, Backend)>,
+    reader: &mut Reader<'_>,
+) -> Vec<Backend> {
+    let mut backends = Vec::with_capacity(entry.backends.0.len());
+    for (index, At { at, value }) in entry.backends.0.into_iter().enumerate() {
+        let http = value.http.0;
+        let backend = Backend { http, websocket: value.websocket.map_or(http, |address| address.0) };
+        if let Some((other, _)) = servers.iter().find(|(_, other)| other.http == http) {
+            let other = *other;
+            reader.inside(Step::Key("backends"), |reader| {
+                reader.inside(Step::Index(index), |reader| {
+                    let hint = "a server counts once in a pool; remove one of them";
+                    reader.conflict(
+                        at,
+                        other,
+                        format!("the backend `{http}` is there twice"),
+                        Some(hint.into()),
+                    );
+                });
+            });
+        }
+        servers.push((at, backend));
+        backends.push(backend);
+    }
+    backends
+}

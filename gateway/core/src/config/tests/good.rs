@@ -1,0 +1,145 @@
+//! Configs that are right, and what they mean.
+
+use super::{MAIN, World, config, main_file};
+use crate::config::MainFile;
+use crate::host::HostKey;
+use crate::odoo::OdooVersion;
+use crate::pool::{DatabaseSelection, SameSite};
+use crate::tenant::TenantState;
+use core::time::Duration;
+
+const FULL: &str = r#"
+listeners: [ { address: "0.0.0.0:8080" }, { address: "[::]:8080" } ]
+threads: 2
+admin: { socket: /tmp/admin.sock }
+observe: { address: "127.0.0.1:9090", bearer_token: "file:/run/secrets/metrics" }
+drain: { timeout: 1m, websocket_spread: 500ms }
+trusted_proxies: ["10.0.0.0/8", "::1"]
+regions: [ { name: paris }, { name: dublin, standby: true } ]
+pools:
+  shared:
+    odoo_version: 18.0
+    database_selection: fixed
+    backends_per_tenant: 3
+    session_cookie: { secure: false, same_site: unset }
+    http: { connect_timeout: 1s, read_timeout: 2s, write_timeout: 3s }
+    longpolling: { connect_timeout: 4s, read_timeout: 5s, write_timeout: 6s }
+    websocket: { connect_timeout: 7s, handshake_timeout: 8s, idle_timeout: 90s }
+    regions:
+      dublin: { backends: [ { http: "10.9.0.11:8069" } ] }
+      paris: { backends: [ { http: "10.0.0.11:8069", websocket: "10.0.0.11:8072" } ] }
+tenants:
+  - id: zen
+    hosts: [zen.example.com]
+    state: maintenance
+    maintenance: { retry_after: 1h, message: "Back at noon", allow: ["203.0.113.0/24"] }
+tenants_directory: tenants.d
+"#;
+
+#[test]
+fn every_key_reaches_its_meaning() {
+    let world = World { files: [("/run/secrets/metrics", "s3cret")].into(), ..World::default() };
+    let (main, problems) = MainFile::parse("fleetgate.yaml", FULL, &world, 4);
+    assert_eq!(problems, []);
+    assert_eq!(main.tenants_directory().map(|(_, path)| path), Some("tenants.d"));
+    let config = super::compile(&main, &[]).config.unwrap();
+    let process = &config.process;
+    assert_eq!(process.listeners, ["0.0.0.0:8080".parse().unwrap(), "[::]:8080".parse().unwrap()]);
+    assert_eq!((process.threads, &*process.admin_socket), (2, "/tmp/admin.sock"));
+    let observe = process.observe.as_ref().unwrap();
+    assert_eq!(observe.bearer_token.as_ref().map(|token| token.reveal()), Some("s3cret"));
+    assert_eq!(process.drain.timeout, Duration::from_secs(60));
+    assert_eq!(process.drain.websocket_spread, Duration::from_millis(500));
+    let fleet = &config.fleet;
+    assert_eq!(fleet.trusted_proxies, ["10.0.0.0/8".parse().unwrap(), "::1/128".parse().unwrap()]);
+    let pool = &fleet.pools[0];
+    assert_eq!((&*pool.name, pool.odoo_version), ("shared", OdooVersion::V18));
+    assert_eq!((pool.database_selection, pool.database_header), (DatabaseSelection::Fixed, false));
+    assert_eq!((pool.session_cookie.secure, pool.session_cookie.same_site), (false, None));
+    assert_eq!(pool.http.connect.as_secs() + pool.http.read.as_secs() + pool.http.write.as_secs(), 6);
+    assert_eq!(pool.longpolling.read, Duration::from_secs(5));
+    assert_eq!((pool.websocket.handshake, pool.websocket.idle).0, Duration::from_secs(8));
+    let regions: Vec<_> = pool.regions.iter().map(|region| (&*region.name, region.standby)).collect();
+    assert_eq!(regions, [("paris", false), ("dublin", true)], "in the order of the config's regions");
+    assert_eq!(pool.regions[1].backends[0].websocket, pool.regions[1].backends[0].http);
+    let (_, tenant) = fleet.tenants.iter().next().unwrap();
+    let TenantState::Maintenance(maintenance) = &tenant.state else { panic!("{:?}", tenant.state) };
+    assert_eq!(
+        (maintenance.retry_after_seconds, maintenance.message.as_deref()),
+        (3600, Some("Back at noon"))
+    );
+    assert_eq!(maintenance.allow, ["203.0.113.0/24".parse().unwrap()]);
+}
+
+#[test]
+fn what_is_left_out_has_its_default() {
+    let config = config(MAIN, &[("tenants.d/a.yaml", "- { id: acme, hosts: [acme.example.com] }")]);
+    assert_eq!(config.process.threads, 4, "the number of cores");
+    assert_eq!(&*config.process.admin_socket, "/run/fleetgate/admin.sock");
+    assert_eq!(config.process.observe, None);
+    assert_eq!(config.process.drain.timeout, Duration::from_secs(30));
+    let pool = &config.fleet.pools[0];
+    assert_eq!((pool.backends_per_tenant, pool.database_header), (2, false));
+    assert_eq!((pool.session_cookie.secure, pool.session_cookie.same_site), (true, Some(SameSite::Lax)));
+    assert_eq!(pool.http.read, Duration::from_secs(720));
+    assert_eq!(pool.longpolling.read, Duration::from_secs(90));
+    assert_eq!(pool.websocket.idle, Duration::from_secs(120));
+    let (_, tenant) = config.fleet.tenants.iter().next().unwrap();
+    assert_eq!((tenant.database.as_written(), &tenant.state), ("acme", &TenantState::Active));
+}
+
+#[test]
+fn tenants_of_all_files_are_in_the_table() {
+    let main = format!("{MAIN}tenants:\n- {{ id: one, hosts: [one.example.com] }}\n");
+    let config = config(
+        &main,
+        &[
+            ("tenants.d/a.yaml", "# nobody yet\n"),
+            (
+                "tenants.d/b.yaml",
+                "- { id: acme, hosts: [ACME.Example.com., shop.acme.test], canonical_host: shop.acme.test }\n\
+                 - { id: \"{1}\", hosts: [\"*.odoo.example.com\"], database: \"db_{1}\", pool: shared }\n",
+            ),
+        ],
+    );
+    let database = |host: &str| {
+        let (key, _) = HostKey::parse(host.as_bytes()).unwrap();
+        let found = config.fleet.tenants.resolve(&key).unwrap();
+        found.tenant.database.resolve(found.label).into_owned()
+    };
+    assert_eq!(database("one.example.com"), "one");
+    assert_eq!(database("acme.example.com"), "acme");
+    assert_eq!(database("shop1.odoo.example.com"), "db_shop1");
+}
+
+#[test]
+fn words_that_yaml_takes_for_something_else_are_names_all_the_same() {
+    for id in ["007", "1e5", "no", "true", "19.0", "0x1f"] {
+        let tenants = format!("- {{ id: {id}, hosts: [a.example.com] }}");
+        let config = config(MAIN, &[("t.yaml", &tenants)]);
+        assert_eq!(config.fleet.tenants.iter().next().unwrap().1.id.as_written(), id);
+    }
+}
+
+#[test]
+fn variables_fill_in_values_of_any_kind() {
+    let text = MAIN.replace("127.0.0.1:8080", "${ADDRESS}:${PORT}") + "threads: ${THREADS}\n";
+    let world = World {
+        variables: [("ADDRESS", "127.0.0.1"), ("PORT", "8081"), ("THREADS", "3")].into(),
+        ..World::default()
+    };
+    let (main, problems) = MainFile::parse("fleetgate.yaml", &text, &world, 4);
+    assert_eq!(problems, []);
+    let config = super::compile(&main, &[]).config.unwrap();
+    assert_eq!(config.process.listeners, ["127.0.0.1:8081".parse().unwrap()]);
+    assert_eq!(config.process.threads, 3);
+}
+
+#[test]
+fn a_main_file_without_tenants_is_fine_but_says_so() {
+    let (main, problems) = main_file(MAIN);
+    assert_eq!(problems, []);
+    let compiled = super::compile(&main, &[]);
+    assert!(compiled.config.is_some());
+    assert!(compiled.problems[0].message.starts_with("there are no tenants"), "{:?}", compiled.problems);
+}
