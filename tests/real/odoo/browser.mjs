@@ -1,9 +1,8 @@
-#!/usr/bin/env node
 // Chromium with a user of each tenant at once: log in, work in the web client, see only the own database.
 //
-//   browser.mjs 127.0.0.1:PORT [ACME_HOST [ZEN_HOST]]
+//   .lab/node/node browser.mjs 127.0.0.1:PORT [ACME_HOST [ZEN_HOST]]
 //
-// FLEETGATE_LAB: the lab folder that `fleet.sh get` filled (default: .lab in the repository), for playwright-core.
+// FLEETGATE_LAB: the lab folder that `fleet.sh get` filled with playwright-core (default: .lab in the repository).
 // SCREENSHOTS: a folder for acme.png and zen.png (none by default). CHROMIUM: the browser (default /usr/bin/chromium).
 // One line a check, a summary at the end; the exit code is 1 when any check failed.
 

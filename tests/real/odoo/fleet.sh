@@ -18,7 +18,6 @@ ODOO_LIB=$LAB/odoo/usr/lib/python3/dist-packages
 TEMPLATE=fleet_template
 TENANTS=(acme zen)
 DBFILTER_FROM_HEADER=19.0.1.0.0.2
-PLAYWRIGHT=1.65.1
 
 say() { echo "fleet: $*"; }
 die() { echo "fleet: $*" >&2; exit 1; }
@@ -27,11 +26,10 @@ die() { echo "fleet: $*" >&2; exit 1; }
 
 install_packages() {
   local missing=() package
-  for package in postgresql-15 python3-venv python3-dev curl util-linux nodejs npm chromium \
+  for package in postgresql-15 python3-venv curl util-linux chromium libatomic1 \
     libjs-jquery libjs-underscore libjs-jquery-form fonts-font-awesome fonts-inconsolata fonts-roboto-unhinted; do
     case $package in # these come from other places than Debian, too
-      npm | curl) command -v "$package" >/dev/null && continue ;;
-      nodejs) command -v node >/dev/null && continue ;;
+      curl) command -v curl >/dev/null && continue ;;
       chromium) [ -x "${CHROMIUM:-/usr/bin/chromium}" ] && continue ;;
     esac
     dpkg-query -W -f '${db:Status-Status}' "$package" 2>/dev/null | grep -qx installed || missing+=("$package")
@@ -77,15 +75,11 @@ get_python() {
   "${pip[@]}" -r "$HERE/requirements.txt"
   rm -rf "$LAB/addons"
   "${pip[@]}" --no-deps --no-compile --target "$LAB/addons" "odoo-addon-dbfilter-from-header==$DBFILTER_FROM_HEADER"
+  local driver; driver=$(echo "$LAB"/venv/lib/python3*/site-packages/playwright/driver)
+  mkdir -p "$LAB/node/node_modules"
+  ln -sfn "$driver/node" "$LAB/node/node"
+  ln -sfn "$driver/package" "$LAB/node/node_modules/playwright-core"
   echo "$wanted" >"$LAB/venv/.ok"
-}
-
-get_browser_driver() {
-  [ "$(cat "$LAB/node/.ok" 2>/dev/null)" = "$PLAYWRIGHT" ] && return
-  say "installing playwright-core $PLAYWRIGHT"
-  mkdir -p "$LAB/node"
-  npm install --silent --no-audit --no-fund --prefix "$LAB/node" "playwright-core@$PLAYWRIGHT"
-  echo "$PLAYWRIGHT" >"$LAB/node/.ok"
 }
 
 get() {
@@ -93,7 +87,6 @@ get() {
   local jobs=() job failed=0
   get_odoo & jobs+=($!)
   get_python & jobs+=($!)
-  get_browser_driver & jobs+=($!)
   for job in "${jobs[@]}"; do wait "$job" || failed=1; done
   [ $failed = 0 ] || die "get failed, see above"
   say "all parts are there, in $LAB"
