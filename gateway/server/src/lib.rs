@@ -1,8 +1,15 @@
 //! The edge gateway for Odoo fleets: what decides is in `fleetgate-core`, what does is here.
 
+pub mod admin;
+pub mod admin_client;
+pub mod cli;
+#[path = "config_interim.rs"]
+pub mod config;
 pub mod connection;
 pub mod front;
 pub mod proxy;
+pub mod reload;
+pub mod runtime;
 pub mod snapshot;
 pub mod telemetry;
 pub mod upstream;

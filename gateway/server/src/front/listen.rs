@@ -9,7 +9,7 @@ use std::net::{SocketAddr, TcpListener};
 const BACKLOG: i32 = 4_096;
 /// Variable that names the inherited sockets, separated by `:` in systemd's protocol; addresses hold colons, so
 /// ours are separated by `,`.
-const INHERITED_NAMES_VARIABLE: &str = "FLEETGATE_INHERITED";
+pub const INHERITED_NAMES_VARIABLE: &str = "FLEETGATE_INHERITED";
 
 /// A bound listener.
 #[derive(Debug)]
@@ -20,6 +20,16 @@ pub struct Listener {
     pub actual: SocketAddr,
     /// The socket, not blocking.
     pub socket: TcpListener,
+}
+
+impl Listener {
+    /// The same socket once more, to be handed to the process that replaces this one.
+    ///
+    /// # Errors
+    /// No file descriptor is left.
+    pub fn duplicate(&self) -> io::Result<Self> {
+        Ok(Self { configured: self.configured, actual: self.actual, socket: self.socket.try_clone()? })
+    }
 }
 
 /// Sockets that a previous process handed over, by configured address.
@@ -40,12 +50,6 @@ impl Inherited {
             Some((address, sockets.take_tcp_listener(at).ok()??))
         });
         Self(taken.collect())
-    }
-
-    /// Whether this process replaces another.
-    #[must_use]
-    pub fn is_upgrade(&self) -> bool {
-        !self.0.is_empty()
     }
 
     fn take(&mut self, address: SocketAddr) -> Option<TcpListener> {

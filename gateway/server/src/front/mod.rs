@@ -3,5 +3,5 @@
 mod listen;
 mod serve;
 
-pub use listen::{Inherited, Listener, bind};
+pub use listen::{INHERITED_NAMES_VARIABLE, Inherited, Listener, bind};
 pub use serve::{Front, FrontState};

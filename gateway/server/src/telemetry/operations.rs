@@ -10,7 +10,12 @@ const DEFAULT_FILTER: &str = "info,pingora_core=off,pingora_proxy=off,pingora_po
 
 /// Starts the log. Later calls do nothing.
 pub fn start() {
-    let filter = EnvFilter::try_from_env(LOG_VARIABLE).unwrap_or_else(|_| EnvFilter::new(DEFAULT_FILTER));
+    start_with(DEFAULT_FILTER);
+}
+
+/// Starts the log with another filter where the environment sets none. Later calls do nothing.
+pub fn start_with(filter: &str) {
+    let filter = EnvFilter::try_from_env(LOG_VARIABLE).unwrap_or_else(|_| EnvFilter::new(filter));
     let subscriber = tracing_subscriber::fmt()
         .json()
         .flatten_event(true)

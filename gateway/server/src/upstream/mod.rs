@@ -4,4 +4,4 @@ mod retry;
 mod select;
 
 pub use retry::{Failure, RetryRule, is_safe};
-pub use select::Attempts;
+pub use select::{Attempts, preference};

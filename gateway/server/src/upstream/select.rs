@@ -3,6 +3,7 @@
 use crate::snapshot::{BackendLease, BackendState};
 use fleetgate_core::backend::{BackendLoad, BackendSet, choose, stable_hash};
 use fleetgate_core::traffic::BackendPort;
+use std::net::SocketAddr;
 use std::sync::Arc;
 
 /// What a request has tried, and how many backends may be asked at most.
@@ -27,12 +28,7 @@ impl Attempts {
         if !self.may_try_another(backends.len()) {
             return None;
         }
-        let load = |index: usize| {
-            let unknown = BackendLoad { hash: 0, in_flight: u32::MAX, failing: true };
-            backends.get(index).map_or(unknown, |backend| backend.load(port))
-        };
-        let chosen =
-            choose(stable_hash(tenant.as_bytes()), backends_per_tenant, self.tried, backends.len(), load)?;
+        let chosen = best(backends, port, tenant, backends_per_tenant, self.tried)?;
         self.before_last = self.tried;
         self.tried.insert(chosen);
         backends.get(chosen).map(|backend| BackendLease::take(backend, port))
@@ -56,4 +52,35 @@ impl Attempts {
     pub fn count(self) -> u32 {
         self.tried.len()
     }
+}
+
+/// The backends of a tenant in the order in which they would be asked now.
+#[must_use]
+pub fn preference(
+    backends: &[Arc<BackendState>],
+    port: BackendPort,
+    tenant: &str,
+    backends_per_tenant: u8,
+) -> Vec<SocketAddr> {
+    let mut tried = BackendSet::default();
+    let mut order = Vec::with_capacity(backends.len());
+    while let Some(next) = best(backends, port, tenant, backends_per_tenant, tried) {
+        tried.insert(next);
+        order.extend(backends.get(next).map(|backend| backend.port(port).address));
+    }
+    order
+}
+
+fn best(
+    backends: &[Arc<BackendState>],
+    port: BackendPort,
+    tenant: &str,
+    backends_per_tenant: u8,
+    tried: BackendSet,
+) -> Option<usize> {
+    let load = |index: usize| {
+        let unknown = BackendLoad { hash: 0, in_flight: u32::MAX, failing: true };
+        backends.get(index).map_or(unknown, |backend| backend.load(port))
+    };
+    choose(stable_hash(tenant.as_bytes()), backends_per_tenant, tried, backends.len(), load)
 }

@@ -1,0 +1,227 @@
+//! What would happen to a request, and why: the gateway's own decision, run for show.
+
+use super::routes::AdminState;
+use super::tenants::state_name;
+use crate::snapshot::Snapshot;
+use crate::upstream::{RetryRule, preference};
+use fleetgate_core::forwarded::Scheme;
+use fleetgate_core::host::HostKey;
+use fleetgate_core::outbound::Outbound;
+use fleetgate_core::path::DecodedPath;
+use fleetgate_core::pool::Pool;
+use fleetgate_core::rejection::Rejection;
+use fleetgate_core::tenant::TenantMatch;
+use fleetgate_core::traffic::TrafficClass;
+use fleetgate_core::verdict::{RequestView, Route, Verdict, admit};
+use serde::{Deserialize, Serialize};
+use std::net::IpAddr;
+
+/// Query of `GET /v1/explain`.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct ExplainQuery {
+    /// Absolute URL, `http` or `https`.
+    pub url: String,
+    /// Method; GET by default.
+    #[serde(default = "get")]
+    pub method: String,
+    /// Client address; an address nobody has by default (192.0.2.1, RFC 5737).
+    #[serde(default = "nobody")]
+    pub from: IpAddr,
+}
+
+fn get() -> String {
+    "GET".to_owned()
+}
+
+const fn nobody() -> IpAddr {
+    IpAddr::V4(std::net::Ipv4Addr::new(192, 0, 2, 1))
+}
+
+/// Answer of `GET /v1/explain`.
+#[derive(Debug, Default, Serialize, Deserialize)]
+pub struct Explanation {
+    /// `forward`, `redirect` or `reject`.
+    pub verdict: String,
+    /// Each step of the decision, in order.
+    pub why: Vec<String>,
+    /// Canonical host.
+    pub host: Option<String>,
+    /// Tenant id.
+    pub tenant: Option<String>,
+    /// Database.
+    pub database: Option<String>,
+    /// State of the tenant.
+    pub state: Option<String>,
+    /// Pool.
+    pub pool: Option<String>,
+    /// Region.
+    pub region: Option<String>,
+    /// Traffic class.
+    pub class: Option<String>,
+    /// Port of Odoo: `http` or `gevent`.
+    pub port: Option<String>,
+    /// Backends in the order in which they would be asked now.
+    pub backends: Vec<String>,
+    /// Headers that Odoo gets from the gateway, and from nobody else.
+    pub headers: Vec<(String, String)>,
+    /// Where a redirect leads.
+    pub location: Option<String>,
+    /// Status of a rejection.
+    pub status: Option<u16>,
+    /// Code of a rejection.
+    pub rejection: Option<String>,
+    /// Snapshot that decided.
+    pub generation: u64,
+}
+
+/// Runs the decision.
+///
+/// # Errors
+/// A sentence about what is wrong with the query.
+pub(super) fn explain(state: &AdminState, query: &ExplainQuery) -> Result<Explanation, String> {
+    let snapshot = state.store.load();
+    let uri: http::Uri =
+        query.url.parse().map_err(|error| format!("`{}` is not a URL: {error}", query.url))?;
+    let scheme = match uri.scheme_str() {
+        Some("http" | "ws") => Scheme::Http,
+        Some("https" | "wss") => Scheme::Https,
+        _ => return Err(format!("`{}` must start with http:// or https://", query.url)),
+    };
+    let method: http::Method =
+        query.method.parse().map_err(|_| format!("`{}` is not an HTTP method", query.method))?;
+    let authority = uri.authority().map(http::uri::Authority::as_str).unwrap_or_default();
+    let mut told = Explanation { generation: snapshot.generation, ..Explanation::default() };
+    let (host, port) = match HostKey::parse(authority.as_bytes()) {
+        Ok(parsed) => parsed,
+        Err(error) => {
+            told.why.push(format!("the host `{authority}` is refused: {error}"));
+            reject(&mut told, Rejection::BadHost(error));
+            return Ok(told);
+        }
+    };
+    told.host = Some(host.as_str().to_owned());
+    let asked =
+        Asked { scheme, port, retry: RetryRule::of(&method), from: query.from, uri: &uri, host: &host };
+    let safe_method = crate::upstream::is_safe(&method);
+    let view = RequestView { host: &host, path: uri.path().as_bytes(), safe_method, client: query.from };
+    match admit(&snapshot.fleet, &view) {
+        Verdict::Forward(route) => {
+            tell_tenant(&mut told, &snapshot, route.found);
+            tell_route(&mut told, &snapshot, &route, &asked);
+        }
+        Verdict::Redirect { host, found } => {
+            tell_tenant(&mut told, &snapshot, found);
+            told.verdict = "redirect".to_owned();
+            told.why.push(format!("pages of this tenant live on its canonical host {host}"));
+            let path = uri.path_and_query().map_or("/", http::uri::PathAndQuery::as_str);
+            told.location = Some(format!("{}://{host}{path}", scheme.as_str()));
+        }
+        Verdict::Reject { rejection, found } => {
+            match found {
+                Some(found) => tell_tenant(&mut told, &snapshot, found),
+                None => told.why.push("no tenant answers to this host, exactly or as *.suffix".to_owned()),
+            }
+            reject(&mut told, rejection);
+        }
+    }
+    Ok(told)
+}
+
+/// The question, taken apart.
+struct Asked<'a> {
+    scheme: Scheme,
+    port: Option<u16>,
+    retry: RetryRule,
+    from: IpAddr,
+    uri: &'a http::Uri,
+    host: &'a HostKey,
+}
+
+fn reject(told: &mut Explanation, rejection: Rejection) {
+    told.verdict = "reject".to_owned();
+    told.status = Some(rejection.status());
+    told.rejection = Some(rejection.code().to_owned());
+    told.why.push(format!("answered by the gateway: {} {}", rejection.status(), rejection.title()));
+}
+
+fn tell_tenant(told: &mut Explanation, snapshot: &Snapshot, found: TenantMatch<'_, '_>) {
+    let tenant = found.tenant;
+    told.tenant = Some(tenant.id.resolve(found.label).into_owned());
+    told.database = Some(tenant.database.resolve(found.label).into_owned());
+    told.state = Some(state_name(&tenant.state).to_owned());
+    told.pool = snapshot.fleet.pools.get(usize::from(tenant.pool.0)).map(|pool| pool.name.to_string());
+    told.why.push(match found.label {
+        Some(label) => format!("a *.suffix host of entry `{}` matches, label `{label}`", tenant.id),
+        None => format!("an exact host of entry `{}` matches", tenant.id),
+    });
+}
+
+fn tell_route(told: &mut Explanation, snapshot: &Snapshot, route: &Route<'_>, asked: &Asked<'_>) {
+    let (pool, class) = (route.pool, route.class);
+    told.verdict = "forward".to_owned();
+    told.region = pool.active_region().map(|region| region.name.to_string());
+    told.class = Some(class.as_str().to_owned());
+    told.port = Some(class.port().as_str().to_owned());
+    told.why.push(format!(
+        "Odoo {} serves this path as {} on its {} port",
+        pool.odoo_version,
+        class.as_str(),
+        class.port().as_str()
+    ));
+    let tenant = told.tenant.clone().unwrap_or_default();
+    let order = preference(
+        snapshot.backends(route.found.tenant.pool),
+        class.port(),
+        &tenant,
+        pool.backends_per_tenant,
+    );
+    told.backends = order.into_iter().map(|address| address.to_string()).collect();
+    told.why.push(format!(
+        "the tenant is spread over {} of {} backends, least busy first; {}",
+        usize::from(pool.backends_per_tenant).min(told.backends.len()),
+        told.backends.len(),
+        if asked.retry.may_reuse_connection() {
+            "asked again elsewhere while the client has seen nothing"
+        } else {
+            "asked again elsewhere only when nothing was sent"
+        }
+    ));
+    tell_headers(told, pool, asked);
+    tell_timeouts(told, pool, class);
+}
+
+fn tell_headers(told: &mut Explanation, pool: &Pool, asked: &Asked<'_>) {
+    let port = asked.port.filter(|port| *port != asked.scheme.default_port());
+    let host = asked.host.as_str();
+    let authority = port.map_or_else(|| host.to_owned(), |port| format!("{host}:{port}"));
+    let database = told.database.clone().unwrap_or_default();
+    let outbound = Outbound {
+        pool,
+        database: &database,
+        authority: &authority,
+        client: asked.from,
+        scheme: asked.scheme,
+        path: &DecodedPath::new(asked.uri.path().as_bytes()),
+        has_session: false,
+    };
+    let told_all: Result<(), std::convert::Infallible> = outbound.try_for_each(|name, value| {
+        told.headers.push((name.to_owned(), value.to_owned()));
+        Ok(())
+    });
+    debug_assert!(told_all.is_ok());
+    told.why.push(format!("the pool selects databases by {}", pool.database_selection.as_str()));
+}
+
+fn tell_timeouts(told: &mut Explanation, pool: &Pool, class: TrafficClass) {
+    told.why.push(match class {
+        TrafficClass::Websocket => {
+            format!("the websocket ends after {:?} without a byte", pool.websocket.idle)
+        }
+        TrafficClass::Longpolling => format!("Odoo may be silent for {:?}", pool.longpolling.read),
+        TrafficClass::Page
+        | TrafficClass::Rpc
+        | TrafficClass::Static
+        | TrafficClass::Report
+        | TrafficClass::Integration => format!("Odoo may be silent for {:?}", pool.http.read),
+    });
+}

@@ -1,0 +1,159 @@
+//! What the process is doing.
+
+use super::routes::AdminState;
+use crate::reload::ProblemNote;
+use fleetgate_core::traffic::BackendPort;
+use serde::{Deserialize, Serialize};
+use std::sync::atomic::{AtomicU8, Ordering};
+
+/// Where the process is in its life.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Phase {
+    /// Takes requests.
+    Serving,
+    /// Ends what is in flight, then exits.
+    Draining,
+}
+
+/// The phase, shared between the runtime that sets it and the API that shows it.
+#[derive(Debug, Default)]
+pub struct PhaseCell(AtomicU8);
+
+impl PhaseCell {
+    /// Begins the drain.
+    pub fn drain(&self) {
+        self.0.store(1, Ordering::Release);
+    }
+
+    /// The phase now.
+    #[must_use]
+    pub fn get(&self) -> Phase {
+        if self.0.load(Ordering::Acquire) == 0 { Phase::Serving } else { Phase::Draining }
+    }
+}
+
+/// Answer of `GET /v1/status`.
+#[derive(Debug, Serialize, Deserialize)]
+pub struct Status {
+    /// Version of Fleetgate.
+    pub version: String,
+    /// Process id.
+    pub pid: u32,
+    /// Phase.
+    pub phase: Phase,
+    /// Seconds since the start.
+    pub uptime_seconds: u64,
+    /// Client connections open now.
+    pub connections: i64,
+    /// Addresses.
+    pub listeners: Vec<ListenerStatus>,
+    /// Config that serves.
+    pub config: ConfigStatus,
+    /// Pools with the backends of their active regions.
+    pub pools: Vec<PoolStatus>,
+    /// Panics since the start; each failed one request.
+    pub panics: u64,
+}
+
+/// A listening address.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct ListenerStatus {
+    /// As configured.
+    pub name: String,
+    /// As bound.
+    pub address: String,
+}
+
+/// The config that serves, and what is wrong with its files.
+#[derive(Debug, Serialize, Deserialize)]
+pub struct ConfigStatus {
+    /// Counts the snapshots of this process.
+    pub generation: u64,
+    /// Fingerprint of the files.
+    pub revision: String,
+    /// Tenant entries.
+    pub tenants: usize,
+    /// Problems; the files concerned serve their last good revision.
+    pub problems: Vec<ProblemNote>,
+    /// Changed settings that wait for a restart.
+    pub restart_needed: Vec<String>,
+}
+
+/// A pool.
+#[derive(Debug, Serialize, Deserialize)]
+pub struct PoolStatus {
+    /// Name.
+    pub name: String,
+    /// Odoo version.
+    pub odoo_version: String,
+    /// Region that serves.
+    pub region: Option<String>,
+    /// Regions that stand by.
+    pub standby: Vec<String>,
+    /// Backends of the serving region.
+    pub backends: Vec<BackendStatus>,
+}
+
+/// A backend.
+#[derive(Debug, Serialize, Deserialize)]
+pub struct BackendStatus {
+    /// HTTP port.
+    pub http: String,
+    /// Gevent port.
+    pub websocket: String,
+    /// Requests on the HTTP port now.
+    pub http_in_flight: u32,
+    /// Websockets and longpolls on the gevent port now.
+    pub websocket_in_flight: u32,
+    /// Connections refused or timed out, both ports.
+    pub connect_failures: u64,
+    /// Whether a connection failed a moment ago, so that others are asked first.
+    pub failing: bool,
+}
+
+/// Reads the status.
+pub(super) fn status(state: &AdminState) -> Status {
+    let snapshot = state.store.load();
+    let pools = snapshot.backends_by_pool().map(|(pool, backends)| PoolStatus {
+        name: pool.name.to_string(),
+        odoo_version: pool.odoo_version.to_string(),
+        region: pool.active_region().map(|region| region.name.to_string()),
+        standby: pool
+            .regions
+            .iter()
+            .filter(|region| region.standby)
+            .map(|region| region.name.to_string())
+            .collect(),
+        backends: backends.iter().map(|backend| backend_status(backend)).collect(),
+    });
+    let reload = state.reload.report();
+    Status {
+        version: env!("CARGO_PKG_VERSION").to_owned(),
+        pid: std::process::id(),
+        phase: state.phase.get(),
+        uptime_seconds: state.started.elapsed().as_secs(),
+        connections: state.metrics.connections(),
+        listeners: state.listeners.clone(),
+        config: ConfigStatus {
+            generation: snapshot.generation,
+            revision: snapshot.revision.to_string(),
+            tenants: snapshot.fleet.tenants.len(),
+            problems: reload.problems.clone(),
+            restart_needed: reload.restart_needed.clone(),
+        },
+        pools: pools.collect(),
+        panics: crate::telemetry::panic::count(),
+    }
+}
+
+fn backend_status(backend: &crate::snapshot::BackendState) -> BackendStatus {
+    BackendStatus {
+        http: backend.http.address.to_string(),
+        websocket: backend.gevent.address.to_string(),
+        http_in_flight: backend.http.in_flight(),
+        websocket_in_flight: backend.gevent.in_flight(),
+        connect_failures: backend.http.connect_failures().saturating_add(backend.gevent.connect_failures()),
+        failing: backend.load(BackendPort::Http).failing || backend.load(BackendPort::Gevent).failing,
+    }
+}

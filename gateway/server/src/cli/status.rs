@@ -1,0 +1,96 @@
+//! `status` and `reload` for people.
+
+use crate::admin::{BackendStatus, Phase, Status};
+use crate::reload::{ProblemNote, ReloadReport};
+use std::fmt::Write;
+
+/// Writing to a string does not fail.
+macro_rules! line {
+    ($text:expr, $($arg:tt)*) => { let _infallible = writeln!($text, $($arg)*); };
+}
+
+pub(super) fn text(status: &Status) -> String {
+    let mut text = String::new();
+    let phase = match status.phase {
+        Phase::Serving => "serving",
+        Phase::Draining => "draining",
+    };
+    line!(
+        text,
+        "fleetgate {} pid {}: {phase} for {}",
+        status.version,
+        status.pid,
+        duration(status.uptime_seconds)
+    );
+    let config = &status.config;
+    line!(
+        text,
+        "config     revision {} generation {}, {} tenants",
+        config.revision,
+        config.generation,
+        config.tenants
+    );
+    problems(&mut text, &config.problems, &config.restart_needed);
+    for listener in &status.listeners {
+        line!(text, "listening  {}", listener.address);
+    }
+    line!(text, "clients    {} connections", status.connections);
+    for pool in &status.pools {
+        let standby = match pool.standby.as_slice() {
+            [] => String::new(),
+            regions => format!(", standby {}", regions.join(", ")),
+        };
+        let region = pool.region.as_deref().unwrap_or("none");
+        line!(text, "\npool {}: Odoo {} in {region}{standby}", pool.name, pool.odoo_version);
+        for backend in &pool.backends {
+            line!(text, "  {}", backend_text(backend));
+        }
+    }
+    if status.panics > 0 {
+        line!(text, "\n{} panics; please report them: the log has the places", status.panics);
+    }
+    text
+}
+
+fn backend_text(backend: &BackendStatus) -> String {
+    let failing = if backend.failing { "  REFUSES CONNECTIONS" } else { "" };
+    let failures = match backend.connect_failures {
+        0 => String::new(),
+        count => format!(", {count} failed connections"),
+    };
+    format!(
+        "{}  {} requests, {} on the bus ({}){failures}{failing}",
+        backend.http, backend.http_in_flight, backend.websocket_in_flight, backend.websocket
+    )
+}
+
+pub(super) fn reload_text(report: &ReloadReport) -> String {
+    let mut text = String::new();
+    line!(text, "{}: generation {}, revision {}", report.result, report.generation, report.revision);
+    problems(&mut text, &report.problems, &report.restart_needed);
+    text
+}
+
+fn problems(text: &mut String, problems: &[ProblemNote], restart_needed: &[String]) {
+    for problem in problems {
+        line!(text, "PROBLEM    {}: {}", problem.place, problem.message);
+    }
+    if !problems.is_empty() {
+        line!(
+            text,
+            "           files with errors serve their last good revision; `fleetgate check` shows more"
+        );
+    }
+    if !restart_needed.is_empty() {
+        line!(text, "RESTART    changed, but only a restart applies: {}", restart_needed.join(", "));
+    }
+}
+
+fn duration(seconds: u64) -> String {
+    match (seconds / 86_400, seconds / 3_600 % 24, seconds / 60 % 60, seconds % 60) {
+        (0, 0, 0, seconds) => format!("{seconds} s"),
+        (0, 0, minutes, seconds) => format!("{minutes} min {seconds} s"),
+        (0, hours, minutes, _) => format!("{hours} h {minutes} min"),
+        (days, hours, _, _) => format!("{days} d {hours} h"),
+    }
+}

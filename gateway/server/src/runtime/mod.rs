@@ -1,0 +1,7 @@
+//! Starts everything, listens to signals, and ends without cutting anybody off.
+
+mod drain;
+mod start;
+mod upgrade;
+
+pub use start::{StartError, run};

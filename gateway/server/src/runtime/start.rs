@@ -1,0 +1,251 @@
+//! From a config file to a serving process.
+
+use super::drain::Drainer;
+use super::upgrade::upgrade;
+use crate::admin::{AdminState, ListenerStatus, PhaseCell, admin_router, bind_socket, observe_router};
+use crate::config::Loader;
+use crate::front::{Front, FrontState, Inherited, Listener, bind};
+use crate::proxy::{DrainSchedule, Gateway, GatewayState};
+use crate::reload::Reloader;
+use crate::snapshot::{Snapshot, SnapshotStore};
+use crate::telemetry::access_log::AccessLog;
+use crate::telemetry::metrics::Metrics;
+use crate::telemetry::{operations, panic};
+use fleetgate_core::config::{GatewayConfig, ProcessConfig};
+use pingora::apps::HttpServerOptions;
+use pingora::proxy::http_proxy;
+use pingora::server::configuration::ServerConf;
+use std::io;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Instant;
+use tokio::net::TcpListener;
+use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::sync::watch;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+use tracing_appender::non_blocking::WorkerGuard;
+
+/// Connections kept per thread to all backends together.
+const KEPT_BACKEND_CONNECTIONS: usize = 1_024;
+
+/// Why the process could not start.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// The config has problems; they were printed.
+    #[error("the config cannot be used; `fleetgate check` shows what to change")]
+    Config,
+    /// An address cannot be bound.
+    #[error("cannot listen on {address}: is another program using it, and may this user bind the port?")]
+    Listen {
+        /// Address.
+        address: SocketAddr,
+        /// Cause.
+        #[source]
+        source: io::Error,
+    },
+    /// The admin socket cannot be made.
+    #[error("cannot make the admin socket {path}: may this user write to the folder?")]
+    AdminSocket {
+        /// Path.
+        path: PathBuf,
+        /// Cause.
+        #[source]
+        source: io::Error,
+    },
+    /// The system refuses threads, signals or the like.
+    #[error("cannot start")]
+    System(#[from] io::Error),
+    /// A metric has an impossible name.
+    #[error("cannot register metrics")]
+    Metrics(#[from] prometheus::Error),
+}
+
+/// Runs the gateway until a signal ends it.
+///
+/// # Errors
+/// [`StartError`] when it cannot begin to serve.
+pub fn run(config_path: &Path, access_output: impl io::Write + Send + 'static) -> Result<(), StartError> {
+    operations::start();
+    panic::watch();
+    // Read before any thread starts: taking over sockets clears variables of the environment.
+    let inherited = Inherited::from_environment();
+    let mut loader = Loader::new(config_path);
+    let loaded = loader.load().map_err(|problems| {
+        crate::reload::log_problems(&problems);
+        StartError::Config
+    })?;
+    let mut runtime = tokio::runtime::Builder::new_multi_thread();
+    let threads = usize::from(loaded.config.process.threads.max(1));
+    let runtime = runtime.worker_threads(threads).thread_name("fleetgate").enable_all().build()?;
+    let (process, revision, problems) = (loaded.config.process.clone(), loaded.revision, loaded.problems);
+    let GatewayConfig { fleet, .. } = loaded.config;
+    let store = Arc::new(SnapshotStore::new(Snapshot::build(fleet, &revision, None)));
+    runtime.block_on(async move {
+        let (log, log_guard) = AccessLog::start(access_output);
+        let metrics = Arc::new(Metrics::new(Arc::clone(&store), log.dropped())?);
+        let reload =
+            Reloader::new(loader, Arc::clone(&store), Arc::clone(&metrics), process.clone(), problems);
+        let server = Server::start(process, inherited, store, log, metrics, Arc::new(reload))?;
+        server.until_signalled(log_guard).await
+    })
+}
+
+/// A serving process.
+struct Server {
+    process: ProcessConfig,
+    reload: Arc<Reloader>,
+    admin: Arc<AdminState>,
+    sockets: Vec<Listener>,
+    drainer: Drainer,
+}
+
+impl Server {
+    fn start(
+        process: ProcessConfig,
+        mut inherited: Inherited,
+        store: Arc<SnapshotStore>,
+        log: AccessLog,
+        metrics: Arc<Metrics>,
+        reload: Arc<Reloader>,
+    ) -> Result<Self, StartError> {
+        let mut bind_at =
+            |address| bind(address, &mut inherited).map_err(|source| StartError::Listen { address, source });
+        let listeners = process.listeners.iter().copied().map(&mut bind_at).collect::<Result<Vec<_>, _>>()?;
+        let observe = process.observe.as_ref().map(|observe| bind_at(observe.address)).transpose()?;
+        let kept =
+            listeners.iter().chain(&observe).map(Listener::duplicate).collect::<io::Result<Vec<_>>>()?;
+        let (draining_sender, draining) = watch::channel(false);
+        let (drain_begun, stop_accepting) = (CancellationToken::new(), CancellationToken::new());
+        let gateway = Gateway::new(Arc::new(GatewayState {
+            store: Arc::clone(&store),
+            log,
+            metrics: Arc::clone(&metrics),
+            draining: draining.clone(),
+            drain: DrainSchedule { begun: drain_begun.clone(), spread: process.drain.websocket_spread },
+        }));
+        let proxy = Arc::new(pingora_proxy(gateway, usize::from(process.threads.max(1))));
+        let connections = TaskTracker::new();
+        let front = Front::new(FrontState {
+            proxy: Arc::clone(&proxy),
+            metrics: Arc::clone(&metrics),
+            stop_accepting: stop_accepting.clone(),
+            draining,
+            connections: connections.clone(),
+        });
+        let status = |listener: &Listener| ListenerStatus {
+            name: listener.configured.to_string(),
+            address: listener.actual.to_string(),
+        };
+        let phase = Arc::new(PhaseCell::default());
+        let admin = Arc::new(AdminState {
+            store,
+            reload: Arc::clone(&reload),
+            metrics,
+            phase: Arc::clone(&phase),
+            listeners: listeners.iter().chain(&observe).map(status).collect(),
+            started: Instant::now(),
+        });
+        serve_admin(&process, &admin, observe)?;
+        for listener in listeners {
+            tokio::spawn(front.clone().accept(listener));
+        }
+        let drainer = Drainer {
+            phase,
+            drain_begun,
+            stop_accepting,
+            draining: draining_sender,
+            connections,
+            proxy,
+            timeout: process.drain.timeout,
+        };
+        Ok(Self { process, reload, admin, sockets: kept, drainer })
+    }
+
+    async fn until_signalled(self, log_guard: WorkerGuard) -> Result<(), StartError> {
+        let mut terminate = signal(SignalKind::terminate())?;
+        let mut interrupt = signal(SignalKind::interrupt())?;
+        let mut quit = signal(SignalKind::quit())?;
+        let mut hangup = signal(SignalKind::hangup())?;
+        let watching = Arc::clone(&self.reload).watch();
+        self.announce();
+        loop {
+            tokio::select! {
+                _ = terminate.recv() => break,
+                _ = interrupt.recv() => break,
+                _ = hangup.recv() => { self.reload.reload().await; }
+                _ = quit.recv() => match upgrade(&self.sockets, Path::new(&*self.process.admin_socket)).await {
+                    Ok(pid) => {
+                        tracing::info!(pid, "a new process serves; this one ends what is in flight");
+                        break;
+                    }
+                    Err(error) => {
+                        let error: &dyn std::error::Error = &error;
+                        tracing::error!(error, "the upgrade failed; this process goes on serving");
+                    }
+                }
+            }
+        }
+        watching.abort();
+        drop(self.sockets);
+        end(self.drainer, &mut terminate, &mut interrupt).await;
+        drop(log_guard);
+        Ok(())
+    }
+
+    fn announce(&self) {
+        let addresses: Vec<&str> =
+            self.admin.listeners.iter().map(|listener| listener.address.as_str()).collect();
+        let snapshot = self.admin.store.load();
+        tracing::info!(
+            listening = addresses.join(" "),
+            admin_socket = &*self.process.admin_socket,
+            tenants = snapshot.fleet.tenants.len(),
+            revision = &*snapshot.revision,
+            "serving"
+        );
+        let ready = [sd_notify::NotifyState::Ready, sd_notify::NotifyState::MainPid(std::process::id())];
+        if let Err(error) = sd_notify::notify(&ready) {
+            tracing::debug!(%error, "no service manager was told");
+        }
+    }
+}
+
+async fn end(drainer: Drainer, terminate: &mut Signal, interrupt: &mut Signal) {
+    tokio::select! {
+        () = drainer.drain() => {}
+        _ = terminate.recv() => tracing::warn!("told to end twice; what is in flight is cut"),
+        _ = interrupt.recv() => tracing::warn!("told to end twice; what is in flight is cut"),
+    }
+}
+
+fn pingora_proxy(gateway: Gateway, threads: usize) -> pingora::proxy::HttpProxy<Gateway> {
+    let conf = ServerConf {
+        threads,
+        upstream_keepalive_pool_size: KEPT_BACKEND_CONNECTIONS,
+        ..ServerConf::default()
+    };
+    let mut proxy = http_proxy(&Arc::new(conf), gateway);
+    proxy.server_options = Some(HttpServerOptions::default());
+    proxy
+}
+
+fn serve_admin(
+    process: &ProcessConfig,
+    admin: &Arc<AdminState>,
+    observe: Option<Listener>,
+) -> Result<(), StartError> {
+    let path = Path::new(&*process.admin_socket);
+    let socket =
+        bind_socket(path).map_err(|source| StartError::AdminSocket { path: path.to_owned(), source })?;
+    let api = admin_router(Arc::clone(admin));
+    tokio::spawn(async move { axum::serve(socket, api).await });
+    if let Some(listener) = observe {
+        let token = process.observe.as_ref().and_then(|observe| observe.bearer_token.clone());
+        let router = observe_router(Arc::clone(admin), token);
+        let socket = TcpListener::from_std(listener.socket)?;
+        tokio::spawn(async move { axum::serve(socket, router).await });
+    }
+    Ok(())
+}
