@@ -8,7 +8,7 @@ use fleetgate_core::odoo::headers::{SESSION_COOKIE, is_reserved};
 use fleetgate_core::outbound::Outbound;
 use fleetgate_core::path::DecodedPath;
 use http::HeaderName;
-use http::header::{CONNECTION, COOKIE};
+use http::header::{CONNECTION, COOKIE, SERVER};
 use pingora::http::{RequestHeader, ResponseHeader};
 use pingora::{Error, ErrorType, Result};
 
@@ -38,6 +38,13 @@ pub(super) fn rewrite(context: &RequestContext, head: &mut RequestHeader) -> Res
         has_session: has_session(head),
     };
     outbound.try_for_each(|name, value| head.insert_header(name, value))
+}
+
+/// Makes an answer one of ours: prefork Odoo answers in HTTP/1.0, and says what it runs on.
+pub(super) fn adopt_answer(context: &RequestContext, head: &mut ResponseHeader) -> Result<()> {
+    head.set_version(http::Version::HTTP_11);
+    head.remove_header(&SERVER);
+    head.insert_header(REQUEST_ID, context.request_id.as_str())
 }
 
 /// Makes the target of a request a path and query. Werkzeug takes the host of an absolute target for `Host`.

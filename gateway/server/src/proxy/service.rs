@@ -127,7 +127,7 @@ impl ProxyHttp for Gateway {
         if *self.state.draining.borrow() {
             session.set_keepalive(None);
         }
-        head.insert_header(headers::REQUEST_ID, context.request_id.as_str())?;
+        headers::adopt_answer(context, head)?;
         match context.pool() {
             Some(pool) => cookies::harden_session(head, pool.session_cookie),
             None => Ok(()),

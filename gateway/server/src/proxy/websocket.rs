@@ -7,7 +7,7 @@
 use super::answer;
 use super::context::RequestContext;
 use super::cookies::harden_session;
-use super::headers::{self, REQUEST_ID};
+use super::headers;
 use super::service::GatewayState;
 use super::tunnel::Tunnel;
 use bytes::BytesMut;
@@ -59,7 +59,7 @@ pub(super) async fn open(
             if let Some(pool) = context.pool() {
                 harden_session(&mut answer, pool.session_cookie)?;
             }
-            answer.insert_header(REQUEST_ID, context.request_id.as_str())?;
+            headers::adopt_answer(context, &mut answer)?;
             if answer.status == http::StatusCode::SWITCHING_PROTOCOLS {
                 let log_head = log_head(session.req_header())?;
                 Tunnel::attach(session, context, state, log_head, &answer, &rest, backend);
