@@ -1,0 +1,1 @@
+//! What becomes of a request when a backend is away, slow, or lies.

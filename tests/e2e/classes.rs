@@ -1,0 +1,1 @@
+//! Which of the two ports of Odoo a path goes to.

@@ -1,0 +1,1 @@
+//! Cookies of clients and of Odoo.

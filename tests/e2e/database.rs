@@ -1,0 +1,1 @@
+//! How Odoo is told the database, and that nobody else tells it.

@@ -1,0 +1,66 @@
+//! A gateway in front of stand-in Odoo servers, put together in a line or two.
+
+use std::net::SocketAddr;
+
+use fleetgate_stub::{StubOdoo, StubOptions};
+use fleetgate_tests::{Builder, Gateway, Request, backend};
+
+/// The databases of every stand-in server, so that a request without a database is never right by chance.
+pub(crate) const DATABASES: [&str; 3] = ["acme", "globex", "initech"];
+
+/// Tenants `acme.test` and `globex.test`, each with the database of its name.
+pub(crate) const TENANTS: &str = "\
+- { id: acme, hosts: [acme.test, shop.acme.test] }
+- { id: globex, hosts: [globex.test] }
+";
+
+/// A prefork server, as Odoo with workers is.
+pub(crate) async fn prefork(name: &str) -> StubOdoo {
+    StubOdoo::start(StubOptions::new(name, DATABASES)).await.unwrap()
+}
+
+/// A threaded server: HTTP/1.1 with keepalive.
+pub(crate) async fn threaded(name: &str) -> StubOdoo {
+    StubOdoo::start(StubOptions::new(name, DATABASES).threaded()).await.unwrap()
+}
+
+/// A main file with one region and one pool. `pool` holds further keys of the pool, one a line, and replaces the
+/// defaults of a test: Odoo 19.0, `dbfilter_header`.
+pub(crate) fn config(backends: &[String], pool: &str) -> String {
+    let mut keys = String::new();
+    for (key, value) in [("odoo_version", "\"19.0\""), ("database_selection", "dbfilter_header")] {
+        if !pool.lines().any(|line| line.starts_with(&format!("{key}:"))) {
+            keys.push_str(&format!("    {key}: {value}\n"));
+        }
+    }
+    pool.lines().for_each(|line| keys.push_str(&format!("    {line}\n")));
+    let backends = backends.join(", ");
+    format!(
+        "threads: 2\nregions: [ {{ name: eu }} ]\npools:\n  main:\n{keys}    \
+         regions: {{ eu: {{ backends: [ {backends} ] }} }}\n"
+    )
+}
+
+/// A backend whose two ports are one address, such as that of a faulty one.
+pub(crate) fn one_port(address: SocketAddr) -> String {
+    format!("{{ http: \"{address}\" }}")
+}
+
+/// A gateway with one server, not started: the pool's further keys and the file of tenants.
+pub(crate) fn before(stub: &StubOdoo, pool: &str, tenants: &str) -> Builder {
+    Gateway::builder(&config(&[backend(stub)], pool)).tenants("tenants.yaml", tenants)
+}
+
+/// A gateway with one prefork server and [`TENANTS`].
+pub(crate) async fn start() -> (StubOdoo, Gateway) {
+    let stub = prefork("eu-1").await;
+    let gateway = before(&stub, "", TENANTS).start().await;
+    (stub, gateway)
+}
+
+/// Asserts that the gateway never panicked and serves an honest request of `acme.test` from its database.
+pub(crate) async fn still_serves(gateway: &Gateway) {
+    let answer = Request::get("acme.test", "/stub/echo").send(gateway.address()).await;
+    assert_eq!((answer.status, answer.database()), (200, Some("acme")), "{}", answer.text());
+    assert_eq!(gateway.admin("/v1/status").await["panics"], 0);
+}

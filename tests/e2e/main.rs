@@ -1,0 +1,23 @@
+//! Behaviour of the real `fleetgate` binary over stand-in Odoo servers: one file a theme, all in one binary.
+//!
+//! Build the gateway first: `cargo build -p fleetgate`. Every test has a gateway, ports and a config folder of its own.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "all of this is tests; a surprise is a failed test"
+)]
+
+mod fleet;
+
+// What becomes of a request.
+mod backends;
+mod bad_input;
+mod classes;
+mod cookies;
+mod database;
+mod forwarding;
+mod routing;
+
+// How the process lives.
