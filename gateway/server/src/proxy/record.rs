@@ -2,10 +2,13 @@
 
 use super::admit::raw_path;
 use super::context::RequestContext;
+use crate::snapshot::BackendLease;
 use crate::telemetry::access_log::{AccessEvent, AccessLog};
 use crate::telemetry::metrics::Metrics;
 use crate::telemetry::trace::trace_id;
 use fleetgate_core::odoo::paths::redact;
+use fleetgate_core::rejection::Rejection;
+use fleetgate_core::traffic::TrafficClass;
 use pingora::http::RequestHeader;
 use std::borrow::Cow;
 use std::time::Duration;
@@ -28,54 +31,64 @@ pub(super) struct Outcome<'a> {
     pub(super) error: Option<&'a str>,
 }
 
-/// Writes the access event and counts the request.
-pub(super) fn record(
-    context: &RequestContext,
-    head: &RequestHeader,
-    outcome: &Outcome<'_>,
-    log: &AccessLog,
-    metrics: &Metrics,
-) {
-    let duration = context.started.elapsed();
-    count(context, outcome, duration, metrics);
+/// The event of a request as far as it is known before the end.
+pub(super) fn describe<'a>(context: &'a RequestContext, head: &'a RequestHeader) -> AccessEvent<'a> {
     let path = raw_path(head);
     let path = String::from_utf8_lossy(path.get(..PATH_BYTES_MAX).unwrap_or(path));
     let trace = head.headers.get("traceparent").and_then(|value| trace_id(value.as_bytes()));
-    log.write(&AccessEvent {
-        time: jiff::Timestamp::now(),
+    AccessEvent {
+        time: jiff::Timestamp::UNIX_EPOCH,
         event: "request",
-        request_id: context.request_id.as_str(),
-        trace_id: trace,
+        request_id: Cow::Borrowed(context.request_id.as_str()),
+        trace_id: trace.map(Cow::Borrowed),
         client: context.client.address,
         scheme: context.client.scheme.as_str(),
         protocol: protocol(head.version),
-        method: head.method.as_str(),
-        host: context.host.as_ref().map_or("", |host| host.as_str()),
-        path: redact(&path).map_or_else(|| Cow::Borrowed(&*path), Cow::Owned),
+        method: Cow::Borrowed(head.method.as_str()),
+        host: Cow::Borrowed(context.host.as_ref().map_or("", |host| host.as_str())),
+        path: redact(&path).map_or(path, Cow::Owned),
         tenant: context.tenant_id(),
         database: context.database(),
-        pool: context.pool().map(|pool| &*pool.name),
-        class: context.class().map(fleetgate_core::traffic::TrafficClass::as_str),
-        backend: context.lease.as_ref().map(crate::snapshot::BackendLease::address),
+        pool: context.pool().map(|pool| Cow::Borrowed(&*pool.name)),
+        class: context.class().map(TrafficClass::as_str),
+        backend: context.lease.as_ref().map(BackendLease::address),
         attempts: u8::try_from(context.attempts.count()).unwrap_or(u8::MAX),
-        status: outcome.status,
-        rejection: context.rejection.map(fleetgate_core::rejection::Rejection::code),
-        bytes_in: outcome.bytes_in,
-        bytes_out: outcome.bytes_out,
-        duration_ms: milliseconds(duration),
+        status: 0,
+        rejection: context.rejection.map(Rejection::code),
+        bytes_in: 0,
+        bytes_out: 0,
+        duration_ms: 0.0,
         first_byte_ms: context.first_byte.map(milliseconds),
-        websocket_end: outcome.websocket_end,
-        error: outcome.error,
+        websocket_end: None,
+        error: None,
         generation: context.snapshot.generation,
-    });
+    }
 }
 
-fn count(context: &RequestContext, outcome: &Outcome<'_>, duration: Duration, metrics: &Metrics) {
+/// Completes the event and writes it.
+pub(super) fn conclude<'a>(
+    mut event: AccessEvent<'a>,
+    outcome: &Outcome<'a>,
+    duration: Duration,
+    log: &AccessLog,
+) {
+    event.time = jiff::Timestamp::now();
+    event.status = outcome.status;
+    event.bytes_in = outcome.bytes_in;
+    event.bytes_out = outcome.bytes_out;
+    event.duration_ms = milliseconds(duration);
+    event.websocket_end = outcome.websocket_end;
+    event.error = outcome.error.map(Cow::Borrowed);
+    log.write(&event);
+}
+
+/// Counts an answered request.
+pub(super) fn count(context: &RequestContext, status: u16, duration: Duration, metrics: &Metrics) {
     if let Some(counters) = context.counters() {
         counters.count_request(context.rejection.is_some());
     }
     if let (Some(pool), Some(class)) = (context.pool(), context.class()) {
-        metrics.count_request(&pool.name, class, outcome.status, duration);
+        metrics.count_request(&pool.name, class, status, duration);
     }
     if let Some(rejection) = context.rejection {
         metrics.count_rejection(rejection.code());

@@ -2,7 +2,7 @@
 
 use super::admit::{Decision, decide};
 use super::context::RequestContext;
-use super::record::{Outcome, record};
+use super::record::{Outcome, conclude, count, describe};
 use super::{answer, cookies, forward, headers, tunnel, websocket};
 use crate::connection::KEEPALIVE_SECONDS;
 use crate::snapshot::SnapshotStore;
@@ -193,7 +193,9 @@ impl ProxyHttp for Gateway {
             websocket_end: None,
             error: error.as_deref(),
         };
-        record(context, session.req_header(), &outcome, &self.state.log, &self.state.metrics);
+        let duration = context.started.elapsed();
+        count(context, outcome.status, duration, &self.state.metrics);
+        conclude(describe(context, session.req_header()), &outcome, duration, &self.state.log);
     }
 
     fn persist_connection_context(

@@ -1,19 +1,21 @@
 //! An open websocket: bytes both ways, a clock, and a proper end.
 
 use super::context::RequestContext;
-use super::record::{Outcome, record};
+use super::record::{Outcome, conclude, count, describe};
 use super::service::GatewayState;
 use super::websocket::write_fields;
 use crate::connection::ClientStream;
+use crate::snapshot::{BackendLease, TenantCounters};
+use crate::telemetry::access_log::AccessEvent;
 use fleetgate_core::backend::stable_hash;
 use fleetgate_core::websocket::{CLOSE_RESTART, FrameTracker, close_frame};
-use pingora::http::{RequestHeader, ResponseHeader};
+use pingora::http::ResponseHeader;
 use pingora::proxy::Session;
 use std::io;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
-use tokio::io::{AsyncWrite, AsyncWriteExt};
+use tokio::io::AsyncWriteExt;
 use tokio::net::TcpStream;
 use tokio::net::tcp::{ReadHalf, WriteHalf};
 use tokio::time::{Instant, sleep, sleep_until, timeout};
@@ -21,6 +23,8 @@ use tokio_util::sync::CancellationToken;
 
 /// Bytes moved at once. Allocated while there is something to move, so that an idle websocket holds no buffer.
 const CHUNK_BYTES: usize = 8 * 1024;
+/// Status of a handshake that succeeded (RFC 6455, section 4.2.2).
+const SWITCHED: u16 = 101;
 /// For the client's answer to a close frame.
 const CLOSE_TIMEOUT: Duration = Duration::from_secs(2);
 
@@ -43,12 +47,27 @@ impl DrainSchedule {
 }
 
 /// A websocket whose handshake Odoo has answered.
+///
+/// It keeps nothing of the snapshot that admitted it, or each reload would leave one behind for as long as a
+/// websocket is open.
 pub struct Tunnel {
-    context: RequestContext,
-    log_head: RequestHeader,
-    greeting: Vec<u8>,
-    backend: TcpStream,
+    /// Taken when the event is written.
+    event: Option<AccessEvent<'static>>,
+    started: std::time::Instant,
+    idle: Duration,
+    greeting: Greeting,
+    /// `None` once it runs.
+    backend: Option<TcpStream>,
+    counters: Option<Arc<TenantCounters>>,
+    /// Gives the place at the backend back when the websocket ends.
+    _lease: Option<BackendLease>,
     state: Arc<GatewayState>,
+}
+
+/// What the client gets first: the answer to its handshake, and frames that Odoo sent along.
+struct Greeting {
+    bytes: Vec<u8>,
+    head_len: usize,
 }
 
 /// Why a websocket ended.
@@ -58,6 +77,8 @@ enum End {
     Backend,
     Idle,
     Drained,
+    /// The client broke the protocol, or left, before the websocket began.
+    NeverBegan,
 }
 
 impl End {
@@ -67,135 +88,164 @@ impl End {
             Self::Backend => "backend",
             Self::Idle => "idle",
             Self::Drained => "drained",
+            Self::NeverBegan => "never_began",
         }
     }
 }
 
 impl Tunnel {
     /// Prepares to take over the session's connection when Pingora has let go of it.
-    pub fn attach(
+    pub(super) fn attach(
         session: &mut Session,
         context: &mut RequestContext,
         state: &Arc<GatewayState>,
-        log_head: RequestHeader,
         answer: &ResponseHeader,
         rest: &[u8],
         backend: TcpStream,
+        idle: Duration,
     ) {
-        let mut greeting = b"HTTP/1.1 101 Switching Protocols\r\n".to_vec();
-        write_fields(&mut greeting, &answer.headers);
-        greeting.extend_from_slice(rest);
+        let mut bytes = b"HTTP/1.1 101 Switching Protocols\r\n".to_vec();
+        write_fields(&mut bytes, &answer.headers);
+        let head_len = bytes.len();
+        bytes.extend_from_slice(rest);
         // Only a connection that is kept is handed back. Bytes sent before the 101 make Pingora drop it.
         session.set_keepalive(Some(1));
-        let snapshot = Arc::clone(&context.snapshot);
-        let context_of_request = std::mem::replace(context, RequestContext::new(snapshot));
-        let tunnel =
-            Self { context: context_of_request, log_head, greeting, backend, state: Arc::clone(state) };
+        count(context, SWITCHED, context.started.elapsed(), &state.metrics);
+        let tunnel = Self {
+            event: Some(describe(context, session.req_header()).into_owned()),
+            started: context.started,
+            idle,
+            greeting: Greeting { bytes, head_len },
+            backend: Some(backend),
+            counters: context.counters().cloned(),
+            _lease: context.lease.take(),
+            state: Arc::clone(state),
+        };
         context.hand_over(tunnel);
     }
 
     /// Runs until one side ends it, it is idle for too long, or the process drains.
-    pub async fn run(self: Box<Self>, client: ClientStream) {
-        let Self { context, log_head, greeting, backend, state } = *self;
-        let counters = context.counters().cloned();
-        if let Some(counters) = &counters {
-            counters.open_websocket();
-        }
-        let traffic = Traffic::default();
-        let relayed = match client.into_tcp().await {
-            Ok(client) => relay(client, backend, &greeting, &context, &state, &traffic).await,
+    pub async fn run(mut self: Box<Self>, client: ClientStream) {
+        let Some(backend) = self.backend.take() else { return };
+        let _open = self.counters.clone().map(TenantCounters::open_websocket);
+        let traffic = Traffic::new();
+        let (end, error) = match client.into_tcp().await {
+            Ok(client) => self.relay(client, backend, &traffic).await,
             Err(error) => (End::Client, Some(error)),
         };
-        if let Some(counters) = &counters {
-            counters.close_websocket();
-        }
-        let (end, error) = relayed;
-        let error = error.map(|error| error.to_string());
+        self.conclude(end, error.as_ref(), &traffic);
+    }
+
+    fn conclude(&mut self, end: End, error: Option<&io::Error>, traffic: &Traffic) {
+        let Some(event) = self.event.take() else { return };
+        self.state.metrics.count_websocket_end(event.pool.as_deref().unwrap_or_default(), end.as_str());
+        let error = error.map(ToString::to_string);
         let outcome = Outcome {
-            status: 101,
+            status: if end == End::NeverBegan { 0 } else { SWITCHED },
             bytes_in: traffic.from_client.load(Ordering::Relaxed),
             bytes_out: traffic.to_client.load(Ordering::Relaxed),
             websocket_end: Some(end.as_str()),
             error: error.as_deref(),
         };
-        if let Some(pool) = context.pool() {
-            state.metrics.count_websocket_end(&pool.name, end.as_str());
+        conclude(event, &outcome, self.started.elapsed(), &self.state.log);
+    }
+
+    async fn relay(
+        &self,
+        mut client: TcpStream,
+        mut backend: TcpStream,
+        traffic: &Traffic,
+    ) -> (End, Option<io::Error>) {
+        if let Err(error) = client.write_all(&self.greeting.bytes).await {
+            return (End::Client, Some(error));
         }
-        record(&context, &log_head, &outcome, &state.log, &state.metrics);
+        let mut tracker = FrameTracker::default();
+        let frames = self.greeting.bytes.get(self.greeting.head_len..).unwrap_or_default();
+        let _boundary = tracker.feed(frames);
+        traffic.count(Direction::ToClient, frames.len());
+        let (client_read, mut client_write) = client.split();
+        let (backend_read, mut backend_write) = backend.split();
+        let turn = self.state.drain.turn_of(self.event.as_ref().map_or("", |event| &*event.request_id));
+        let up = pump(&client_read, &mut backend_write, traffic);
+        let down = pump_frames(&backend_read, &mut client_write, traffic, &mut tracker, turn);
+        tokio::pin!(up);
+        tokio::pin!(down);
+        tokio::select! {
+            // What Odoo still says belongs to a connection that is gone.
+            ended = &mut up => (End::Client, ended.err()),
+            ended = &mut down => {
+                let end = match ended {
+                    Ok(Ended::AtTurn) => End::Drained,
+                    Ok(Ended::AtEnd) => End::Backend,
+                    Err(error) => return (End::Backend, Some(error)),
+                };
+                // The client answers the close frame, and Odoo gets that answer as the end of the conversation.
+                let _answered = timeout(CLOSE_TIMEOUT, &mut up).await;
+                (end, None)
+            }
+            () = traffic.silence(self.idle) => (End::Idle, None),
+        }
     }
 }
 
-/// Bytes moved, which is also the sign of life.
-#[derive(Debug, Default)]
+impl Drop for Tunnel {
+    fn drop(&mut self) {
+        self.conclude(End::NeverBegan, None, &Traffic::new());
+    }
+}
+
+/// Bytes moved, and when the last of them were.
+#[derive(Debug)]
 struct Traffic {
+    started: Instant,
+    last_ms: AtomicU64,
     from_client: AtomicU64,
     to_client: AtomicU64,
 }
 
 impl Traffic {
-    fn total(&self) -> u64 {
-        self.from_client.load(Ordering::Relaxed).wrapping_add(self.to_client.load(Ordering::Relaxed))
+    fn new() -> Self {
+        let zero = AtomicU64::default;
+        Self { started: Instant::now(), last_ms: zero(), from_client: zero(), to_client: zero() }
     }
-}
 
-async fn relay(
-    mut client: TcpStream,
-    mut backend: TcpStream,
-    greeting: &[u8],
-    context: &RequestContext,
-    state: &GatewayState,
-    traffic: &Traffic,
-) -> (End, Option<io::Error>) {
-    let idle = context.pool().map_or(Duration::from_secs(120), |pool| pool.websocket.idle);
-    if let Err(error) = client.write_all(greeting).await {
-        return (End::Client, Some(error));
+    fn count(&self, direction: Direction, bytes: usize) {
+        let counter = match direction {
+            Direction::FromClient => &self.from_client,
+            Direction::ToClient => &self.to_client,
+        };
+        counter.fetch_add(u64::try_from(bytes).unwrap_or(u64::MAX), Ordering::Relaxed);
+        let now = u64::try_from(self.started.elapsed().as_millis()).unwrap_or(u64::MAX);
+        self.last_ms.store(now, Ordering::Relaxed);
     }
-    let mut tracker = FrameTracker::default();
-    let head_end =
-        greeting.windows(4).position(|window| window == b"\r\n\r\n").map(|at| at.saturating_add(4));
-    let _boundary = tracker.feed(head_end.and_then(|at| greeting.get(at..)).unwrap_or_default());
-    let (client_read, mut client_write) = client.split();
-    let (backend_read, mut backend_write) = backend.split();
-    let turn = state.drain.turn_of(context.request_id.as_str());
-    let up = pump(&client_read, &mut backend_write, &traffic.from_client);
-    let down = pump_frames(&backend_read, &mut client_write, &traffic.to_client, &mut tracker, turn);
-    tokio::pin!(up);
-    tokio::pin!(down);
-    tokio::select! {
-        ended = &mut up => {
-            // The client is done; what Odoo still says belongs to a connection that is gone.
-            (End::Client, ended.err())
-        }
-        ended = &mut down => match ended {
-            Ok(Ended::AtTurn) => {
-                // The client answers our close frame; Odoo gets that answer as the end of the conversation.
-                let _answered = timeout(CLOSE_TIMEOUT, &mut up).await;
-                (End::Drained, None)
-            }
-            Ok(Ended::AtEnd) => {
-                let _answered = timeout(CLOSE_TIMEOUT, &mut up).await;
-                (End::Backend, None)
-            }
-            Err(error) => (End::Backend, Some(error)),
-        },
-        () = silence(traffic, idle) => (End::Idle, None),
-    }
-}
 
-/// Waits until no byte has moved for a time.
-async fn silence(traffic: &Traffic, idle: Duration) {
-    loop {
-        let before = traffic.total();
-        sleep_until(Instant::now() + idle).await;
-        if traffic.total() == before {
-            return;
+    fn last(&self) -> Instant {
+        self.started + Duration::from_millis(self.last_ms.load(Ordering::Relaxed))
+    }
+
+    /// Waits until no byte has moved for a time.
+    async fn silence(&self, idle: Duration) {
+        loop {
+            let end = self.last() + idle;
+            if end <= Instant::now() {
+                return;
+            }
+            sleep_until(end).await;
         }
     }
 }
 
-async fn pump(from: &ReadHalf<'_>, to: &mut WriteHalf<'_>, moved: &AtomicU64) -> io::Result<()> {
+/// Which way bytes go.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Direction {
+    FromClient,
+    ToClient,
+}
+
+async fn pump(from: &ReadHalf<'_>, to: &mut WriteHalf<'_>, traffic: &Traffic) -> io::Result<()> {
     while let Some(chunk) = next_chunk(from).await? {
-        write(to, &chunk, moved).await?;
+        to.write_all(&chunk).await?;
+        traffic.count(Direction::FromClient, chunk.len());
     }
     to.shutdown().await
 }
@@ -212,7 +262,7 @@ enum Ended {
 async fn pump_frames(
     from: &ReadHalf<'_>,
     to: &mut WriteHalf<'_>,
-    moved: &AtomicU64,
+    traffic: &Traffic,
     tracker: &mut FrameTracker,
     turn: impl Future<Output = ()>,
 ) -> io::Result<Ended> {
@@ -220,7 +270,7 @@ async fn pump_frames(
     let mut closing = false;
     loop {
         if closing && tracker.at_boundary() {
-            return close(to, moved, tracker).await;
+            return close(to, traffic, tracker).await;
         }
         let chunk = tokio::select! {
             chunk = next_chunk(from) => chunk?,
@@ -232,17 +282,17 @@ async fn pump_frames(
         };
         match tracker.feed(&chunk) {
             Some(boundary) if closing => {
-                write(to, chunk.get(..boundary).unwrap_or(&chunk), moved).await?;
-                return close(to, moved, tracker).await;
+                send(to, chunk.get(..boundary).unwrap_or(&chunk), traffic).await?;
+                return close(to, traffic, tracker).await;
             }
-            _ => write(to, &chunk, moved).await?,
+            _ => send(to, &chunk, traffic).await?,
         }
     }
 }
 
-async fn close(to: &mut WriteHalf<'_>, moved: &AtomicU64, tracker: &FrameTracker) -> io::Result<Ended> {
+async fn close(to: &mut WriteHalf<'_>, traffic: &Traffic, tracker: &FrameTracker) -> io::Result<Ended> {
     if !tracker.closed() {
-        write(to, &close_frame(CLOSE_RESTART), moved).await?;
+        send(to, &close_frame(CLOSE_RESTART), traffic).await?;
     }
     Ok(Ended::AtTurn)
 }
@@ -260,8 +310,8 @@ async fn next_chunk(from: &ReadHalf<'_>) -> io::Result<Option<Vec<u8>>> {
     }
 }
 
-async fn write(to: &mut (impl AsyncWrite + Unpin), bytes: &[u8], moved: &AtomicU64) -> io::Result<()> {
+async fn send(to: &mut WriteHalf<'_>, bytes: &[u8], traffic: &Traffic) -> io::Result<()> {
     to.write_all(bytes).await?;
-    moved.fetch_add(u64::try_from(bytes.len()).unwrap_or(u64::MAX), Ordering::Relaxed);
+    traffic.count(Direction::ToClient, bytes.len());
     Ok(())
 }

@@ -61,8 +61,7 @@ pub(super) async fn open(
             }
             headers::adopt_answer(context, &mut answer)?;
             if answer.status == http::StatusCode::SWITCHING_PROTOCOLS {
-                let log_head = log_head(session.req_header())?;
-                Tunnel::attach(session, context, state, log_head, &answer, &rest, backend);
+                Tunnel::attach(session, context, state, &answer, &rest, backend, timeouts.idle);
             } else {
                 refuse(session, answer, rest, backend).await?;
             }
@@ -70,15 +69,6 @@ pub(super) async fn open(
         Err(rejection) => answer::reject(session, context, rejection).await?,
     }
     Ok(true)
-}
-
-/// The parts of a head that the access event needs when the websocket ends.
-fn log_head(head: &RequestHeader) -> Result<RequestHeader> {
-    let mut kept = RequestHeader::build(head.method.clone(), head.raw_path(), Some(1))?;
-    if let Some(trace) = head.headers.get("traceparent") {
-        kept.insert_header("traceparent", trace)?;
-    }
-    Ok(kept)
 }
 
 fn handshake_request(head: &RequestHeader, context: &RequestContext) -> Result<Vec<u8>> {

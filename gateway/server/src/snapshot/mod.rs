@@ -4,7 +4,7 @@ mod backend;
 mod tenant;
 
 pub use backend::{BackendLease, BackendState, PortState};
-pub use tenant::TenantCounters;
+pub use tenant::{OpenWebsocket, TenantCounters};
 
 use arc_swap::ArcSwap;
 use fleetgate_core::config::Fleet;

@@ -1,5 +1,6 @@
 //! What is counted per tenant while the process lives.
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 
 /// Counters of one tenant entry; a reload keeps them.
@@ -43,13 +44,20 @@ impl TenantCounters {
         self.websockets.load(Ordering::Relaxed)
     }
 
-    /// Counts a websocket that opened.
-    pub fn open_websocket(&self) {
+    /// Counts a websocket until the guard is dropped.
+    #[must_use]
+    pub fn open_websocket(self: Arc<Self>) -> OpenWebsocket {
         self.websockets.fetch_add(1, Ordering::Relaxed);
+        OpenWebsocket(self)
     }
+}
 
-    /// Counts a websocket that closed.
-    pub fn close_websocket(&self) {
-        self.websockets.fetch_sub(1, Ordering::Relaxed);
+/// An open websocket of a tenant.
+#[derive(Debug)]
+pub struct OpenWebsocket(Arc<TenantCounters>);
+
+impl Drop for OpenWebsocket {
+    fn drop(&mut self) {
+        self.0.websockets.fetch_sub(1, Ordering::Relaxed);
     }
 }

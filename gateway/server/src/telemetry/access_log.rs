@@ -22,10 +22,10 @@ pub struct AccessEvent<'a> {
     /// Always `request`.
     pub event: &'static str,
     /// Same id as in the answer's `X-Request-Id`.
-    pub request_id: &'a str,
+    pub request_id: Cow<'a, str>,
     /// Trace that the request belongs to (W3C Trace Context).
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub trace_id: Option<&'a str>,
+    pub trace_id: Option<Cow<'a, str>>,
     /// Client, behind trusted proxies.
     pub client: IpAddr,
     /// `http` or `https`, as the client used it.
@@ -33,9 +33,9 @@ pub struct AccessEvent<'a> {
     /// `HTTP/1.1`, `HTTP/2.0`.
     pub protocol: &'static str,
     /// Method.
-    pub method: &'a str,
+    pub method: Cow<'a, str>,
     /// Canonical host; empty when there was none.
-    pub host: &'a str,
+    pub host: Cow<'a, str>,
     /// Path without query, tokens masked.
     pub path: Cow<'a, str>,
     /// Tenant id.
@@ -46,7 +46,7 @@ pub struct AccessEvent<'a> {
     pub database: Option<Cow<'a, str>>,
     /// Pool.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub pool: Option<&'a str>,
+    pub pool: Option<Cow<'a, str>>,
     /// Traffic class.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub class: Option<&'static str>,
@@ -74,9 +74,29 @@ pub struct AccessEvent<'a> {
     pub websocket_end: Option<&'static str>,
     /// What went wrong between the gateway and the backend or client.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub error: Option<&'a str>,
+    pub error: Option<Cow<'a, str>>,
     /// Snapshot that decided.
     pub generation: u64,
+}
+
+impl AccessEvent<'_> {
+    /// The same event without borrowing from the request: what an open websocket keeps.
+    #[must_use]
+    pub fn into_owned(self) -> AccessEvent<'static> {
+        let owned = |text: Cow<'_, str>| Cow::Owned(text.into_owned());
+        AccessEvent {
+            request_id: owned(self.request_id),
+            trace_id: self.trace_id.map(owned),
+            method: owned(self.method),
+            host: owned(self.host),
+            path: owned(self.path),
+            tenant: self.tenant.map(owned),
+            database: self.database.map(owned),
+            pool: self.pool.map(owned),
+            error: self.error.map(owned),
+            ..self
+        }
+    }
 }
 
 /// Where access events go.
@@ -85,7 +105,6 @@ pub struct AccessLog(NonBlocking);
 
 impl AccessLog {
     /// Starts the writer. The guard writes what is queued when it is dropped.
-    #[must_use]
     pub fn start(output: impl Write + Send + 'static) -> (Self, WorkerGuard) {
         let output = BufWriter::with_capacity(WRITE_BUFFER_BYTES, output);
         let builder = NonBlockingBuilder::default().lossy(true).buffered_lines_limit(QUEUED_LINES_MAX);
