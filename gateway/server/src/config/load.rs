@@ -1,0 +1,286 @@
+//! From files to a config that can be served, keeping the last good revision of each file.
+
+use super::files::{self, Content, FILE_BYTES_MAX, Stamp};
+use super::secrets::{Outside, beside};
+use blake3::Hash;
+use fleetgate_core::config::{
+    GatewayConfig, MainFile, Place, Problem, Revisions, Running, TenantFile, settle,
+};
+use jiff::Timestamp;
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+/// Reads the main file and the files of tenants, again and again.
+///
+/// It keeps what it parsed: a file is read again only when its stamp changed, parsed again only when its content
+/// did. Reading blocks, so call it off the threads that move bytes.
+#[derive(Debug)]
+pub struct Loader {
+    main_path: PathBuf,
+    cores: u16,
+    main: Known<MainFile>,
+    /// Content of the main file does not tell all: it refers to files with secrets.
+    main_has_secret_files: bool,
+    files: BTreeMap<PathBuf, Known<TenantFile>>,
+}
+
+/// A config that can be served.
+#[derive(Debug)]
+pub struct Loaded {
+    /// The config.
+    pub config: GatewayConfig,
+    /// Short hash of all that is served: the same content has the same revision.
+    pub revision: String,
+    /// The main file, then the files of tenants by name.
+    pub files: Vec<FileStatus>,
+    /// All that is wrong with the files as they are now.
+    pub problems: Vec<Problem>,
+}
+
+/// What is served of a file.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct FileStatus {
+    /// The file.
+    pub path: PathBuf,
+    /// How much of it, and which revision.
+    pub running: Running,
+    /// Short hash of the content that is served; `None` when nothing is.
+    pub revision: Option<String>,
+    /// Since when the file as it is now is not served whole.
+    pub broken_since: Option<Timestamp>,
+}
+
+/// What is known about one file.
+#[derive(Debug)]
+struct Known<T> {
+    stamp: Option<Stamp>,
+    new: Option<Revision<T>>,
+    last_good: Option<Revision<T>>,
+    /// What is wrong with the file by itself.
+    problems: Vec<Problem>,
+    broken_since: Option<Timestamp>,
+}
+
+#[derive(Debug)]
+struct Revision<T> {
+    hash: Hash,
+    parsed: Arc<T>,
+}
+
+impl<T> Clone for Revision<T> {
+    fn clone(&self) -> Self {
+        Self { hash: self.hash, parsed: Arc::clone(&self.parsed) }
+    }
+}
+
+impl<T> Default for Known<T> {
+    fn default() -> Self {
+        Self { stamp: None, new: None, last_good: None, problems: Vec::new(), broken_since: None }
+    }
+}
+
+impl Loader {
+    /// A loader that has read nothing yet. `cores` is the default of `threads`.
+    #[must_use]
+    pub fn new(main_path: &Path, cores: u16) -> Self {
+        Self {
+            main_path: main_path.to_owned(),
+            cores,
+            main: Known::default(),
+            main_has_secret_files: false,
+            files: BTreeMap::new(),
+        }
+    }
+
+    /// The main file.
+    #[must_use]
+    pub fn main_path(&self) -> &Path {
+        &self.main_path
+    }
+
+    /// The folder of tenant files, once a main file has named one.
+    #[must_use]
+    pub fn tenants_directory(&self) -> Option<PathBuf> {
+        let main = self.effective_main()?;
+        main.tenants_directory().map(|(_, path)| beside(&self.main_path, path))
+    }
+
+    /// Reads what changed and puts it together.
+    ///
+    /// # Errors
+    /// All problems, when no revision of the main file can be served: only before the first success.
+    pub fn load(&mut self) -> Result<Loaded, Vec<Problem>> {
+        self.read_main();
+        let directory_problem = self.read_directory();
+        let mut problems = self.main.problems.clone();
+        problems.extend(directory_problem);
+        problems.extend(self.files.values().flat_map(|file| file.problems.iter().cloned()));
+        let main = self.main.revisions();
+        let files: Vec<Revisions<TenantFile>> = self.files.values().map(Known::revisions).collect();
+        match settle(&main, &files) {
+            Ok(settled) => {
+                problems.extend(settled.problems);
+                let now = Timestamp::now();
+                self.main.note(settled.main, now);
+                for (file, running) in self.files.values_mut().zip(&settled.files) {
+                    file.note(*running, now);
+                }
+                let files = self.statuses(settled.main, &settled.files);
+                Ok(Loaded { config: settled.config, revision: revision_of(&files), files, problems })
+            }
+            Err(between) => {
+                problems.extend(between);
+                Err(problems)
+            }
+        }
+    }
+
+    /// The main file that names the folder of tenants.
+    fn effective_main(&self) -> Option<&MainFile> {
+        let new = self.main.new.as_ref().map(|revision| &*revision.parsed);
+        let last_good = self.main.last_good.as_ref().map(|revision| &*revision.parsed);
+        new.filter(|main| main.is_sound()).or(last_good).or(new)
+    }
+
+    fn read_main(&mut self) {
+        let (path, cores) = (&self.main_path, self.cores);
+        let outside = Outside::new(path);
+        if self.main_has_secret_files {
+            self.main.stamp = None;
+            self.main.new = None;
+        }
+        self.main.read(path, |name, text| MainFile::parse(name, text, &outside, cores));
+        self.main_has_secret_files |= outside.asked_for_files();
+    }
+
+    /// Reads the files of tenants. A folder that cannot be listed leaves every known file at its last good revision.
+    fn read_directory(&mut self) -> Option<Problem> {
+        let Some((spot, written)) = self.effective_main().and_then(MainFile::tenants_directory) else {
+            self.files.clear();
+            return None;
+        };
+        let written = written.to_owned();
+        let folder = beside(&self.main_path, &written);
+        match files::tenant_files(&folder) {
+            Ok(paths) => {
+                let outside = Outside::new(&self.main_path);
+                let mut before = core::mem::take(&mut self.files);
+                for path in paths {
+                    let mut file = before.remove(&path).unwrap_or_default();
+                    file.read(&path, |name, text| TenantFile::parse(name, text, &outside));
+                    self.files.insert(path, file);
+                }
+                None
+            }
+            Err(reason) => {
+                for file in self.files.values_mut() {
+                    (file.stamp, file.new) = (None, None);
+                    file.problems.clear();
+                }
+                let hint = "the tenants that were known before are still served; a path starts at the main file's folder";
+                let mut problem = Problem::about_file(
+                    &self.main_path.display().to_string(),
+                    format!("the folder `{written}` {reason}"),
+                    Some(hint),
+                );
+                problem.place = Place { spot, ..problem.place };
+                problem.key_path = "tenants_directory".into();
+                Some(problem)
+            }
+        }
+    }
+
+    fn statuses(&self, main: Running, files: &[Running]) -> Vec<FileStatus> {
+        let mut statuses = vec![self.main.status(&self.main_path, main)];
+        statuses
+            .extend(self.files.iter().zip(files).map(|((path, file), running)| file.status(path, *running)));
+        statuses
+    }
+}
+
+impl<T> Known<T> {
+    /// Looks at the file; parses it when its content is another than before.
+    fn read(&mut self, path: &Path, parse: impl FnOnce(&str, &str) -> (T, Vec<Problem>)) {
+        if self.stamp.is_some() && self.stamp == Stamp::of(path) {
+            return;
+        }
+        let name = path.display().to_string();
+        let Content { bytes, stamp } = match files::read(path, FILE_BYTES_MAX) {
+            Ok(content) => content,
+            Err(reason) => {
+                return self.unreadable(Problem::about_file(&name, format!("the file {reason}"), None));
+            }
+        };
+        self.stamp = stamp;
+        let hash = blake3::hash(&bytes);
+        if self.new.as_ref().is_some_and(|new| new.hash == hash) {
+            return;
+        }
+        let text = match files::text(&bytes) {
+            Ok(text) => text,
+            Err(spot) => {
+                let problem =
+                    Problem::about_file(&name, "this is not UTF-8 text", Some("save the file as UTF-8"));
+                return self.unreadable(Problem { place: Place { spot, ..problem.place }, ..problem });
+            }
+        };
+        let (parsed, problems) = parse(&name, text);
+        self.problems = problems;
+        self.new = Some(Revision { hash, parsed: Arc::new(parsed) });
+    }
+
+    fn unreadable(&mut self, problem: Problem) {
+        (self.stamp, self.new) = (None, None);
+        self.problems = vec![problem];
+    }
+
+    fn revisions(&self) -> Revisions<T> {
+        let parsed =
+            |revision: &Option<Revision<T>>| revision.as_ref().map(|revision| Arc::clone(&revision.parsed));
+        Revisions { new: parsed(&self.new), last_good: parsed(&self.last_good) }
+    }
+
+    /// Takes note of what is served from now on.
+    fn note(&mut self, running: Running, now: Timestamp) {
+        if running == Running::New {
+            self.last_good = self.new.clone();
+            self.broken_since = None;
+        } else if self.broken_since.is_none() {
+            self.broken_since = Some(now);
+        }
+    }
+
+    fn status(&self, path: &Path, running: Running) -> FileStatus {
+        let served = match running {
+            Running::New | Running::Partly => self.new.as_ref(),
+            Running::LastGood => self.last_good.as_ref(),
+            Running::Nothing => None,
+        };
+        FileStatus {
+            path: path.to_owned(),
+            running,
+            revision: served.map(|revision| short(&revision.hash)),
+            broken_since: self.broken_since,
+        }
+    }
+}
+
+/// Enough of a hash to tell revisions apart: 48 bits.
+fn short(hash: &Hash) -> String {
+    hash.to_hex().chars().take(12).collect()
+}
+
+fn revision_of(files: &[FileStatus]) -> String {
+    let mut hasher = blake3::Hasher::new();
+    for file in files {
+        let part = format!(
+            "{}\0{:?}\0{}\n",
+            file.path.display(),
+            file.running,
+            file.revision.as_deref().unwrap_or("-")
+        );
+        hasher.update(part.as_bytes());
+    }
+    short(&hasher.finalize())
+}
