@@ -131,7 +131,8 @@ impl Reloader {
                     .collect();
                 let previous = self.store.load();
                 let result = if *previous.revision == *loaded.revision {
-                    ReloadResult::Unchanged
+                    let broken = loaded.problems.iter().any(Problem::is_error);
+                    if broken { ReloadResult::Refused } else { ReloadResult::Unchanged }
                 } else {
                     let next = Snapshot::build(loaded.config.fleet, &loaded.revision, Some(&previous));
                     self.store.publish(next);

@@ -71,7 +71,8 @@ pub fn run(config_path: &Path, access_output: impl io::Write + Send + 'static) -
     panic::watch();
     // Read before any thread starts: taking over sockets clears variables of the environment.
     let inherited = Inherited::from_environment();
-    let mut loader = Loader::new(config_path);
+    let cores = std::thread::available_parallelism().ok().and_then(|cores| u16::try_from(cores.get()).ok());
+    let mut loader = Loader::new(config_path, cores.unwrap_or(1));
     let loaded = loader.load().map_err(|problems| {
         crate::reload::log_problems(&problems);
         StartError::Config
