@@ -7,7 +7,7 @@ use super::suggest;
 use super::tenants::{Entry, EntryHost, TenantFile};
 use crate::host::HostPattern;
 use crate::pool::{DatabaseSelection, PoolIndex};
-use crate::tenant::{NameTemplate, Tenant, TenantIndex, TenantTable, TenantTableBuilder};
+use crate::tenant::{NameTemplate, Origin, Tenant, TenantIndex, TenantTable, TenantTableBuilder};
 use rustc_hash::FxHashMap;
 use std::sync::Arc;
 
@@ -75,6 +75,7 @@ pub(super) fn compile_files(
             pools: main.pools.good.clone(),
             tenants: table.build(),
             trusted_proxies: main.trusted_proxies.clone(),
+            files: sources.iter().map(|source| Arc::clone(source.name())).collect(),
         },
     });
     (config, findings)
@@ -159,6 +160,7 @@ impl<'a> FleetBuilder<'a> {
             pool,
             canonical_host: entry.canonical_host.clone(),
             state: entry.state.clone(),
+            origin: Origin { file: u32::try_from(owner.source).unwrap_or(u32::MAX), line: entry.at.line },
         };
         if let Some(index) = self.table.add_tenant(tenant) {
             self.owners.push(owner);

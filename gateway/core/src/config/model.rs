@@ -1,10 +1,11 @@
 //! The meaning of a config: what `check` makes of what was written.
 
 use crate::pool::{Pool, Region};
-use crate::tenant::TenantTable;
+use crate::tenant::{Tenant, TenantTable};
 use core::net::SocketAddr;
 use core::time::Duration;
 use ipnet::IpNet;
+use std::sync::Arc;
 
 /// A whole, valid config.
 #[derive(Debug)]
@@ -59,6 +60,17 @@ pub struct Fleet {
     pub tenants: TenantTable,
     /// Peers whose `X-Forwarded-*` headers are believed.
     pub trusted_proxies: Vec<IpNet>,
+    /// Names of the files that tenants were written in.
+    pub files: Vec<Arc<str>>,
+}
+
+impl Fleet {
+    /// `file:line` of a tenant's entry.
+    #[must_use]
+    pub fn place_of(&self, tenant: &Tenant) -> String {
+        let file = usize::try_from(tenant.origin.file).ok().and_then(|file| self.files.get(file));
+        format!("{}:{}", file.map_or("", |name| name), tenant.origin.line)
+    }
 }
 
 /// A text that is never printed.

@@ -23,6 +23,17 @@ pub struct Tenant {
     pub canonical_host: Option<HostName>,
     /// Whether requests are served.
     pub state: TenantState,
+    /// Where the entry was written.
+    pub origin: Origin,
+}
+
+/// Where an entry of the config was written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Origin {
+    /// Place of the file in the fleet's list of files.
+    pub file: u32,
+    /// Line, from 1.
+    pub line: u32,
 }
 
 /// Whether a tenant's requests are served.

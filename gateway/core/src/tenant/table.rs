@@ -172,7 +172,7 @@ impl TenantTableBuilder {
 
 #[cfg(test)]
 mod tests {
-    use super::super::{NameTemplate, TenantState};
+    use super::super::{NameTemplate, Origin, TenantState};
     use super::*;
     use crate::pool::PoolIndex;
 
@@ -183,6 +183,7 @@ mod tests {
             pool: PoolIndex::default(),
             canonical_host: None,
             state: TenantState::Active,
+            origin: Origin::default(),
         }
     }
 

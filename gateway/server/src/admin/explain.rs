@@ -150,9 +150,12 @@ fn tell_tenant(told: &mut Explanation, snapshot: &Snapshot, found: TenantMatch<'
     told.database = Some(tenant.database.resolve(found.label).into_owned());
     told.state = Some(state_name(&tenant.state).to_owned());
     told.pool = snapshot.fleet.pools.get(usize::from(tenant.pool.0)).map(|pool| pool.name.to_string());
+    let place = snapshot.fleet.place_of(tenant);
     told.why.push(match found.label {
-        Some(label) => format!("a *.suffix host of entry `{}` matches, label `{label}`", tenant.id),
-        None => format!("an exact host of entry `{}` matches", tenant.id),
+        Some(label) => {
+            format!("a *.suffix host of entry `{}` at {place} matches, label `{label}`", tenant.id)
+        }
+        None => format!("an exact host of entry `{}` at {place} matches", tenant.id),
     });
 }
 

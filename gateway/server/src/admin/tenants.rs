@@ -43,6 +43,8 @@ pub struct TenantRow {
     pub state: String,
     /// Hosts.
     pub hosts: Vec<String>,
+    /// `file:line` of the entry.
+    pub place: String,
     /// Requests since the start.
     pub requests: u64,
     /// Requests answered by the gateway itself.
@@ -83,6 +85,7 @@ pub(super) fn list(state: &AdminState, query: &TenantQuery) -> TenantList {
                 pool: pool.map(|pool| pool.name.to_string()).unwrap_or_default(),
                 state: state_name(&tenant.state).to_owned(),
                 hosts,
+                place: snapshot.fleet.place_of(tenant),
                 requests: counters.map_or(0, |counters| counters.requests()),
                 rejections: counters.map_or(0, |counters| counters.rejections()),
                 websockets: counters.map_or(0, |counters| counters.websockets()),
