@@ -156,8 +156,9 @@ impl ProxyHttp for Gateway {
         context: &mut RequestContext,
         client_reused: bool,
     ) -> Box<Error> {
-        let answered = session.response_written().is_some();
-        let failure = if answered { Failure::DuringAnswer } else { Failure::BeforeAnswer };
+        // A body that Pingora did not keep whole cannot be sent again.
+        let final_word = session.response_written().is_some() || session.as_ref().retry_buffer_truncated();
+        let failure = if final_word { Failure::Final } else { Failure::BeforeAnswer };
         forward::settle(context, &mut error, failure, client_reused);
         error
     }

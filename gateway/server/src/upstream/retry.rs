@@ -9,8 +9,8 @@ pub enum Failure {
     Connect,
     /// The connection broke before any byte of an answer reached the client.
     BeforeAnswer,
-    /// A part of the answer has reached the client.
-    DuringAnswer,
+    /// A part of the answer has reached the client, or the request cannot be repeated as it was.
+    Final,
 }
 
 /// Whether a request may be sent again.
@@ -36,7 +36,7 @@ impl RetryRule {
         match failure {
             Failure::Connect => true,
             Failure::BeforeAnswer => self.safe_method,
-            Failure::DuringAnswer => false,
+            Failure::Final => false,
         }
     }
 
@@ -73,7 +73,7 @@ mod tests {
         for method in [Method::GET, Method::HEAD] {
             let rule = RetryRule::of(&method);
             assert!(rule.allows(Failure::Connect) && rule.allows(Failure::BeforeAnswer));
-            assert!(!rule.allows(Failure::DuringAnswer));
+            assert!(!rule.allows(Failure::Final));
         }
     }
 }
