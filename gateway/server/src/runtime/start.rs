@@ -4,6 +4,7 @@ use super::drain::Drainer;
 use super::upgrade::upgrade;
 use crate::admin::{AdminState, ListenerStatus, PhaseCell, admin_router, bind_socket, observe_router};
 use crate::config::Loader;
+use crate::connection::KEEPALIVE_SECONDS;
 use crate::front::{Front, FrontState, Inherited, Listener, bind};
 use crate::proxy::{DrainSchedule, Gateway, GatewayState};
 use crate::reload::Reloader;
@@ -19,7 +20,7 @@ use std::io;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 use tokio::net::TcpListener;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::watch;
@@ -228,7 +229,9 @@ fn pingora_proxy(gateway: Gateway, threads: usize) -> pingora::proxy::HttpProxy<
         ..ServerConf::default()
     };
     let mut proxy = http_proxy(&Arc::new(conf), gateway);
-    proxy.server_options = Some(HttpServerOptions::default());
+    let mut options = HttpServerOptions::default();
+    options.h2_idle_timeout = Some(Duration::from_secs(KEEPALIVE_SECONDS));
+    proxy.server_options = Some(options);
     proxy
 }
 
