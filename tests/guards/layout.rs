@@ -62,7 +62,7 @@ fn a_file_has_a_noun_on_its_door() {
     assert_none(&nameless.collect::<Vec<_>>(), "these names say nothing; name what is inside:");
 }
 
-/// Words that only make sense where Fleetgate is made, not where it is read. `(#12)` is a number of a tracker.
+/// Words that only make sense where Fleetgate is made, not where it is read. A number after `#` is one of our tracker.
 fn speaks_of_its_making(line: &str) -> bool {
     let places = [
         concat!("..", "/shared"),
