@@ -114,7 +114,9 @@ pub(super) fn explain(state: &AdminState, query: &ExplainQuery) -> Result<Explan
             told.verdict = "redirect".to_owned();
             told.why.push(format!("pages of this tenant live on its canonical host {host}"));
             let path = uri.path_and_query().map_or("/", http::uri::PathAndQuery::as_str);
-            told.location = Some(format!("{}://{host}{path}", scheme.as_str()));
+            let port = port.filter(|port| *port != scheme.default_port());
+            let port = port.map(|port| format!(":{port}")).unwrap_or_default();
+            told.location = Some(format!("{}://{host}{port}{path}", scheme.as_str()));
         }
         Verdict::Reject { rejection, found } => {
             match found {

@@ -14,11 +14,12 @@ use bytes::BytesMut;
 use fleetgate_core::pool::WebsocketTimeouts;
 use fleetgate_core::rejection::Rejection;
 use http::header::{CONNECTION, CONTENT_LENGTH, SEC_WEBSOCKET_EXTENSIONS, TRANSFER_ENCODING, UPGRADE};
+use pingora::Result;
 use pingora::http::{RequestHeader, ResponseHeader};
 use pingora::proxy::Session;
-use pingora::{ErrorType, OrErr, Result};
 use std::io;
 use std::sync::Arc;
+use std::time::Duration;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::time::timeout;
@@ -29,6 +30,9 @@ const HEAD_BYTES_MAX: usize = 32 * 1024;
 const HEAD_FIELDS_MAX: usize = 64;
 /// Largest body of a refused handshake that is passed on, in bytes. Odoo answers with one sentence.
 const REFUSAL_BYTES_MAX: usize = 64 * 1024;
+
+/// For the body of a refused handshake.
+const REFUSAL_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// Whether a request asks for a websocket that HTTP/1.1 can carry (RFC 6455, section 4.1).
 pub(super) fn asks(session: &Session) -> bool {
@@ -162,7 +166,7 @@ fn parse_head(bytes: &[u8]) -> io::Result<Option<(ResponseHeader, usize)>> {
     if switches { Ok(Some((head, len))) } else { Err(io::ErrorKind::InvalidData.into()) }
 }
 
-/// Passes on the answer of a backend that did not switch.
+/// Passes on the answer of a backend that did not switch, with as much of its body as arrives in time.
 async fn refuse(
     session: &mut Session,
     mut head: ResponseHeader,
@@ -172,12 +176,13 @@ async fn refuse(
     let length = head.headers.get(CONTENT_LENGTH).and_then(|value| value.to_str().ok()?.parse::<u64>().ok());
     let max = u64::try_from(REFUSAL_BYTES_MAX).unwrap_or(u64::MAX);
     let mut body = rest.to_vec();
-    let missing = length.unwrap_or(max).min(max).saturating_sub(u64::try_from(body.len()).unwrap_or(max));
-    backend
-        .take(missing)
-        .read_to_end(&mut body)
-        .await
-        .or_err(ErrorType::ReadError, "reading a refused handshake")?;
+    if head.headers.contains_key(TRANSFER_ENCODING) {
+        // The status says it all; a body in chunks is not worth a decoder here.
+        body.clear();
+    } else {
+        let missing = length.unwrap_or(max).min(max).saturating_sub(u64::try_from(body.len()).unwrap_or(max));
+        let _in_time = timeout(REFUSAL_TIMEOUT, backend.take(missing).read_to_end(&mut body)).await;
+    }
     for name in [CONNECTION, UPGRADE, TRANSFER_ENCODING] {
         head.remove_header(&name);
     }
