@@ -6,14 +6,17 @@ use super::headers::REQUEST_ID;
 use fleetgate_core::host::HostName;
 use fleetgate_core::rejection::{AnswerShape, Rejection};
 use fleetgate_core::tenant::TenantState;
-use http::header::{ACCEPT, CACHE_CONTROL, CONTENT_LENGTH, CONTENT_TYPE, LOCATION, RETRY_AFTER};
+use http::header::{ACCEPT, CACHE_CONTROL, CONTENT_LENGTH, CONTENT_TYPE, EXPECT, LOCATION, RETRY_AFTER};
 use pingora::Result;
 use pingora::http::ResponseHeader;
 use pingora::proxy::Session;
+use std::time::Duration;
 
 const PAGE: &str = include_str!("answer.html");
 /// Shortest pause between two automatic reloads of a page, in seconds.
 const REFRESH_SECONDS_MIN: u32 = 5;
+/// For the rest of a request that is answered before its end.
+const LINGER: Duration = Duration::from_secs(5);
 
 /// Answers with a rejection, shaped for who asks.
 ///
@@ -46,7 +49,21 @@ pub(super) async fn reject(
     if !without_body {
         session.write_response_body(Some(body.into()), true).await?;
     }
+    linger(session).await;
     Ok(())
+}
+
+/// Reads what the client is still sending, for a while. Closing a connection with unread bytes resets it, and a reset
+/// takes the answer away from a client that is busy with its upload (RFC 9112, section 9.6).
+async fn linger(session: &mut Session) {
+    // A client that waits for `100 Continue` sends nothing more.
+    if session.is_body_done() || session.req_header().headers.contains_key(EXPECT) {
+        return;
+    }
+    session.set_total_drain_timeout(Some(LINGER));
+    if session.drain_request_body().await.is_err() {
+        tracing::debug!("the client left, or sends for too long");
+    }
 }
 
 /// Sends the client to the tenant's canonical host, path and query kept.
