@@ -61,7 +61,10 @@ impl ProxyHttp for Gateway {
         let decision = decide(context, session.req_header(), peer);
         let inbound = session.req_header().headers.get(headers::REQUEST_ID).map(http::HeaderValue::as_bytes);
         context.request_id = RequestId::new(inbound.filter(|_| context.client.through_trusted_proxy));
-        session.set_keepalive((!*self.state.draining.borrow()).then_some(KEEPALIVE_SECONDS));
+        // HTTP/1.0, or a body with two lengths: Pingora has decided to close, and that stands.
+        if session.get_keepalive().is_some() {
+            session.set_keepalive((!*self.state.draining.borrow()).then_some(KEEPALIVE_SECONDS));
+        }
         match decision {
             Decision::Forward
                 if context.class() == Some(TrafficClass::Websocket) && websocket::asks(session) =>
