@@ -1,6 +1,7 @@
 //! From a request's head to a verdict.
 
 use super::context::{Client, RequestContext, Target};
+use super::target;
 use crate::upstream::RetryRule;
 use fleetgate_core::forwarded::{Scheme, client_address, client_scheme, is_trusted};
 use fleetgate_core::host::{HostKey, HostName};
@@ -23,9 +24,13 @@ pub(super) enum Decision {
 }
 
 /// Reads the head, fills the context, and decides.
-pub(super) fn decide(context: &mut RequestContext, head: &RequestHeader, peer: IpAddr) -> Decision {
+pub(super) fn decide(context: &mut RequestContext, head: &mut RequestHeader, peer: IpAddr) -> Decision {
     context.client = client_of(context, head, peer);
     context.retry = RetryRule::of(&head.method);
+    if let Err(rejection) = target::read(head) {
+        return Decision::Reject(rejection);
+    }
+    let head = &*head;
     let (host, port) =
         match authority(head).and_then(|authority| HostKey::parse(authority).map_err(Rejection::from)) {
             Ok(parsed) => parsed,

@@ -47,15 +47,6 @@ pub(super) fn adopt_answer(context: &RequestContext, head: &mut ResponseHeader) 
     head.insert_header(REQUEST_ID, context.request_id.as_str())
 }
 
-/// Makes the target of a request a path and query. Werkzeug takes the host of an absolute target for `Host`.
-pub(super) fn to_origin_form(head: &mut RequestHeader) {
-    if head.uri.authority().is_some() || head.uri.scheme().is_some() {
-        let path = head.uri.path_and_query().cloned();
-        let uri = path.map_or_else(http::Uri::default, http::Uri::from);
-        head.set_uri(uri);
-    }
-}
-
 /// Tells the backend to close a connection that serves one request only.
 pub(super) fn set_connection(context: &RequestContext, head: &mut RequestHeader) -> Result<()> {
     if context.may_reuse_connection() { Ok(()) } else { head.insert_header(CONNECTION, "close") }

@@ -8,6 +8,7 @@ mod forward;
 mod headers;
 mod record;
 mod service;
+mod target;
 mod tunnel;
 mod websocket;
 

@@ -3,7 +3,7 @@
 use super::admit::{Decision, decide};
 use super::context::RequestContext;
 use super::record::{Outcome, conclude, count, describe};
-use super::{answer, cookies, forward, headers, tunnel, websocket};
+use super::{answer, cookies, forward, headers, target, tunnel, websocket};
 use crate::connection::KEEPALIVE_SECONDS;
 use crate::snapshot::SnapshotStore;
 use crate::telemetry::access_log::AccessLog;
@@ -58,7 +58,7 @@ impl ProxyHttp for Gateway {
 
     async fn request_filter(&self, session: &mut Session, context: &mut RequestContext) -> Result<bool> {
         let peer = peer_address(session);
-        let decision = decide(context, session.req_header(), peer);
+        let decision = decide(context, session.req_header_mut(), peer);
         let inbound = session.req_header().headers.get(headers::REQUEST_ID).map(http::HeaderValue::as_bytes);
         context.request_id = RequestId::new(inbound.filter(|_| context.client.through_trusted_proxy));
         // HTTP/1.0, or a body with two lengths: Pingora has decided to close, and that stands.
@@ -92,7 +92,7 @@ impl ProxyHttp for Gateway {
         context: &mut RequestContext,
     ) -> Result<()> {
         headers::rewrite(context, head)?;
-        headers::to_origin_form(head);
+        target::drop_authority(head);
         headers::set_connection(context, head)
     }
 

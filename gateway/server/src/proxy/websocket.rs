@@ -9,6 +9,7 @@ use super::context::RequestContext;
 use super::cookies::harden_session;
 use super::headers;
 use super::service::GatewayState;
+use super::target;
 use super::tunnel::Tunnel;
 use bytes::BytesMut;
 use fleetgate_core::pool::WebsocketTimeouts;
@@ -78,7 +79,7 @@ pub(super) async fn open(
 fn handshake_request(head: &RequestHeader, context: &RequestContext) -> Result<Vec<u8>> {
     let mut head = head.clone();
     headers::rewrite(context, &mut head)?;
-    headers::to_origin_form(&mut head);
+    target::drop_authority(&mut head);
     // Odoo negotiates no extension and refuses frames that use one.
     head.remove_header(&SEC_WEBSOCKET_EXTENSIONS);
     head.insert_header(CONNECTION, "Upgrade")?;
