@@ -64,3 +64,17 @@ pub(crate) async fn still_serves(gateway: &Gateway) {
     assert_eq!((answer.status, answer.database()), (200, Some("acme")), "{}", answer.text());
     assert_eq!(gateway.admin("/v1/status").await["panics"], 0);
 }
+
+/// Status of a raw answer; `None` when the connection was closed without one.
+pub(crate) fn status(answer: &[u8]) -> Option<u16> {
+    let line = answer.split(|&byte| byte == b'\r').next()?;
+    let text = std::str::from_utf8(line.strip_prefix(b"HTTP/1.")?.get(2..5)?).ok()?;
+    text.parse().ok()
+}
+
+/// Asserts that a raw answer is one answer with a status.
+pub(crate) fn assert_status(answer: &[u8], expected: u16, what: &str) {
+    let text = String::from_utf8_lossy(answer);
+    assert_eq!(status(answer), Some(expected), "{what:?} was answered:\n{text}");
+    assert_eq!(text.matches("HTTP/1.").count(), 1, "{what:?} was answered more than once:\n{text}");
+}
