@@ -3,7 +3,6 @@
 pub mod admin;
 pub mod admin_client;
 pub mod cli;
-#[path = "config_interim.rs"]
 pub mod config;
 pub mod connection;
 pub mod front;

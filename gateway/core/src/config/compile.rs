@@ -21,15 +21,26 @@ pub struct Compiled {
     pub config: Option<GatewayConfig>,
     /// What is wrong between the files. Problems inside of a file were returned when it was parsed.
     pub problems: Vec<Problem>,
+    /// Entries without a problem.
+    pub tenants: usize,
+    /// Hosts of those entries.
+    pub hosts: usize,
 }
 
 /// Puts the main file and the files of tenants together. Where two claim the same, the earlier file wins.
 #[must_use]
 pub fn compile(main: &MainFile, files: &[Arc<TenantFile>]) -> Compiled {
-    let (config, findings) = compile_files(main, files);
+    let (fleet, findings) = compile_files(main, files);
     let mut problems = Vec::new();
     findings.into_iter().for_each(|finding| note(&mut problems, finding.problem));
-    Compiled { config, problems }
+    let (tenants, hosts) = (fleet.tenants.len(), fleet.tenants.hosts().count());
+    Compiled { config: config_of(main, fleet), problems, tenants, hosts }
+}
+
+/// The config, if the main file is sound.
+pub(super) fn config_of(main: &MainFile, fleet: Fleet) -> Option<GatewayConfig> {
+    let process = main.process.clone().filter(|_| main.is_sound())?;
+    Some(GatewayConfig { process, fleet })
 }
 
 /// A problem between files, with who is part of it.
@@ -43,11 +54,8 @@ pub(super) struct Finding {
     pub(super) host: Option<HostPattern>,
 }
 
-/// The config, and every finding.
-pub(super) fn compile_files(
-    main: &MainFile,
-    files: &[Arc<TenantFile>],
-) -> (Option<GatewayConfig>, Vec<Finding>) {
+/// What all files say together, and every finding.
+pub(super) fn compile_files(main: &MainFile, files: &[Arc<TenantFile>]) -> (Fleet, Vec<Finding>) {
     let sources: Vec<&Arc<TenantFile>> = core::iter::once(&main.tenants).chain(files).collect();
     let tenants = sources.iter().map(|source| source.entries.len()).sum();
     let mut fleet = FleetBuilder {
@@ -68,17 +76,14 @@ pub(super) fn compile_files(
     if tenants == 0 && main.is_sound() {
         findings.push(no_tenants(main));
     }
-    let config = main.process.clone().filter(|_| main.is_sound()).map(|process| GatewayConfig {
-        process,
-        fleet: Fleet {
-            regions: main.regions.clone(),
-            pools: main.pools.good.clone(),
-            tenants: table.build(),
-            trusted_proxies: main.trusted_proxies.clone(),
-            files: sources.iter().map(|source| Arc::clone(source.name())).collect(),
-        },
-    });
-    (config, findings)
+    let fleet = Fleet {
+        regions: main.regions.clone(),
+        pools: main.pools.good.clone(),
+        tenants: table.build(),
+        trusted_proxies: main.trusted_proxies.clone(),
+        files: sources.iter().map(|source| Arc::clone(source.name())).collect(),
+    };
+    (fleet, findings)
 }
 
 fn no_tenants(main: &MainFile) -> Finding {

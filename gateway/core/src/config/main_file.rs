@@ -1,6 +1,6 @@
 //! The main file: what it means by itself, before any tenant.
 
-use super::file::{FileConfig, Named, PoolEntry, RegionEntry};
+use super::file::{FileConfig, Named, POOLS_MAX, PoolEntry, RegionEntry};
 use super::model::{Drain, Observe, ProcessConfig};
 use super::pools;
 use super::problem::{Problem, Spot};
@@ -149,7 +149,7 @@ fn check_regions(written: Vec<At<RegionEntry>>, reader: &mut Reader<'_>) -> Vec<
 }
 
 fn check_pools(
-    written: Option<Named<PoolEntry>>,
+    written: Option<Named<PoolEntry, POOLS_MAX>>,
     regions: &[Region],
     regions_known: bool,
     reader: &mut Reader<'_>,

@@ -317,7 +317,8 @@ pub(super) fn shown(scalar: &Scalar<'_>) -> String {
     format!("`{text}`")
 }
 
-fn keys_expected(keys: &[&str]) -> String {
+/// A map with known keys, in words.
+pub(super) fn keys_expected(keys: &[&str]) -> String {
     format!("a map with the keys {}", keys.join(", "))
 }
 
@@ -364,7 +365,7 @@ macro_rules! section {
 
         impl $crate::config::read::Read for $name {
             fn expected() -> std::borrow::Cow<'static, str> {
-                concat!("a map with the keys", $(" ", stringify!($key)),*).into()
+                $crate::config::read::keys_expected(&[$(stringify!($key)),*]).into()
             }
 
             fn read(

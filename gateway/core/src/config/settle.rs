@@ -5,7 +5,7 @@
 //! revision. A main file that does not fit the files as they were keeps its own. Only a file that never was
 //! good is served in part: its entries without a problem.
 
-use super::compile::{Finding, compile_files};
+use super::compile::{Finding, compile_files, config_of};
 use super::main_file::MainFile;
 use super::model::GatewayConfig;
 use super::problem::{Problem, note};
@@ -88,7 +88,7 @@ fn settle_files(
             .iter()
             .filter_map(|&index| revision(files.get(index)?, *choices.get(index)?).cloned())
             .collect();
-        let (config, findings) = compile_files(main, &chosen);
+        let (fleet, findings) = compile_files(main, &chosen);
         let round = Round { files, choices: &choices, order: &order, main_may_give_way };
         let mut gives_way = Vec::new();
         let mut in_part = Vec::new();
@@ -103,14 +103,16 @@ fn settle_files(
         for Finding { problem, .. } in findings {
             note(problems, problem);
         }
-        let config = config.filter(|_| !main_at_fault)?;
+        if main_at_fault {
+            return None;
+        }
         if gives_way.is_empty() {
             for index in in_part {
                 if let Some(choice) = choices.get_mut(index) {
                     *choice = Running::Partly;
                 }
             }
-            return Some((config, choices));
+            return Some((config_of(main, fleet)?, choices));
         }
         // At least one file goes from new to last good, which it never leaves, so the loop ends.
         for index in gives_way {

@@ -17,7 +17,7 @@ const FILES_MAX: usize = 100_000;
 const TIMES_TELL_AFTER: Duration = Duration::from_secs(2);
 
 /// Identity, size and times of a file: if they are the same, so is the content.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(super) struct Stamp {
     file: (u64, u64),
     bytes: u64,
@@ -29,6 +29,11 @@ impl Stamp {
     /// The stamp of a path, wherever its links lead.
     pub(super) fn of(path: &Path) -> Option<Self> {
         std::fs::metadata(path).ok().map(|metadata| Self::of_metadata(&metadata))
+    }
+
+    /// Whether both are of one file or folder, whatever happened to it in between.
+    pub(super) fn same_file(&self, other: &Self) -> bool {
+        self.file == other.file
     }
 
     fn of_metadata(metadata: &Metadata) -> Self {
@@ -102,7 +107,8 @@ pub(super) fn tenant_files(folder: &Path) -> Result<Vec<PathBuf>, String> {
     Ok(paths)
 }
 
-fn is_tenant_file(name: &OsStr) -> bool {
+/// Whether a name is that of a tenant file.
+pub(super) fn is_tenant_file(name: &OsStr) -> bool {
     let bytes = name.as_encoded_bytes();
     !bytes.starts_with(b".") && (bytes.ends_with(b".yaml") || bytes.ends_with(b".yml"))
 }

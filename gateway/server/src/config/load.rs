@@ -2,14 +2,15 @@
 
 use super::files::{self, Content, FILE_BYTES_MAX, Stamp};
 use super::secrets::{Outside, beside};
+use super::watch::{Clocks, Targets, Watch};
 use blake3::Hash;
 use fleetgate_core::config::{
-    GatewayConfig, MainFile, Place, Problem, Revisions, Running, TenantFile, settle,
+    GatewayConfig, MainFile, Place, Problem, Revisions, Running, TenantFile, compile, settle,
 };
 use jiff::Timestamp;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 /// Reads the main file and the files of tenants, again and again.
 ///
@@ -23,6 +24,7 @@ pub struct Loader {
     /// Content of the main file does not tell all: it refers to files with secrets.
     main_has_secret_files: bool,
     files: BTreeMap<PathBuf, Known<TenantFile>>,
+    targets: Arc<Mutex<Targets>>,
 }
 
 /// A config that can be served.
@@ -36,6 +38,19 @@ pub struct Loaded {
     pub files: Vec<FileStatus>,
     /// All that is wrong with the files as they are now.
     pub problems: Vec<Problem>,
+}
+
+/// What the files say as they are.
+#[derive(Debug)]
+pub struct Examined {
+    /// All that is wrong, by file and line.
+    pub problems: Vec<Problem>,
+    /// Entries without a problem.
+    pub tenants: usize,
+    /// Their hosts.
+    pub hosts: usize,
+    /// Files that were looked at.
+    pub files: usize,
 }
 
 /// What is served of a file.
@@ -87,23 +102,42 @@ impl Loader {
         Self {
             main_path: main_path.to_owned(),
             cores,
+            targets: Arc::new(Mutex::new(Targets::new(main_path))),
             main: Known::default(),
             main_has_secret_files: false,
             files: BTreeMap::new(),
         }
     }
 
-    /// The main file.
+    /// Looks at the files as they are now, whatever was good before.
     #[must_use]
-    pub fn main_path(&self) -> &Path {
-        &self.main_path
+    pub fn examine(&mut self) -> Examined {
+        let directory_problem = self.read();
+        let mut problems = self.main.problems.clone();
+        problems.extend(directory_problem);
+        problems.extend(self.files.values().flat_map(|file| file.problems.iter().cloned()));
+        let files: Vec<Arc<TenantFile>> =
+            self.files.values().filter_map(|file| Some(Arc::clone(&file.new.as_ref()?.parsed))).collect();
+        let mut examined =
+            Examined { problems, tenants: 0, hosts: 0, files: self.files.len().saturating_add(1) };
+        if let Some(main) = &self.main.new {
+            let compiled = compile(&main.parsed, &files);
+            examined.problems.extend(compiled.problems);
+            (examined.tenants, examined.hosts) = (compiled.tenants, compiled.hosts);
+        }
+        examined.problems.sort_by(|left, right| left.place.cmp(&right.place));
+        examined
     }
 
-    /// The folder of tenant files, once a main file has named one.
+    /// Watches the files from now on.
     #[must_use]
-    pub fn tenants_directory(&self) -> Option<PathBuf> {
-        let main = self.effective_main()?;
-        main.tenants_directory().map(|(_, path)| beside(&self.main_path, path))
+    pub fn watch(&self) -> Watch {
+        Watch::start(Arc::clone(&self.targets), Clocks::default())
+    }
+
+    #[cfg(test)]
+    pub(super) fn watch_with(&self, clocks: Clocks) -> Watch {
+        Watch::start(Arc::clone(&self.targets), clocks)
     }
 
     /// Reads what changed and puts it together.
@@ -111,8 +145,7 @@ impl Loader {
     /// # Errors
     /// All problems, when no revision of the main file can be served: only before the first success.
     pub fn load(&mut self) -> Result<Loaded, Vec<Problem>> {
-        self.read_main();
-        let directory_problem = self.read_directory();
+        let directory_problem = self.read();
         let mut problems = self.main.problems.clone();
         problems.extend(directory_problem);
         problems.extend(self.files.values().flat_map(|file| file.problems.iter().cloned()));
@@ -134,6 +167,15 @@ impl Loader {
                 Err(problems)
             }
         }
+    }
+
+    /// Reads all files as they are now. Returns what is wrong with the folder of tenants.
+    fn read(&mut self) -> Option<Problem> {
+        self.read_main();
+        let tenants = self.effective_main().and_then(MainFile::tenants_directory);
+        let tenants = tenants.map(|(_, path)| beside(&self.main_path, path));
+        self.targets.lock().unwrap_or_else(PoisonError::into_inner).follow(tenants);
+        self.read_directory()
     }
 
     /// The main file that names the folder of tenants.

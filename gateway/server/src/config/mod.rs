@@ -1,9 +1,16 @@
 //! The config on disk: read, watched, checked, explained.
 
+pub mod check;
 mod files;
 mod load;
+mod print;
+mod reference;
+pub mod schema;
 mod secrets;
 #[cfg(test)]
 mod tests;
+mod watch;
 
-pub use load::{FileStatus, Loaded, Loader};
+pub use fleetgate_core::config::needs_restart;
+pub use load::{Examined, FileStatus, Loaded, Loader};
+pub use watch::Watch;

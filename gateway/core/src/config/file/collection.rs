@@ -96,22 +96,21 @@ impl<T: JsonSchema + Read, const MIN: usize, const MAX: usize> JsonSchema for Li
 
 /// A map from names that the operator chose. The value of a name is `None` after a problem with it.
 #[derive(Debug)]
-pub(in crate::config) struct Named<T>(pub(in crate::config) Vec<(Spot, Box<str>, Option<T>)>);
+pub(in crate::config) struct Named<T, const MAX: usize>(
+    pub(in crate::config) Vec<(Spot, Box<str>, Option<T>)>,
+);
 
-impl<T: Read> Read for Named<T> {
+impl<T: Read, const MAX: usize> Read for Named<T, MAX> {
     fn expected() -> Cow<'static, str> {
-        format!("a map from a name to {}", T::expected()).into()
+        format!("a map from at most {MAX} names, each to {}", T::expected()).into()
     }
 
     fn read(node: &Node<'_>, reader: &mut Reader<'_>) -> Option<Self> {
         if let Value::Map(pairs) = &node.value
-            && pairs.is_empty()
+            && (pairs.is_empty() || pairs.len() > MAX)
         {
-            reader.error(
-                node.at,
-                "there is nothing in it".into(),
-                Some(format!("expected {}", Self::expected())),
-            );
+            let hint = format!("expected at least 1 and at most {MAX}");
+            reader.error(node.at, format!("there are {} names in it", pairs.len()), Some(hint));
             return None;
         }
         let map = reader.map(node, &Self::expected())?;
@@ -131,7 +130,7 @@ impl<T: Read> Read for Named<T> {
     }
 }
 
-impl<T: JsonSchema + Read> JsonSchema for Named<T> {
+impl<T: JsonSchema + Read, const MAX: usize> JsonSchema for Named<T, MAX> {
     fn inline_schema() -> bool {
         true
     }
@@ -143,7 +142,7 @@ impl<T: JsonSchema + Read> JsonSchema for Named<T> {
     fn json_schema(generator: &mut SchemaGenerator) -> Schema {
         let values = generator.subschema_for::<T>();
         schema_of::<Self>(
-            json_schema!({ "type": "object", "minProperties": 1, "additionalProperties": values }),
+            json_schema!({ "type": "object", "minProperties": 1, "maxProperties": MAX, "additionalProperties": values }),
         )
     }
 }

@@ -21,7 +21,9 @@ use super::read::{At, Lenient, section};
 /// Most addresses to listen on.
 const LISTENERS_MAX: usize = 64;
 /// Most regions.
-const REGIONS_MAX: usize = 64;
+pub(super) const REGIONS_MAX: usize = 64;
+/// Most pools. A tenant holds the place of its pool in 16 bits.
+pub(super) const POOLS_MAX: usize = 1000;
 /// Most networks whose forwarded headers are believed.
 const TRUSTED_PROXIES_MAX: usize = 1024;
 /// Most tenants in the main file itself; more belong into the tenants directory.
@@ -50,8 +52,8 @@ section! {
         trusted_proxies: Lenient<List<Network, 0, TRUSTED_PROXIES_MAX>> = [],
         /// Sites that serve traffic, in order of preference.
         regions: Lenient<List<At<RegionEntry>, 1, REGIONS_MAX>>,
-        /// Pools by name: Odoo servers that serve the same databases. At most 1000.
-        pools: Lenient<Named<PoolEntry>>,
+        /// Pools by name: Odoo servers that serve the same databases.
+        pools: Lenient<Named<PoolEntry, POOLS_MAX>>,
         /// Tenants that are written in the main file.
         tenants: Lenient<List<At<TenantEntry>, 0, INLINE_TENANTS_MAX>> = [],
         /// Folder whose files hold more tenants, relative to the folder of the main file: every `*.yaml` and
@@ -64,7 +66,7 @@ section! {
 section! {
     /// An address that clients connect to.
     pub(in crate::config) struct ListenerEntry {
-        /// Address and port. HTTP/1.1 and cleartext HTTP/2 are understood.
+        /// Address and port.
         address: Socket,
     }
 }

@@ -1,5 +1,6 @@
 //! Pools as written.
 
+use super::REGIONS_MAX;
 use super::address::Server;
 use super::collection::{Choice, List, Named, OneOf};
 use super::value::{Lasting, Whole, text_schema};
@@ -32,7 +33,7 @@ section! {
         /// Clocks of websockets.
         websocket: WebsocketTimeoutsEntry = {},
         /// Backends by region. Each name is one of `regions`, and at least one of them is no standby.
-        regions: Named<PoolRegionEntry>,
+        regions: Named<PoolRegionEntry, REGIONS_MAX>,
     }
 }
 

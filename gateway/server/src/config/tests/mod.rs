@@ -1,7 +1,10 @@
 //! Tests of the config on disk, with real files.
 
+mod generated;
 mod last_good;
+mod printed;
 mod strange_files;
+mod watching;
 
 use super::{Loaded, Loader};
 use fleetgate_core::config::{Problem, Running};

@@ -1,0 +1,38 @@
+//! What a reload cannot change.
+
+use super::model::ProcessConfig;
+
+/// Keys of the config that differ and that only a restart applies, in the order of the reference.
+#[must_use]
+pub fn needs_restart(old: &ProcessConfig, new: &ProcessConfig) -> Vec<&'static str> {
+    // Taken apart so that a new setting cannot be forgotten here.
+    let ProcessConfig { listeners, threads, admin_socket, observe, drain } = old;
+    [
+        ("listeners", *listeners != new.listeners),
+        ("threads", *threads != new.threads),
+        ("admin", *admin_socket != new.admin_socket),
+        ("observe", *observe != new.observe),
+        ("drain", *drain != new.drain),
+    ]
+    .into_iter()
+    .filter_map(|(key, differs)| differs.then_some(key))
+    .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::tests::{MAIN, config};
+    use super::*;
+
+    #[test]
+    fn settings_of_the_process_are_named_and_those_of_the_fleet_are_not() {
+        let tenants = [("t.yaml", "- { id: acme, hosts: [acme.test] }")];
+        let old = config(MAIN, &tenants).process;
+        let reloadable = MAIN.replace("10.0.0.11", "10.0.0.12") + "trusted_proxies: [10.0.0.0/8]\n";
+        assert_eq!(needs_restart(&old, &config(&reloadable, &tenants).process), Vec::<&str>::new());
+        let changed = MAIN.replace("8080", "8081")
+            + "threads: 1\nadmin: { socket: /tmp/s }\nobserve: { address: \"127.0.0.1:1\" }\ndrain: { timeout: 1s }\n";
+        let keys = needs_restart(&old, &config(&changed, &tenants).process);
+        assert_eq!(keys, ["listeners", "threads", "admin", "observe", "drain"]);
+    }
+}
