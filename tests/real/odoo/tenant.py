@@ -48,7 +48,8 @@ class Tenant:
         self.judge(response.content, response.request.path_url)
 
     def say(self, what):
-        print(f"ok {self.name} {what}", flush=True)
+        # One write: the tenants' threads print at the same time.
+        print(f"ok {self.name} {what}\n", end="", flush=True)
 
 
 def resolve_to(address, hosts):

@@ -1,0 +1,111 @@
+//! The gateway before a real Odoo 19 with two databases, used by real clients of both tenants at once.
+//!
+//! `odoo/fleet.sh` installs what is missing, so the first run takes minutes. `$FLEETGATE_LAB` says where (default:
+//! `.lab` in the repository).
+#![allow(
+    clippy::expect_used,
+    clippy::panic,
+    clippy::print_stdout,
+    reason = "a test says what failed and what it saw"
+)]
+
+use std::env;
+use std::path::{Path, PathBuf};
+use std::process::Stdio;
+use std::time::Duration;
+
+use fleetgate_tests::Gateway;
+use tokio::process::Command;
+
+/// For downloads on a slow line.
+const GET: Duration = Duration::from_secs(900);
+/// For making two databases on a busy machine.
+const UP: Duration = Duration::from_secs(300);
+const VISIT: Duration = Duration::from_secs(300);
+
+const TENANTS: &str = "\
+- { id: acme, hosts: [acme.example.com, shop.acme.test] }
+- { id: zen, hosts: [zen.example.com] }
+";
+
+#[tokio::test(flavor = "multi_thread")]
+async fn users_of_two_tenants_work_in_a_real_odoo_at_once_and_never_meet() {
+    let fleet = Fleet::start().await;
+    let gateway = Gateway::builder(&fleet.config()).tenants("fleet.yaml", TENANTS).start().await;
+    let address = gateway.address().to_string();
+
+    run(Command::new(fleet.lab.join("venv/bin/python")).arg(script("clients.py")).arg(&address), VISIT).await;
+    run(Command::new(fleet.lab.join("node/node")).arg(script("browser.mjs")).arg(&address), VISIT).await;
+}
+
+/// A running Odoo and its PostgreSQL. Ended when dropped, unless it ran before.
+struct Fleet {
+    lab: PathBuf,
+    http_port: u16,
+    gevent_port: u16,
+    ours: bool,
+}
+
+impl Fleet {
+    async fn start() -> Self {
+        run(Command::new(script("fleet.sh")).arg("get"), GET).await;
+        let said = run(Command::new(script("fleet.sh")).arg("up"), UP).await;
+        let default = Path::new(env!("CARGO_MANIFEST_DIR")).join("../.lab");
+        let lab = env::var_os("FLEETGATE_LAB").map_or(default, PathBuf::from);
+        let facts = std::fs::read_to_string(lab.join("run/fleet.env")).expect("fleet.sh up writes fleet.env");
+        let port = |name: &str| {
+            let line = facts.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix('='));
+            line.unwrap_or_else(|| panic!("no {name} in fleet.env:\n{facts}")).parse().expect("a port")
+        };
+        let ours = !said.contains("already up");
+        Self { http_port: port("HTTP_PORT"), gevent_port: port("GEVENT_PORT"), lab, ours }
+    }
+
+    /// Clients come by plain HTTP here, and none of them sends a `Secure` cookie over that.
+    fn config(&self) -> String {
+        format!(
+            r#"
+regions: [{{ name: here }}]
+pools:
+  shared:
+    odoo_version: "19.0"
+    database_selection: dbfilter_header
+    session_cookie: {{ secure: false }}
+    regions:
+      here: {{ backends: [{{ http: "127.0.0.1:{}", websocket: "127.0.0.1:{}" }}] }}
+"#,
+            self.http_port, self.gevent_port
+        )
+    }
+}
+
+impl Drop for Fleet {
+    fn drop(&mut self) {
+        if self.ours {
+            let down = std::process::Command::new(script("fleet.sh")).arg("down").status();
+            assert!(down.is_ok_and(|status| status.success()), "fleet.sh down failed: Odoo may still run");
+        }
+    }
+}
+
+fn script(name: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("real/odoo").join(name)
+}
+
+/// Runs a program to its end and returns what it said; fails with that unless it succeeds in time.
+async fn run(command: &mut Command, deadline: Duration) -> String {
+    let running = command.stdin(Stdio::null()).kill_on_drop(true).output();
+    let what = format!("{:?}", command.as_std());
+    let ended = tokio::time::timeout(deadline, running).await;
+    let output = ended.unwrap_or_else(|_| panic!("{what} did not end within {deadline:?}"));
+    let output = output.unwrap_or_else(|error| panic!("cannot run {what}: {error}"));
+    let said = String::from_utf8_lossy(&output.stdout).into_owned();
+    print!("{said}");
+    assert!(
+        output.status.success(),
+        "{what} ended with {}\n{said}{}",
+        output.status,
+        String::from_utf8_lossy(&output.stderr)
+    );
+    said
+}
