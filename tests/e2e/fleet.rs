@@ -2,8 +2,8 @@
 
 use std::net::SocketAddr;
 
-use fleetgate_stub::{StubOdoo, StubOptions};
-use fleetgate_tests::{Builder, Gateway, Request, backend};
+use fleetgate_stub::{Received, StubOdoo, StubOptions};
+use fleetgate_tests::{Builder, Gateway, RawConnection, Request, backend, raw_exchange};
 
 /// The databases of every stand-in server, so that a request without a database is never right by chance.
 pub(crate) const DATABASES: [&str; 3] = ["acme", "globex", "initech"];
@@ -76,5 +76,31 @@ pub(crate) fn status(answer: &[u8]) -> Option<u16> {
 pub(crate) fn assert_status(answer: &[u8], expected: u16, what: &str) {
     let text = String::from_utf8_lossy(answer);
     assert_eq!(status(answer), Some(expected), "{what:?} was answered:\n{text}");
-    assert_eq!(text.matches("HTTP/1.").count(), 1, "{what:?} was answered more than once:\n{text}");
+    assert_eq!(text.matches("HTTP/1.1 ").count(), 1, "{what:?} was answered more than once:\n{text}");
+}
+
+/// The one request that a server received since it last forgot; it forgets this one too.
+pub(crate) fn only_request(stub: &StubOdoo) -> Received {
+    let mut received = stub.received();
+    stub.forget_received();
+    assert_eq!(received.len(), 1, "{received:#?}");
+    received.remove(0)
+}
+
+/// Sends a GET with header lines exactly as written, and returns the raw answer.
+pub(crate) async fn raw_get(gateway: &Gateway, host: &str, target: &str, lines: &str) -> Vec<u8> {
+    let request = format!("GET {target} HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n{lines}\r\n\r\n");
+    raw_exchange(gateway.address(), request).await.unwrap()
+}
+
+/// Shakes hands for a websocket with further header lines exactly as written, and returns the status.
+pub(crate) async fn raw_handshake(gateway: &Gateway, host: &str, lines: &str) -> Option<u16> {
+    let mut raw = RawConnection::open(gateway.address()).await.unwrap();
+    let request = format!(
+        "GET /websocket HTTP/1.1\r\nHost: {host}\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\
+         Origin: http://{host}\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n\
+         {lines}\r\n\r\n"
+    );
+    raw.send(request).await.unwrap();
+    status(raw.read_until("\r\n\r\n").await.unwrap())
 }
