@@ -8,12 +8,15 @@ use fleetgate_core::odoo::headers::{SESSION_COOKIE, is_reserved};
 use fleetgate_core::outbound::Outbound;
 use fleetgate_core::path::DecodedPath;
 use http::HeaderName;
-use http::header::{CONNECTION, COOKIE, SERVER};
+use http::header::{CONNECTION, COOKIE, SERVER, TRANSFER_ENCODING};
 use pingora::http::{RequestHeader, ResponseHeader};
 use pingora::{Error, ErrorType, Result};
 
 /// Request id, to Odoo and to the client.
 pub(super) const REQUEST_ID: &str = "x-request-id";
+/// What an answer says about the backend's connection and not about the client's (RFC 9110, section 7.6.1). Clients of
+/// HTTP/2 may refuse an answer that has one (RFC 9113, section 8.2.2). Pingora writes `Connection` itself.
+const BACKEND_HOP: [&str; 4] = ["keep-alive", "proxy-connection", "te", "upgrade"];
 
 /// Rewrites a head for a backend: everything a client may not say goes, and each thing that Odoo believes is set
 /// once, with one canonical value (`ProxyFix` of Werkzeug takes the last of several).
@@ -44,7 +47,18 @@ pub(super) fn rewrite(context: &RequestContext, head: &mut RequestHeader) -> Res
 pub(super) fn adopt_answer(context: &RequestContext, head: &mut ResponseHeader) -> Result<()> {
     head.set_version(http::Version::HTTP_11);
     head.remove_header(&SERVER);
+    if head.status != http::StatusCode::SWITCHING_PROTOCOLS {
+        for name in BACKEND_HOP {
+            head.remove_header(name);
+        }
+    }
     head.insert_header(REQUEST_ID, context.request_id.as_str())
+}
+
+/// Takes away the chunks that Pingora gives to an answer without a length: HTTP/1.0 does not know them. The end of the
+/// connection ends the body instead. True if the connection must be closed for it.
+pub(super) fn end_by_closing(client: http::Version, head: &mut ResponseHeader) -> bool {
+    client == http::Version::HTTP_10 && head.remove_header(&TRANSFER_ENCODING).is_some()
 }
 
 /// Tells the backend to close a connection that serves one request only.
@@ -70,9 +84,10 @@ fn has_session(head: &RequestHeader) -> bool {
 }
 
 fn remove_reserved(head: &mut RequestHeader) {
-    let broken_trace =
-        head.headers.get("traceparent").is_some_and(|value| trace_id(value.as_bytes()).is_none());
-    if broken_trace {
+    let mut traces = head.headers.get_all("traceparent").iter();
+    let broken_trace = traces.next().is_some_and(|value| trace_id(value.as_bytes()).is_none());
+    // Two of them are none (W3C Trace Context, section 3.2).
+    if broken_trace || traces.next().is_some() {
         head.remove_header("traceparent");
         head.remove_header("tracestate");
     }

@@ -127,7 +127,8 @@ impl ProxyHttp for Gateway {
         head: &mut ResponseHeader,
         context: &mut RequestContext,
     ) -> Result<()> {
-        if *self.state.draining.borrow() {
+        let ends_by_closing = headers::end_by_closing(session.req_header().version, head);
+        if ends_by_closing || *self.state.draining.borrow() {
             session.set_keepalive(None);
         }
         headers::adopt_answer(context, head)?;
