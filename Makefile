@@ -44,4 +44,4 @@ deny:
 
 figures:
 	@.ci/setup figures
-	@benches/figures $(ONLY)
+	@cargo run --quiet --locked --profile bench --package fleetgate-benches --bin figures -- $(if $(ONLY),--only $(ONLY))
