@@ -3,10 +3,14 @@
 SHELL := /bin/bash
 export PATH := $(CURDIR)/target/tools/bin:$(HOME)/.cargo/bin:$(PATH):/usr/sbin:/sbin
 
+# Where the demos listen.
+LISTEN ?= 127.0.0.1:8080
+
 .PHONY: help demo demo-odoo check test deny figures
 
 help:
-	@echo 'make demo              a stand-in fleet of three tenants behind the gateway, with live traffic'
+	@echo 'make demo              a stand-in fleet of three tenants behind the gateway, with live traffic;'
+	@echo '                       LISTEN=127.0.0.1:8081 if the port 8080 is taken'
 	@echo 'make demo-odoo         the same with a real Odoo 19 and two databases'
 	@echo 'make check             formatting and lints'
 	@echo 'make test              everything that CI checks'
@@ -16,12 +20,12 @@ help:
 demo:
 	@.ci/setup build
 	@cargo build --package fleetgate
-	@target/debug/fleetgate demo
+	@target/debug/fleetgate demo --listen $(LISTEN)
 
 demo-odoo:
 	@.ci/setup build odoo
 	@cargo build --package fleetgate
-	@tests/real/odoo/demo.sh target/debug/fleetgate
+	@tests/real/odoo/demo.sh target/debug/fleetgate $(LISTEN)
 
 check:
 	@.ci/setup build

@@ -1,12 +1,13 @@
 #!/usr/bin/env bash
 # The gateway in front of the real Odoo 19 of fleet.sh and its two databases. Ctrl-C ends all of it.
 #
-#   demo.sh PROGRAM      PROGRAM is the fleetgate to run; the parts of `fleet.sh get` are there
+#   demo.sh PROGRAM [ADDRESS]      PROGRAM is the fleetgate to run; the parts of `fleet.sh get` are there
 set -euo pipefail
 
 PROGRAM=$(realpath "${1:?which fleetgate?}")
 HERE=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
-LISTEN=127.0.0.1:8080
+LISTEN=${2:-127.0.0.1:8080}
+PORT=${LISTEN##*:}
 FOLDER=$(mktemp -d "${TMPDIR:-/tmp}/fleetgate-odoo-XXXXXX")
 
 end() {
@@ -44,10 +45,10 @@ cat <<TEXT
 
 Fleetgate in front of Odoo 19 (HTTP $HTTP_PORT, gevent $GEVENT_PORT), databases acme and zen.
 
-Open in a browser     http://acme.localhost:8080/odoo   log in as admin, password admin-acme
-                      http://zen.localhost:8080/odoo    log in as admin, password admin-zen
-A host of nobody      curl -i http://nobody.localhost:8080/
-What would happen     $PROGRAM explain http://acme.localhost:8080/websocket --socket $FOLDER/admin.sock
+Open in a browser     http://acme.localhost:$PORT/odoo   log in as admin, password admin-acme
+                      http://zen.localhost:$PORT/odoo    log in as admin, password admin-zen
+A host of nobody      curl -i http://nobody.localhost:$PORT/
+What would happen     $PROGRAM explain http://acme.localhost:$PORT/websocket --socket $FOLDER/admin.sock
 What is going on      $PROGRAM status --socket $FOLDER/admin.sock
 Change it live        edit $FOLDER/tenants.d
 Odoo's own log        $LAB/run/odoo.log
@@ -69,5 +70,8 @@ for line in sys.stdin:
 FLEETGATE_LOG=${FLEETGATE_LOG:-warn,fleetgate::reload=info,pingora_core=off,pingora_proxy=off} \
   "$PROGRAM" run --config "$FOLDER/fleetgate.yaml" > >(show) &
 GATEWAY=$!
-# A signal ends a wait, not the gateway.
+# A signal ends a wait, not the gateway; a second wait still tells how it ended.
 while kill -0 "$GATEWAY" 2>/dev/null; do wait "$GATEWAY" || true; done
+status=0
+wait "$GATEWAY" || status=$?
+exit "$status"
