@@ -40,7 +40,7 @@ test:
 	cargo-deny --locked check bans licenses sources
 	cargo build --locked --package fleetgate-core --target wasm32-wasip1
 	cargo build --locked --workspace --bins --tests
-	@.ci/test
+	cargo nextest run --locked --workspace
 
 deny:
 	@.ci/setup deny
