@@ -21,3 +21,5 @@ mod forwarding;
 mod routing;
 
 // How the process lives.
+mod script;
+mod websocket;
