@@ -3,6 +3,7 @@
     clippy::panic,
     clippy::unwrap_used,
     clippy::indexing_slicing,
+    clippy::string_slice,
     reason = "a guard that cannot read the repository is a failed test"
 )]
 
