@@ -81,6 +81,11 @@ impl Request {
         Self { body: RequestBody::Parts { parts, every }, ..self }
     }
 
+    /// The same request to another host.
+    pub fn at(self, host: &str) -> Self {
+        Self { host: host.to_owned(), ..self }
+    }
+
     /// Sends it over HTTP/2 without TLS and without asking first (RFC 9113, prior knowledge).
     pub fn http2(self) -> Self {
         Self { http2: true, ..self }
