@@ -5,6 +5,7 @@
 
 use core::fmt;
 use core::net::Ipv6Addr;
+use std::sync::Arc;
 
 /// Longest host name in bytes, without a trailing dot (RFC 1035, section 2.3.4).
 pub const HOST_BYTES_MAX: usize = 253;
@@ -40,9 +41,15 @@ pub enum HostError {
     Wildcard,
 }
 
-/// A host as tables hold it.
+/// A host as tables hold it. A copy shares the text: the config and the table of a large fleet hold the same one.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct HostName(Box<str>);
+pub struct HostName(Arc<str>);
+
+impl core::borrow::Borrow<str> for HostName {
+    fn borrow(&self) -> &str {
+        &self.0
+    }
+}
 
 impl HostName {
     /// Reads a host that an operator wrote: any case, Unicode allowed (it becomes punycode), no port.

@@ -297,7 +297,7 @@ impl<'a> FleetBuilder<'a> {
 fn database_of(entry: &Entry) -> NameTemplate {
     match &entry.database {
         Some((_, name)) => name.clone(),
-        // The parser has checked that the id is a database name too.
-        None => NameTemplate::database(entry.id.as_written()).unwrap_or_else(|_| entry.id.clone()),
+        // The reader has checked that the id is a database name too.
+        None => entry.id.clone(),
     }
 }

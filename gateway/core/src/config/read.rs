@@ -26,6 +26,9 @@ pub(super) trait Read: Sized {
     }
 }
 
+/// What a person should write, put into words only for a message.
+type Expected = fn() -> Cow<'static, str>;
+
 /// A value that is written as one text.
 pub(super) trait Text: Sized {
     /// What a person should write.
@@ -41,7 +44,7 @@ impl<T: Text> Read for T {
     }
 
     fn read(node: &Node<'_>, reader: &mut Reader<'_>) -> Option<Self> {
-        let scalar = reader.scalar(node, &Self::expected())?;
+        let scalar = reader.scalar(node, Self::expected)?;
         match T::parse(&scalar.text) {
             Ok(value) => Some(value),
             Err(reason) => {
@@ -188,13 +191,17 @@ impl<'w> Reader<'w> {
     }
 
     /// The text of a node.
-    pub(super) fn scalar<'n, 't>(&mut self, node: &'n Node<'t>, expected: &str) -> Option<&'n Scalar<'t>> {
+    pub(super) fn scalar<'n, 't>(
+        &mut self,
+        node: &'n Node<'t>,
+        expected: Expected,
+    ) -> Option<&'n Scalar<'t>> {
         if let Value::Scalar(scalar) = &node.value
             && !scalar.is_null()
         {
             return Some(scalar);
         }
-        self.wrong_kind(node, expected)
+        self.wrong_kind(node, &expected())
     }
 
     /// Reports a node that is not what was expected.
@@ -217,13 +224,21 @@ impl<'w> Reader<'w> {
     }
 
     /// The entries of a list.
-    pub(super) fn list<'n, 't>(&mut self, node: &'n Node<'t>, expected: &str) -> Option<&'n [Node<'t>]> {
-        if let Value::List(entries) = &node.value { Some(entries) } else { self.wrong_kind(node, expected) }
+    pub(super) fn list<'n, 't>(&mut self, node: &'n Node<'t>, expected: Expected) -> Option<&'n [Node<'t>]> {
+        if let Value::List(entries) = &node.value {
+            Some(entries)
+        } else {
+            self.wrong_kind(node, &expected())
+        }
     }
 
     /// The pairs of a map without duplicates.
-    pub(super) fn map<'n, 't>(&mut self, node: &'n Node<'t>, expected: &str) -> Option<Map<'n, 't>> {
-        let Value::Map(pairs) = &node.value else { return self.wrong_kind(node, expected) };
+    pub(super) fn map<'n, 't>(
+        &mut self,
+        node: &'n Node<'t>,
+        expected: impl FnOnce() -> Cow<'static, str>,
+    ) -> Option<Map<'n, 't>> {
+        let Value::Map(pairs) = &node.value else { return self.wrong_kind(node, &expected()) };
         let mut first: HashMap<&str, Spot> = HashMap::new();
         let few = pairs.len() <= 16;
         for (index, pair) in pairs.iter().enumerate() {
@@ -246,7 +261,7 @@ impl<'w> Reader<'w> {
         node: &'n Node<'t>,
         keys: &[&'static str],
     ) -> Option<Map<'n, 't>> {
-        let map = self.map(node, &keys_expected(keys))?;
+        let map = self.map(node, || keys_expected(keys).into())?;
         for pair in map.pairs {
             if !keys.contains(&&*pair.key) {
                 let hint = suggest::hint(&pair.key, keys.iter().copied());

@@ -4,7 +4,7 @@ use super::file::{IdText, MaintenanceEntry, StateWord, TenantEntry};
 use super::problem::{Problem, Spot};
 use super::read::{At, Read, Reader, Step};
 use super::reference::References;
-use super::yaml::{Document, Start};
+use super::yaml::{Document, Node, Start};
 use crate::host::{HostName, HostPattern};
 use crate::tenant::{Maintenance, NameTemplate, TenantState};
 use std::sync::Arc;
@@ -147,7 +147,11 @@ impl Entries {
             .collect();
         check_hosts(&hosts, reader);
         let id = written.id;
-        let database = written.database.map(|database| (database.at, database.value.0));
+        let database = written.database.map(|database| {
+            let same = database.value.0 == id.value.0;
+            // Most databases are named like the tenant: one text serves for both.
+            (database.at, if same { id.value.0.clone() } else { database.value.0 })
+        });
         check_names(&id, database.as_ref(), &hosts, reader);
         let canonical_host =
             written.canonical_host.map(|host| check_canonical(host.at, host.value.0, &hosts, reader));
@@ -159,7 +163,7 @@ impl Entries {
             hosts: hosts.into(),
             canonical_host,
             pool: written.pool.map(|pool| (pool.at, self.pool_name(&pool.value.0))),
-            state: state(written.state.0, written.maintenance),
+            state: state(written.state.0, written.maintenance, reader),
         }
     }
 
@@ -226,14 +230,20 @@ fn check_canonical(at: Spot, host: HostName, hosts: &[EntryHost], reader: &mut R
     host
 }
 
-fn state(word: StateWord, maintenance: MaintenanceEntry) -> TenantState {
+fn state(word: StateWord, maintenance: Option<MaintenanceEntry>, reader: &mut Reader<'_>) -> TenantState {
     match word {
         StateWord::Active => TenantState::Active,
         StateWord::Suspended => TenantState::Suspended,
-        StateWord::Maintenance => TenantState::Maintenance(Box::new(Maintenance {
-            retry_after_seconds: u32::try_from(maintenance.retry_after.0.as_secs()).unwrap_or(u32::MAX),
-            message: maintenance.message.map(|message| message.0),
-            allow: maintenance.allow.0.into_iter().map(|network| network.0).collect(),
-        })),
+        StateWord::Maintenance => {
+            let all_defaults = || MaintenanceEntry::read(&Node::of_default(&serde_json::json!({})), reader);
+            maintenance.or_else(all_defaults).map_or(TenantState::Suspended, |maintenance| {
+                TenantState::Maintenance(Box::new(Maintenance {
+                    retry_after_seconds: u32::try_from(maintenance.retry_after.0.as_secs())
+                        .unwrap_or(u32::MAX),
+                    message: maintenance.message.map(|message| message.0),
+                    allow: maintenance.allow.0.into_iter().map(|network| network.0).collect(),
+                }))
+            })
+        }
     }
 }

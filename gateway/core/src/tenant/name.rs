@@ -2,6 +2,7 @@
 
 use core::fmt;
 use std::borrow::Cow;
+use std::sync::Arc;
 
 /// Longest tenant id in bytes: it labels metrics and log lines.
 const TENANT_ID_BYTES_MAX: usize = 128;
@@ -83,7 +84,8 @@ checked_name!(
 /// A name that is either fixed or made from the label that a `*.suffix` host matched.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct NameTemplate {
-    text: Box<str>,
+    /// Shared, as the config and the table of a large fleet hold the same one.
+    text: Arc<str>,
     placeholder_at: Option<u8>,
 }
 

@@ -1,7 +1,7 @@
 //! Host to tenant, in two hash lookups at most.
 
 use super::Tenant;
-use crate::host::{HostKey, HostPattern};
+use crate::host::{HostKey, HostName, HostPattern};
 use rustc_hash::FxHashMap;
 
 /// Place of a tenant entry in its [`TenantTable`].
@@ -22,8 +22,8 @@ impl TenantIndex {
 #[derive(Debug, Default)]
 pub struct TenantTable {
     tenants: Vec<Tenant>,
-    exact: FxHashMap<Box<str>, TenantIndex>,
-    suffixes: FxHashMap<Box<str>, TenantIndex>,
+    exact: FxHashMap<HostName, TenantIndex>,
+    suffixes: FxHashMap<HostName, TenantIndex>,
 }
 
 /// The tenant of a host, with the label that a star matched.
@@ -88,8 +88,15 @@ impl TenantTable {
 
     /// Hosts of all entries, in no order.
     pub fn hosts(&self) -> impl Iterator<Item = (HostPatternRef<'_>, TenantIndex)> {
-        let exact = self.exact.iter().map(|(host, index)| (HostPatternRef { star: false, host }, *index));
-        exact.chain(self.suffixes.iter().map(|(host, index)| (HostPatternRef { star: true, host }, *index)))
+        let exact = self
+            .exact
+            .iter()
+            .map(|(host, index)| (HostPatternRef { star: false, host: host.as_str() }, *index));
+        exact.chain(
+            self.suffixes
+                .iter()
+                .map(|(host, index)| (HostPatternRef { star: true, host: host.as_str() }, *index)),
+        )
     }
 
     /// Number of entries.
@@ -152,7 +159,7 @@ impl TenantTableBuilder {
             HostPattern::Exact(host) => (&mut self.table.exact, host),
             HostPattern::Suffix(suffix) => (&mut self.table.suffixes, suffix),
         };
-        match map.entry(host.as_str().into()) {
+        match map.entry(host.clone()) {
             std::collections::hash_map::Entry::Occupied(taken) => Err(HostTaken { owner: *taken.get() }),
             std::collections::hash_map::Entry::Vacant(free) => {
                 free.insert(owner);

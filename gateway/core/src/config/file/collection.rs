@@ -31,7 +31,7 @@ impl<T: Choice> Read for OneOf<T> {
     }
 
     fn read(node: &Node<'_>, reader: &mut Reader<'_>) -> Option<Self> {
-        let scalar = reader.scalar(node, &Self::expected())?;
+        let scalar = reader.scalar(node, Self::expected)?;
         let found = T::CHOICES.iter().find(|(word, _)| *word == scalar.text);
         if found.is_none() {
             let hint = suggest::hint(&scalar.text, Self::words());
@@ -68,7 +68,7 @@ impl<T: Read, const MIN: usize, const MAX: usize> Read for List<T, MIN, MAX> {
 
     /// Entries that are bad are reported and left out.
     fn read(node: &Node<'_>, reader: &mut Reader<'_>) -> Option<Self> {
-        let entries = reader.list(node, &Self::expected())?;
+        let entries = reader.list(node, Self::expected)?;
         if entries.len() < MIN || entries.len() > MAX {
             let message = format!("the list has {} entries", entries.len());
             reader.error(node.at, message, Some(format!("expected at least {MIN} and at most {MAX}")));
@@ -113,7 +113,7 @@ impl<T: Read, const MAX: usize> Read for Named<T, MAX> {
             reader.error(node.at, format!("there are {} names in it", pairs.len()), Some(hint));
             return None;
         }
-        let map = reader.map(node, &Self::expected())?;
+        let map = reader.map(node, Self::expected)?;
         let mut named = Vec::with_capacity(map.pairs.len());
         for pair in map.pairs {
             if let Err(reason) = <Name as Text>::parse(&pair.key) {

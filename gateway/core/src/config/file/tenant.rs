@@ -32,7 +32,8 @@ section! {
         /// and `Retry-After`, but for the networks that `maintenance` allows.
         state: OneOf<StateWord> = "active",
         /// What is said while the state is `maintenance`; it may stay here at other times.
-        maintenance: MaintenanceEntry = {},
+        #[schemars(extend("x-default" = "its defaults"))]
+        maintenance: Option<MaintenanceEntry> = null,
     }
 }
 

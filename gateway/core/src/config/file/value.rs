@@ -75,7 +75,7 @@ impl Read for bool {
     }
 
     fn read(node: &Node<'_>, reader: &mut Reader<'_>) -> Option<Self> {
-        let scalar = reader.scalar(node, &Self::expected())?;
+        let scalar = reader.scalar(node, Self::expected)?;
         match (&*scalar.text, scalar.plain || scalar.from_environment) {
             ("true", true) => Some(true),
             ("false", true) => Some(false),
@@ -101,7 +101,7 @@ impl<const MIN: u16, const MAX: u16> Read for Whole<MIN, MAX> {
     }
 
     fn read(node: &Node<'_>, reader: &mut Reader<'_>) -> Option<Self> {
-        let scalar = reader.scalar(node, &Self::expected())?;
+        let scalar = reader.scalar(node, Self::expected)?;
         let digits = scalar.text.bytes().all(|byte| byte.is_ascii_digit());
         let number =
             if digits && (scalar.plain || scalar.from_environment) { scalar.text.parse().ok() } else { None };
@@ -270,7 +270,7 @@ impl Read for SecretText {
     }
 
     fn read(node: &Node<'_>, reader: &mut Reader<'_>) -> Option<Self> {
-        let scalar = reader.scalar(node, &Self::expected())?;
+        let scalar = reader.scalar(node, Self::expected)?;
         let Some(path) = scalar.text.strip_prefix("file:") else {
             return checked_secret(&scalar.text, node, reader);
         };
