@@ -73,7 +73,7 @@ pub(super) fn compile_files(main: &MainFile, files: &[Arc<TenantFile>]) -> (Flee
         }
     }
     let FleetBuilder { table, mut findings, .. } = fleet;
-    if tenants == 0 && main.is_sound() {
+    if tenants == 0 && main.is_sound() && files.iter().all(|file| file.is_sound()) {
         findings.push(no_tenants(main));
     }
     let fleet = Fleet {

@@ -83,9 +83,8 @@ impl MainFile {
     }
 
     fn check(name: &Arc<str>, mut written: FileConfig, reader: &mut Reader<'_>, cores: u16) -> Self {
-        let regions_known = written.regions.0.is_some();
-        let regions = written.regions.0.take().map(|list| check_regions(list.0, reader)).unwrap_or_default();
-        let pools = check_pools(written.pools.0.take(), &regions, regions_known, reader);
+        let regions = written.regions.0.take().and_then(|list| check_regions(list.0, reader));
+        let pools = check_pools(written.pools.0.take(), regions.as_deref(), reader);
         let trusted_proxies = written.trusted_proxies.0.take().map(|list| list.0).unwrap_or_default();
         let tenants = written.tenants.0.take().map(|list| list.0).unwrap_or_default();
         let tenants_directory = written
@@ -94,7 +93,7 @@ impl MainFile {
             .and_then(|folder| folder.value.0.map(|path| (folder.at, path.0)));
         Self {
             process: check_process(written, reader, cores),
-            regions,
+            regions: regions.unwrap_or_default(),
             pools,
             trusted_proxies: trusted_proxies.into_iter().map(|network| network.0).collect(),
             tenants: Arc::new(TenantFile::inline(name, tenants, reader)),
@@ -126,12 +125,18 @@ fn example_hint() -> String {
     "write at least `listeners:`, `regions:` and `pools:`; `config/fleetgate.yaml` is an example".into()
 }
 
-fn check_regions(written: Vec<At<RegionEntry>>, reader: &mut Reader<'_>) -> Vec<Region> {
-    let mut first: Vec<(Spot, Region)> = Vec::with_capacity(written.len());
-    for (index, At { at, value: RegionEntry { name, standby } }) in written.into_iter().enumerate() {
-        let taken = first.iter().find(|(_, region)| region.name == name.0).map(|(at, _)| *at);
-        match taken {
-            Some(other) => reader.inside(Step::Key("regions"), |reader| {
+/// The regions; `None` when one of them has a problem, so that nobody can say which names exist.
+fn check_regions(written: Vec<At<Lenient<RegionEntry>>>, reader: &mut Reader<'_>) -> Option<Vec<Region>> {
+    let mut regions: Vec<(Spot, Region)> = Vec::with_capacity(written.len());
+    let mut all_good = true;
+    for (index, At { at, value: Lenient(entry) }) in written.into_iter().enumerate() {
+        let Some(RegionEntry { name, standby }) = entry else {
+            all_good = false;
+            continue;
+        };
+        let taken = regions.iter().find(|(_, region)| region.name == name.0).map(|(at, _)| *at);
+        if let Some(other) = taken {
+            reader.inside(Step::Key("regions"), |reader| {
                 reader.inside(Step::Index(index), |reader| {
                     let hint = "give each region a name of its own";
                     reader.conflict(
@@ -141,23 +146,22 @@ fn check_regions(written: Vec<At<RegionEntry>>, reader: &mut Reader<'_>) -> Vec<
                         Some(hint.into()),
                     );
                 });
-            }),
-            None => first.push((at, Region { name: name.0, standby })),
+            });
         }
+        regions.push((at, Region { name: name.0, standby }));
     }
-    first.into_iter().map(|(_, region)| region).collect()
+    all_good.then(|| regions.into_iter().map(|(_, region)| region).collect())
 }
 
 fn check_pools(
     written: Option<Named<PoolEntry, POOLS_MAX>>,
-    regions: &[Region],
-    regions_known: bool,
+    regions: Option<&[Region]>,
     reader: &mut Reader<'_>,
 ) -> Pools {
     let Some(Named(written)) = written else { return Pools::default() };
     let mut pools = Pools { known: true, ..Pools::default() };
     for (at, name, entry) in written {
-        let checked = entry.filter(|_| regions_known).and_then(|entry| {
+        let checked = entry.and_then(|entry| {
             let step = Step::Name(name.clone());
             reader.inside(Step::Key("pools"), |reader| {
                 reader.inside(step, |reader| pools::check(at, &name, entry, regions, reader))

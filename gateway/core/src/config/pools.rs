@@ -10,12 +10,12 @@ use core::time::Duration;
 /// Least idle timeout that leaves Odoo's own pings the time to arrive (55 s in 19.0), with a margin.
 const WEBSOCKET_IDLE_SENSIBLE: Duration = Duration::from_secs(75);
 
-/// Checks a pool. `None` after a problem was reported.
+/// Checks a pool. `None` after a problem was reported, here or with the regions, which then are `None` too.
 pub(super) fn check(
     at: Spot,
     name: &str,
     written: PoolEntry,
-    regions: &[Region],
+    regions: Option<&[Region]>,
     reader: &mut Reader<'_>,
 ) -> Option<Pool> {
     let errors_before = reader.error_count();
@@ -47,7 +47,7 @@ pub(super) fn check(
             handshake: written.websocket.handshake_timeout.0,
             idle: written.websocket.idle_timeout.value.0,
         },
-        regions,
+        regions: regions?,
     };
     (reader.error_count() == errors_before).then_some(pool)
 }
@@ -86,34 +86,35 @@ fn check_values(written: &PoolEntry, reader: &mut Reader<'_>) {
 fn check_regions(
     at: Spot,
     written: Vec<(Spot, Box<str>, Option<PoolRegionEntry>)>,
-    regions: &[Region],
+    regions: Option<&[Region]>,
     reader: &mut Reader<'_>,
-) -> Vec<PoolRegion> {
+) -> Option<Vec<PoolRegion>> {
     let mut servers: Vec<(Spot, Backend)> = Vec::new();
     let mut checked: Vec<(usize, PoolRegion)> = Vec::new();
-    let mut all_known = true;
+    let mut all_good = regions.is_some();
     for (name_at, name, entry) in written {
-        let found = regions.iter().enumerate().find(|(_, region)| region.name == name);
-        let Some((order, region)) = found else {
-            let hint = suggest::hint(&name, regions.iter().map(|region| &*region.name));
+        let backends = entry.map(|entry| {
+            reader.inside(Step::Name(name.clone()), |reader| check_backends(entry, &mut servers, reader))
+        });
+        let declared = regions.unwrap_or_default();
+        let found = declared.iter().enumerate().find(|(_, region)| region.name == name);
+        if found.is_none() && regions.is_some() {
+            let hint = suggest::hint(&name, declared.iter().map(|region| &*region.name));
             reader.error(name_at, format!("no region `{name}` is declared"), Some(hint));
-            all_known = false;
-            continue;
-        };
-        let Some(entry) = entry else {
-            all_known = false;
-            continue;
-        };
-        let backends =
-            reader.inside(Step::Name(name.clone()), |reader| check_backends(entry, &mut servers, reader));
-        checked.push((order, PoolRegion { name, standby: region.standby, backends }));
+        }
+        match (found, backends) {
+            (Some((order, region)), Some(backends)) => {
+                checked.push((order, PoolRegion { name, standby: region.standby, backends }));
+            }
+            _ => all_good = false,
+        }
     }
-    if all_known && checked.iter().all(|(_, region)| region.standby) {
+    if all_good && checked.iter().all(|(_, region)| region.standby) {
         let hint = "give it backends in a region that has no `standby: true`";
         reader.error(at, "the pool has backends in standby regions alone".into(), Some(hint.into()));
     }
     checked.sort_by_key(|(order, _)| *order);
-    checked.into_iter().map(|(_, region)| region).collect()
+    all_good.then(|| checked.into_iter().map(|(_, region)| region).collect())
 }
 
 fn check_backends(

@@ -51,7 +51,7 @@ section! {
         /// headers are believed; those of anybody else are replaced.
         trusted_proxies: Lenient<List<Network, 0, TRUSTED_PROXIES_MAX>> = [],
         /// Sites that serve traffic, in order of preference.
-        regions: Lenient<List<At<RegionEntry>, 1, REGIONS_MAX>>,
+        regions: Lenient<List<At<Lenient<RegionEntry>>, 1, REGIONS_MAX>>,
         /// Pools by name: Odoo servers that serve the same databases.
         pools: Lenient<Named<PoolEntry, POOLS_MAX>>,
         /// Tenants that are written in the main file.

@@ -1,6 +1,8 @@
 //! Tests of the config as a whole.
 
+mod bad;
 mod good;
+mod history;
 
 use super::*;
 use std::collections::BTreeMap;
