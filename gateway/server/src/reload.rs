@@ -41,8 +41,9 @@ pub struct ProblemNote {
 impl From<&Problem> for ProblemNote {
     fn from(problem: &Problem) -> Self {
         let key = if problem.key_path.is_empty() { String::new() } else { format!("{}: ", problem.key_path) };
+        let other = problem.other_place.as_ref().map(|other| format!(", see {other}")).unwrap_or_default();
         let hint = problem.hint.as_ref().map(|hint| format!(" ({hint})")).unwrap_or_default();
-        Self { place: problem.place.to_string(), message: format!("{key}{}{hint}", problem.message) }
+        Self { place: problem.place.to_string(), message: format!("{key}{}{other}{hint}", problem.message) }
     }
 }
 
@@ -115,6 +116,8 @@ impl Reloader {
     }
 
     async fn follow(self: Arc<Self>, mut watch: Watch) {
+        // Nobody told of what changed between the first load and the start of the watch.
+        self.reload().await;
         while watch.changed().await {
             self.reload().await;
         }
@@ -157,10 +160,11 @@ impl Reloader {
     fn tell(&self, result: ReloadResult, problems: &[Problem], report: &ReloadReport, started: Instant) {
         self.metrics.count_reload(result, problems.len());
         // A problem that stays is logged once, not at each look at the files.
-        if report.problems != self.report().problems {
+        let news = report.problems != self.report().problems;
+        if news {
             log_problems(problems);
         }
-        if result == ReloadResult::Unchanged {
+        if result != ReloadResult::Applied && !news {
             return;
         }
         tracing::info!(

@@ -316,12 +316,10 @@ fn short(hash: &Hash) -> String {
 fn revision_of(files: &[FileStatus]) -> String {
     let mut hasher = blake3::Hasher::new();
     for file in files {
-        let part = format!(
-            "{}\0{:?}\0{}\n",
-            file.path.display(),
-            file.running,
-            file.revision.as_deref().unwrap_or("-")
-        );
+        // What is served whole is the same, whether or not the file has changed for the worse since.
+        let partly = file.running == Running::Partly;
+        let served = file.revision.as_deref().unwrap_or("-");
+        let part = format!("{}\0{partly}\0{served}\n", file.path.display());
         hasher.update(part.as_bytes());
     }
     short(&hasher.finalize())

@@ -85,13 +85,35 @@ pub fn run(config_path: &Path, access_output: impl io::Write + Send + 'static) -
     let GatewayConfig { fleet, .. } = loaded.config;
     let store = Arc::new(SnapshotStore::new(Snapshot::build(fleet, &revision, None)));
     runtime.block_on(async move {
+        // Heard before anybody can know that the process is there: an early SIGHUP would end it.
+        let signals = Signals::listen()?;
         let (log, log_guard) = AccessLog::start(access_output);
         let metrics = Arc::new(Metrics::new(Arc::clone(&store), log.dropped())?);
         let reload =
             Reloader::new(loader, Arc::clone(&store), Arc::clone(&metrics), process.clone(), problems);
         let server = Server::start(process, inherited, store, log, metrics, Arc::new(reload))?;
-        server.until_signalled(log_guard).await
+        server.until_signalled(signals, log_guard).await;
+        Ok(())
     })
+}
+
+/// The signals that the process listens to.
+struct Signals {
+    terminate: Signal,
+    interrupt: Signal,
+    quit: Signal,
+    hangup: Signal,
+}
+
+impl Signals {
+    fn listen() -> io::Result<Self> {
+        Ok(Self {
+            terminate: signal(SignalKind::terminate())?,
+            interrupt: signal(SignalKind::interrupt())?,
+            quit: signal(SignalKind::quit())?,
+            hangup: signal(SignalKind::hangup())?,
+        })
+    }
 }
 
 /// A serving process.
@@ -165,19 +187,15 @@ impl Server {
         Ok(Self { process, reload, admin, sockets: kept, drainer })
     }
 
-    async fn until_signalled(self, log_guard: WorkerGuard) -> Result<(), StartError> {
-        let mut terminate = signal(SignalKind::terminate())?;
-        let mut interrupt = signal(SignalKind::interrupt())?;
-        let mut quit = signal(SignalKind::quit())?;
-        let mut hangup = signal(SignalKind::hangup())?;
+    async fn until_signalled(self, mut signals: Signals, log_guard: WorkerGuard) {
         let watching = Arc::clone(&self.reload).watch();
         self.announce();
         loop {
             tokio::select! {
-                _ = terminate.recv() => break,
-                _ = interrupt.recv() => break,
-                _ = hangup.recv() => { self.reload.reload().await; }
-                _ = quit.recv() => match upgrade(&self.sockets, Path::new(&*self.process.admin_socket)).await {
+                _ = signals.terminate.recv() => break,
+                _ = signals.interrupt.recv() => break,
+                _ = signals.hangup.recv() => { self.reload.reload().await; }
+                _ = signals.quit.recv() => match upgrade(&self.sockets, Path::new(&*self.process.admin_socket)).await {
                     Ok(pid) => {
                         tracing::info!(pid, "a new process serves; this one ends what is in flight");
                         break;
@@ -191,9 +209,8 @@ impl Server {
         }
         watching.abort();
         drop(self.sockets);
-        end(self.drainer, &mut terminate, &mut interrupt).await;
+        end(self.drainer, &mut signals).await;
         drop(log_guard);
-        Ok(())
     }
 
     fn announce(&self) {
@@ -214,11 +231,11 @@ impl Server {
     }
 }
 
-async fn end(drainer: Drainer, terminate: &mut Signal, interrupt: &mut Signal) {
+async fn end(drainer: Drainer, signals: &mut Signals) {
     tokio::select! {
         () = drainer.drain() => {}
-        _ = terminate.recv() => tracing::warn!("told to end twice; what is in flight is cut"),
-        _ = interrupt.recv() => tracing::warn!("told to end twice; what is in flight is cut"),
+        _ = signals.terminate.recv() => tracing::warn!("told to end twice; what is in flight is cut"),
+        _ = signals.interrupt.recv() => tracing::warn!("told to end twice; what is in flight is cut"),
     }
 }
 
