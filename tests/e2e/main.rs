@@ -21,5 +21,7 @@ mod forwarding;
 mod routing;
 
 // How the process lives.
+mod reload;
 mod script;
+mod visitors;
 mod websocket;
