@@ -30,7 +30,8 @@ pub struct Compiled {
 /// Puts the main file and the files of tenants together. Where two claim the same, the earlier file wins.
 #[must_use]
 pub fn compile(main: &MainFile, files: &[Arc<TenantFile>]) -> Compiled {
-    let (fleet, findings) = compile_files(main, files);
+    let sources: Vec<Source<'_>> = files.iter().map(|file| Source { file, hold: false }).collect();
+    let (fleet, findings) = compile_files(main, &sources);
     let mut problems = Vec::new();
     findings.into_iter().for_each(|finding| note(&mut problems, finding.problem));
     let (tenants, hosts) = (fleet.tenants.len(), fleet.tenants.hosts().count());
@@ -41,6 +42,14 @@ pub fn compile(main: &MainFile, files: &[Arc<TenantFile>]) -> Compiled {
 pub(super) fn config_of(main: &MainFile, fleet: Fleet) -> Option<GatewayConfig> {
     let process = main.process.clone().filter(|_| main.is_sound())?;
     Some(GatewayConfig { process, fleet })
+}
+
+/// A file of tenants that takes part.
+#[derive(Clone, Copy)]
+pub(super) struct Source<'a> {
+    pub(super) file: &'a Arc<TenantFile>,
+    /// Hosts of what cannot be served of the file are held back from stars.
+    pub(super) hold: bool,
 }
 
 /// A problem between files, with who is part of it.
@@ -55,9 +64,10 @@ pub(super) struct Finding {
 }
 
 /// What all files say together, and every finding.
-pub(super) fn compile_files(main: &MainFile, files: &[Arc<TenantFile>]) -> (Fleet, Vec<Finding>) {
-    let sources: Vec<&Arc<TenantFile>> = core::iter::once(&main.tenants).chain(files).collect();
-    let tenants = sources.iter().map(|source| source.entries.len()).sum();
+pub(super) fn compile_files(main: &MainFile, files: &[Source<'_>]) -> (Fleet, Vec<Finding>) {
+    let inline = Source { file: &main.tenants, hold: false };
+    let sources: Vec<Source<'_>> = core::iter::once(inline).chain(files.iter().copied()).collect();
+    let tenants = sources.iter().map(|source| source.file.entries.len()).sum();
     let mut fleet = FleetBuilder {
         pools: &main.pools,
         sources: &sources,
@@ -65,15 +75,17 @@ pub(super) fn compile_files(main: &MainFile, files: &[Arc<TenantFile>]) -> (Flee
         owners: Vec::with_capacity(tenants),
         ids: FxHashMap::with_capacity_and_hasher(tenants, rustc_hash::FxBuildHasher),
         fixed: FxHashMap::default(),
+        left_out: Vec::new(),
         findings: Vec::new(),
     };
-    for (source, file) in sources.iter().enumerate() {
+    for (source, Source { file, .. }) in sources.iter().enumerate() {
         for entry in &file.entries {
             fleet.add(Owner { source, entry });
         }
     }
+    fleet.hold_left_out();
     let FleetBuilder { table, mut findings, .. } = fleet;
-    if tenants == 0 && main.is_sound() && files.iter().all(|file| file.is_sound()) {
+    if tenants == 0 && main.is_sound() && files.iter().all(|source| source.file.is_sound()) {
         findings.push(no_tenants(main));
     }
     let fleet = Fleet {
@@ -81,7 +93,7 @@ pub(super) fn compile_files(main: &MainFile, files: &[Arc<TenantFile>]) -> (Flee
         pools: main.pools.good.clone(),
         tenants: table.build(),
         trusted_proxies: main.trusted_proxies.clone(),
-        files: sources.iter().map(|source| Arc::clone(source.name())).collect(),
+        files: sources.iter().map(|source| Arc::clone(source.file.name())).collect(),
     };
     (fleet, findings)
 }
@@ -117,13 +129,15 @@ enum PoolChoice {
 
 struct FleetBuilder<'a> {
     pools: &'a Pools,
-    sources: &'a [&'a Arc<TenantFile>],
+    sources: &'a [Source<'a>],
     table: TenantTableBuilder,
     /// By the tenant's place in the table.
     owners: Vec<Owner<'a>>,
     ids: FxHashMap<&'a str, Owner<'a>>,
     /// The one database of a `fixed` pool, and who named it first.
     fixed: FxHashMap<PoolIndex, Owner<'a>>,
+    /// Entries with a problem.
+    left_out: Vec<Owner<'a>>,
     findings: Vec<Finding>,
 }
 
@@ -154,6 +168,25 @@ impl<'a> FleetBuilder<'a> {
         // A broken pool leaves the entry in, for the hosts and ids it claims; such a config is not used.
         if self.findings.len() == findings_before {
             self.insert(owner, pool.unwrap_or_default());
+        } else {
+            self.left_out.push(owner);
+        }
+    }
+
+    /// A host of an entry that is left out must not fall to a star, whose database may be another.
+    fn hold_left_out(&mut self) {
+        for owner in &self.left_out {
+            let held = self.sources.get(owner.source).is_some_and(|source| source.hold);
+            for host in owner.entry.hosts.iter().filter(|_| held) {
+                if let HostPattern::Exact(host) = &host.pattern {
+                    self.table.hold(host, origin(owner.source, owner.entry.at));
+                }
+            }
+        }
+        for (index, source) in self.sources.iter().enumerate().filter(|(_, source)| source.hold) {
+            for host in &source.file.mentions {
+                self.table.hold(host, origin(index, Spot::default()));
+            }
         }
     }
 
@@ -165,7 +198,7 @@ impl<'a> FleetBuilder<'a> {
             pool,
             canonical_host: entry.canonical_host.clone(),
             state: entry.state.clone(),
-            origin: Origin { file: u32::try_from(owner.source).unwrap_or(u32::MAX), line: entry.at.line },
+            origin: origin(owner.source, entry.at),
         };
         if let Some(index) = self.table.add_tenant(tenant) {
             self.owners.push(owner);
@@ -275,7 +308,7 @@ impl<'a> FleetBuilder<'a> {
         hint: String,
         other: Option<(usize, Spot)>,
     ) {
-        let Some(file) = self.sources.get(owner.source) else { return };
+        let Some(file) = self.sources.get(owner.source).map(|source| source.file) else { return };
         let prefix = if file.inline { "tenants" } else { "" };
         let dot = if key.is_empty() { "" } else { "." };
         let problem = Problem {
@@ -285,13 +318,17 @@ impl<'a> FleetBuilder<'a> {
             message,
             hint: Some(hint),
             other_place: other.and_then(|(source, spot)| {
-                let file = self.sources.get(source)?;
+                let file = self.sources.get(source)?.file;
                 Some(Place { file: Arc::clone(&file.name), spot })
             }),
         };
         let other = other.map(|(source, _)| source);
         self.findings.push(Finding { problem, source: owner.source, other, host: None });
     }
+}
+
+fn origin(source: usize, at: Spot) -> Origin {
+    Origin { file: u32::try_from(source).unwrap_or(u32::MAX), line: at.line }
 }
 
 fn database_of(entry: &Entry) -> NameTemplate {

@@ -70,7 +70,13 @@ impl MainFile {
 
     /// What a main file that cannot be read says: nothing.
     fn unreadable(name: &Arc<str>) -> Self {
-        let tenants = TenantFile { name: Arc::clone(name), entries: Vec::new(), sound: true, inline: true };
+        let tenants = TenantFile {
+            name: Arc::clone(name),
+            entries: Vec::new(),
+            sound: true,
+            mentions: Box::default(),
+            inline: true,
+        };
         Self {
             process: None,
             regions: Vec::new(),

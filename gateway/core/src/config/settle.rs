@@ -3,9 +3,10 @@
 //! The rule: a change that is bad is not made, and nothing else suffers from it. A file that cannot be read
 //! keeps its last good revision. Of two files that claim the same, the one that changed keeps its last good
 //! revision. A main file that does not fit the files as they were keeps its own. Only a file that never was
-//! good is served in part: its entries without a problem.
+//! good is served in part: its entries without a problem. If
+//! it was there at the start, hosts of its other entries are held back from stars.
 
-use super::compile::{Finding, compile_files, config_of};
+use super::compile::{Finding, Source, compile_files, config_of};
 use super::main_file::MainFile;
 use super::model::GatewayConfig;
 use super::problem::{Problem, note};
@@ -19,6 +20,9 @@ pub struct Revisions<T> {
     pub new: Option<Arc<T>>,
     /// As it was when all of it was last served. The same `Arc` as `new` when nothing changed.
     pub last_good: Option<Arc<T>>,
+    /// The file was there when the process started. Nobody knows then what was served before, so a host that it
+    /// names and that cannot be served is not left to a star, whose database may be another.
+    pub from_start: bool,
 }
 
 impl<T> Revisions<T> {
@@ -84,9 +88,13 @@ fn settle_files(
     let mut choices: Vec<Running> = files.iter().map(first_choice).collect();
     loop {
         let order = order(files, &choices);
-        let chosen: Vec<Arc<TenantFile>> = order
+        let chosen: Vec<Source<'_>> = order
             .iter()
-            .filter_map(|&index| revision(files.get(index)?, *choices.get(index)?).cloned())
+            .filter_map(|&index| {
+                let file = files.get(index)?;
+                let hold = file.from_start && file.last_good.is_none();
+                Some(Source { file: revision(file, *choices.get(index)?)?, hold })
+            })
             .collect();
         let (fleet, findings) = compile_files(main, &chosen);
         let round = Round { files, choices: &choices, order: &order, main_may_give_way };
@@ -134,9 +142,9 @@ fn first_choice(file: &Revisions<TenantFile>) -> Running {
 
 fn revision(file: &Revisions<TenantFile>, choice: Running) -> Option<&Arc<TenantFile>> {
     match choice {
-        Running::New | Running::Partly => file.new.as_ref(),
+        // Of a file that gives nothing, the hosts that it mentions still count.
+        Running::New | Running::Partly | Running::Nothing => file.new.as_ref(),
         Running::LastGood => file.last_good.as_ref(),
-        Running::Nothing => None,
     }
 }
 
@@ -146,7 +154,7 @@ fn order(files: &[Revisions<TenantFile>], choices: &[Running]) -> Vec<usize> {
         .iter()
         .zip(choices)
         .enumerate()
-        .filter(|(_, (_, choice))| **choice != Running::Nothing)
+        .filter(|(_, (file, choice))| revision(file, **choice).is_some())
         .map(|(index, (file, choice))| {
             let rank = match choice {
                 Running::LastGood => 0,

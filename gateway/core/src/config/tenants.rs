@@ -15,6 +15,8 @@ pub struct TenantFile {
     pub(super) name: Arc<str>,
     pub(super) entries: Vec<Entry>,
     pub(super) sound: bool,
+    /// Every host name in the text of a file that is not sound: some belong to entries that could not be read.
+    pub(super) mentions: Box<[HostName]>,
     /// Whether the entries lie under a key of the main file.
     pub(super) inline: bool,
 }
@@ -43,7 +45,7 @@ pub(super) struct EntryHost {
 impl TenantFile {
     /// Reads a file of tenants: a list, or nothing. Every problem is returned; the entries without one are kept.
     ///
-    /// Text that is no YAML keeps nothing, as the file may have been cut off anywhere.
+    /// Text that is no YAML keeps no entry, as the file may have been cut off anywhere.
     #[must_use]
     pub fn parse(name: &str, text: &str, world: &dyn References) -> (Self, Vec<Problem>) {
         let name: Arc<str> = name.into();
@@ -82,7 +84,8 @@ impl TenantFile {
         }
         entries.list.shrink_to_fit();
         let sound = reader.error_count() == 0;
-        (Self { name, entries: entries.list, sound, inline: false }, reader.finish())
+        let mentions = if sound { Box::default() } else { mentions(text) };
+        (Self { name, entries: entries.list, sound, mentions, inline: false }, reader.finish())
     }
 
     /// The tenants of the main file. An entry with a problem may be among them: a broken main file is not used.
@@ -94,7 +97,13 @@ impl TenantFile {
             });
             entries.list.push(entry);
         }
-        Self { name: Arc::clone(name), entries: entries.list, sound: true, inline: true }
+        Self {
+            name: Arc::clone(name),
+            entries: entries.list,
+            sound: true,
+            mentions: Box::default(),
+            inline: true,
+        }
     }
 
     /// Name of the file, as the caller gave it.
@@ -125,6 +134,13 @@ impl TenantFile {
     pub fn is_empty(&self) -> bool {
         self.entries.is_empty()
     }
+}
+
+/// Everything in a text that can be a host name with a dot in it.
+fn mentions(text: &str) -> Box<[HostName]> {
+    let words =
+        text.split(|character: char| !character.is_alphanumeric() && !matches!(character, '.' | '-' | '_'));
+    words.filter(|word| word.contains('.')).filter_map(|word| HostName::parse(word).ok()).collect()
 }
 
 /// Entries under construction. Pool names, few and repeated, are stored once.

@@ -1,8 +1,11 @@
 //! Host to tenant, in two hash lookups at most.
 
-use super::Tenant;
+use super::{Maintenance, NameTemplate, Origin, Tenant, TenantState};
 use crate::host::{HostKey, HostName, HostPattern};
 use rustc_hash::FxHashMap;
+
+/// What clients of a held host are told: somebody is at work on the config.
+const HELD_RETRY_AFTER_SECONDS: u32 = 60;
 
 /// Place of a tenant entry in its [`TenantTable`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -168,6 +171,28 @@ impl TenantTableBuilder {
         }
     }
 
+    /// Keeps an exact host from a star that covers it: the host gets an entry of its own, under maintenance for
+    /// everybody. Nothing happens to a host that has an entry, or that no star covers.
+    pub fn hold(&mut self, host: &HostName, origin: Origin) {
+        let Ok((key, _)) = HostKey::parse(host.as_str().as_bytes()) else { return };
+        let Some(TenantMatch { tenant, label: Some(label), .. }) = self.table.resolve(&key) else { return };
+        let id = NameTemplate::tenant_id(&tenant.id.resolve(Some(label)));
+        let held = Tenant {
+            id: id.unwrap_or_else(|_| tenant.id.clone()),
+            canonical_host: None,
+            state: TenantState::Maintenance(Box::new(Maintenance {
+                retry_after_seconds: HELD_RETRY_AFTER_SECONDS,
+                message: None,
+                allow: Vec::new(),
+            })),
+            origin,
+            ..tenant.clone()
+        };
+        if let Some(index) = self.add_tenant(held) {
+            self.table.exact.insert(host.clone(), index);
+        }
+    }
+
     /// The finished table.
     #[must_use]
     pub fn build(mut self) -> TenantTable {
@@ -243,5 +268,28 @@ mod tests {
         let host = HostPattern::parse("shop.test").unwrap();
         assert_eq!(builder.add_host(&host, first), Ok(()));
         assert_eq!(builder.add_host(&host, second), Err(HostTaken { owner: first }));
+    }
+
+    #[test]
+    fn a_held_host_is_out_of_reach_of_stars_and_takes_nothing_from_anybody() {
+        let mut builder = TenantTable::builder(2);
+        for (id, host) in [("{1}", "*.example.com"), ("acme", "acme.example.com")] {
+            let index = builder.add_tenant(tenant(id)).unwrap();
+            builder.add_host(&HostPattern::parse(host).unwrap(), index).unwrap();
+        }
+        for host in ["zen.example.com", "acme.example.com", "zen.example.net"] {
+            builder.hold(&HostName::parse(host).unwrap(), Origin::default());
+        }
+        let table = builder.build();
+        let state = |host: &str| {
+            let (key, _) = HostKey::parse(host.as_bytes()).unwrap();
+            table
+                .resolve(&key)
+                .map(|found| (found.tenant.id.to_string(), found.tenant.state == TenantState::Active))
+        };
+        assert_eq!(state("zen.example.com"), Some(("zen".into(), false)));
+        assert_eq!(state("acme.example.com"), Some(("acme".into(), true)));
+        assert_eq!(state("zen.example.net"), None);
+        assert_eq!(state("other.example.com"), Some(("{1}".into(), true)));
     }
 }

@@ -75,6 +75,7 @@ struct Known<T> {
     /// What is wrong with the file by itself.
     problems: Vec<Problem>,
     broken_since: Option<Timestamp>,
+    from_start: bool,
 }
 
 #[derive(Debug)]
@@ -91,7 +92,14 @@ impl<T> Clone for Revision<T> {
 
 impl<T> Default for Known<T> {
     fn default() -> Self {
-        Self { stamp: None, new: None, last_good: None, problems: Vec::new(), broken_since: None }
+        Self {
+            stamp: None,
+            new: None,
+            last_good: None,
+            problems: Vec::new(),
+            broken_since: None,
+            from_start: false,
+        }
     }
 }
 
@@ -207,9 +215,12 @@ impl Loader {
         match files::tenant_files(&folder) {
             Ok(paths) => {
                 let outside = Outside::new(&self.main_path);
+                // No main file was ever served: this is the start.
+                let from_start = self.main.last_good.is_none();
                 let mut before = core::mem::take(&mut self.files);
                 for path in paths {
-                    let mut file = before.remove(&path).unwrap_or_default();
+                    let fresh = Known { from_start, ..Known::default() };
+                    let mut file = before.remove(&path).unwrap_or(fresh);
                     file.read(&path, |name, text| TenantFile::parse(name, text, &outside));
                     self.files.insert(path, file);
                 }
@@ -280,7 +291,7 @@ impl<T> Known<T> {
     fn revisions(&self) -> Revisions<T> {
         let parsed =
             |revision: &Option<Revision<T>>| revision.as_ref().map(|revision| Arc::clone(&revision.parsed));
-        Revisions { new: parsed(&self.new), last_good: parsed(&self.last_good) }
+        Revisions { new: parsed(&self.new), last_good: parsed(&self.last_good), from_start: self.from_start }
     }
 
     /// Takes note of what is served from now on.

@@ -439,8 +439,8 @@ mod arbitrary {
             let (tenants, of_tenants) = TenantFile::parse("t", &tenants, &NoReferences);
             prop_assert_eq!(tenants.is_sound(), of_tenants.iter().all(|problem| !problem.is_error()));
             let main_is_sound = main.is_sound();
-            let main = Revisions { new: Some(Arc::new(main)), last_good: None };
-            let tenants = Revisions { new: Some(Arc::new(tenants)), last_good: None };
+            let main = Revisions { new: Some(Arc::new(main)), last_good: None, from_start: true };
+            let tenants = Revisions { new: Some(Arc::new(tenants)), last_good: None, from_start: true };
             let settled = settle(&main, &[tenants]);
             prop_assert!(main_is_sound || settled.is_err());
         }

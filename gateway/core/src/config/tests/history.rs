@@ -91,9 +91,9 @@ proptest! {
             let present: Vec<usize> = (0..files.len()).filter(|&index| files[index].exists).collect();
             let revisions: Vec<Revisions<TenantFile>> = present
                 .iter()
-                .map(|&index| Revisions { new: files[index].new.clone(), last_good: files[index].last_good.clone() })
+                .map(|&index| Revisions { new: files[index].new.clone(), last_good: files[index].last_good.clone(), from_start: false })
                 .collect();
-            let kept_main = Revisions { new: Some(Arc::clone(&main)), last_good: Some(Arc::clone(&main)) };
+            let kept_main = Revisions { new: Some(Arc::clone(&main)), last_good: Some(Arc::clone(&main)), from_start: true };
             let settled = settle(&kept_main, &revisions).expect("the main file is sound");
             let served = served_by(&settled.config);
             prop_assert!(served.is_superset(&safe), "{safe:?} of unchanged files, but {served:?}");

@@ -2,6 +2,7 @@
 
 use super::{MAIN, Site, database, ids, lines, running, tenant};
 use fleetgate_core::config::Running;
+use fleetgate_core::tenant::TenantState;
 
 #[test]
 fn a_broken_tenant_file_keeps_its_last_good_revision_while_others_move_on() {
@@ -198,4 +199,32 @@ fn a_secret_that_goes_missing_keeps_the_last_one() {
     let loaded = site.load();
     assert_eq!(token(&loaded), "two");
     assert!(lines(&loaded.problems).contains("the secret's file `token` does not exist"));
+}
+
+#[test]
+fn a_start_leaves_no_host_of_a_bad_file_to_a_star() {
+    let star = "- { id: \"{1}\", hosts: [\"*.example.com\"] }\n";
+    let production = "- { id: acme, hosts: [acme.example.com], database: production }\n";
+    let bad_pool = "- { id: beta, hosts: [beta.example.com], database: b, pool: nope }\n";
+    let cut_off = format!("{production}- {{ id: \"");
+    let mut site = Site::new(&[("a.yaml", star), ("b.yaml", &cut_off), ("c.yaml", bad_pool)]);
+    let active = |loaded: &super::Loaded, host: &str| {
+        let (key, _) = fleetgate_core::host::HostKey::parse(host.as_bytes()).unwrap();
+        loaded.config.fleet.tenants.resolve(&key).unwrap().tenant.state == TenantState::Active
+    };
+    for _ in 0..2 {
+        let loaded = site.load();
+        let hosts = ["acme.example.com", "beta.example.com", "zen.example.com"];
+        assert_eq!(hosts.map(|host| active(&loaded, host)), [false, false, true]);
+    }
+    site.write("tenants.d/b.yaml", production);
+    site.write("tenants.d/c.yaml", bad_pool.replace("nope", "shared"));
+    let loaded = site.load_clean();
+    assert_eq!(database(&loaded, "acme.example.com").as_deref(), Some("production"));
+    site.write("tenants.d/d.yaml", "- { id: zen, hosts: [zen.example.com");
+    let loaded = site.load();
+    assert!(
+        active(&loaded, "zen.example.com"),
+        "a new file that is broken takes nothing from those who are served"
+    );
 }
