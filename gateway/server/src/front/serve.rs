@@ -11,6 +11,7 @@ use pingora::proxy::HttpProxy;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
+use tokio::io::Interest;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
 use tokio::time::{Instant, sleep, timeout_at};
@@ -126,6 +127,10 @@ async fn speaks_http2(stream: &TcpStream) -> Option<bool> {
         }
         if seen.len() == HTTP2_PREFACE.len() {
             return Some(true);
+        }
+        // More cannot come from a client that has finished, and a peek does not tell.
+        if stream.ready(Interest::READABLE).await.ok()?.is_read_closed() {
+            return None;
         }
         sleep(PREFACE_PAUSE).await;
     }
