@@ -8,7 +8,7 @@ use fleetgate_core::host::{HostKey, HostName};
 use fleetgate_core::rejection::Rejection;
 use fleetgate_core::tenant::TenantMatch;
 use fleetgate_core::verdict::{RequestView, Verdict, admit};
-use http::header::HOST;
+use http::header::{CONTENT_LENGTH, HOST};
 use pingora::http::RequestHeader;
 use std::net::IpAddr;
 
@@ -27,7 +27,7 @@ pub(super) enum Decision {
 pub(super) fn decide(context: &mut RequestContext, head: &mut RequestHeader, peer: IpAddr) -> Decision {
     context.client = client_of(context, head, peer);
     context.retry = RetryRule::of(&head.method);
-    if let Err(rejection) = target::read(head) {
+    if let Err(rejection) = target::read(head).and_then(|()| one_length(head)) {
         return Decision::Reject(rejection);
     }
     let head = &*head;
@@ -93,6 +93,13 @@ fn authority(head: &RequestHeader) -> Result<&[u8], Rejection> {
         (Some(one), _, None) | (None, Some(one), None) => Ok(one),
         (None, None, None) => Ok(b""),
     }
+}
+
+/// A body has one length, written once. Pingora lets equal ones pass, and sends them on; WSGI servers join them.
+fn one_length(head: &RequestHeader) -> Result<(), Rejection> {
+    let mut lengths = head.headers.get_all(CONTENT_LENGTH).iter();
+    let digits = lengths.next().is_none_or(|length| length.as_bytes().iter().all(u8::is_ascii_digit));
+    if digits && lengths.next().is_none() { Ok(()) } else { Err(Rejection::BadRequest) }
 }
 
 /// The path as sent, without the query.
