@@ -4,7 +4,7 @@
 //! they began with; counters and websockets are not touched. When nothing good can be made of the files, nothing
 //! changes but a metric and a log line.
 
-use crate::config::{Loader, Watch, needs_restart};
+use crate::config::{FileStatus, Loader, Watch, needs_restart};
 use crate::snapshot::{Snapshot, SnapshotStore};
 use crate::telemetry::metrics::{Metrics, ReloadResult};
 use arc_swap::ArcSwap;
@@ -25,8 +25,29 @@ pub struct ReloadReport {
     pub revision: String,
     /// Problems; the files concerned serve their last good revision.
     pub problems: Vec<ProblemNote>,
+    /// Files that are not served as they are now.
+    pub held_back: Vec<HeldBack>,
     /// Changed settings that wait for a restart.
     pub restart_needed: Vec<String>,
+}
+
+/// A file that is not served as it is now.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct HeldBack {
+    /// The file.
+    pub path: String,
+    /// Fingerprint of the revision that serves instead; `None` when nothing of the file does.
+    pub serving: Option<String>,
+    /// Since when, RFC 3339 in UTC.
+    pub since: String,
+}
+
+fn held_back(files: &[FileStatus]) -> Vec<HeldBack> {
+    let held = files.iter().filter_map(|file| {
+        let since = file.broken_since?.to_string();
+        Some(HeldBack { path: file.path.display().to_string(), serving: file.revision.clone(), since })
+    });
+    held.collect()
 }
 
 /// A problem in one line; `fleetgate check` shows it with its source.
@@ -78,9 +99,10 @@ impl Reloader {
         store: Arc<SnapshotStore>,
         metrics: Arc<Metrics>,
         process: ProcessConfig,
-        problems: Vec<Problem>,
+        problems: &[Problem],
+        files: &[FileStatus],
     ) -> Self {
-        log_problems(&problems);
+        log_problems(problems);
         metrics.count_reload(ReloadResult::Applied, problems.len());
         let snapshot = store.load();
         let report = ReloadReport {
@@ -88,6 +110,7 @@ impl Reloader {
             generation: snapshot.generation,
             revision: snapshot.revision.to_string(),
             problems: problems.iter().map(ProblemNote::from).collect(),
+            held_back: held_back(files),
             restart_needed: Vec::new(),
         };
         Self { loader: Mutex::new(loader), store, metrics, process, report: ArcSwap::from_pointee(report) }
@@ -126,7 +149,7 @@ impl Reloader {
     fn reload_now(&self) {
         let started = Instant::now();
         let mut loader = self.loader.lock().unwrap_or_else(PoisonError::into_inner);
-        let (result, problems, restart_needed) = match loader.load() {
+        let (result, problems, held_back, restart_needed) = match loader.load() {
             Ok(loaded) => {
                 let restart: Vec<String> = needs_restart(&self.process, &loaded.config.process)
                     .into_iter()
@@ -141,9 +164,12 @@ impl Reloader {
                     self.store.publish(next);
                     ReloadResult::Applied
                 };
-                (result, loaded.problems, restart)
+                (result, loaded.problems, held_back(&loaded.files), restart)
             }
-            Err(problems) => (ReloadResult::Refused, problems, self.report().restart_needed.clone()),
+            Err(problems) => {
+                let last = self.report();
+                (ReloadResult::Refused, problems, last.held_back.clone(), last.restart_needed.clone())
+            }
         };
         let snapshot = self.store.load();
         let report = ReloadReport {
@@ -151,6 +177,7 @@ impl Reloader {
             generation: snapshot.generation,
             revision: snapshot.revision.to_string(),
             problems: problems.iter().map(ProblemNote::from).collect(),
+            held_back,
             restart_needed,
         };
         self.tell(result, &problems, &report, started);

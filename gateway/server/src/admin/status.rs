@@ -1,7 +1,7 @@
 //! What the process is doing.
 
 use super::routes::AdminState;
-use crate::reload::ProblemNote;
+use crate::reload::{HeldBack, ProblemNote};
 use fleetgate_core::traffic::BackendPort;
 use serde::{Deserialize, Serialize};
 use std::sync::atomic::{AtomicU8, Ordering};
@@ -76,6 +76,8 @@ pub struct ConfigStatus {
     pub tenants: usize,
     /// Problems; the files concerned serve their last good revision.
     pub problems: Vec<ProblemNote>,
+    /// Files that are not served as they are now.
+    pub held_back: Vec<HeldBack>,
     /// Changed settings that wait for a restart.
     pub restart_needed: Vec<String>,
 }
@@ -140,6 +142,7 @@ pub(super) fn status(state: &AdminState) -> Status {
             revision: snapshot.revision.to_string(),
             tenants: snapshot.fleet.tenants.len(),
             problems: reload.problems.clone(),
+            held_back: reload.held_back.clone(),
             restart_needed: reload.restart_needed.clone(),
         },
         pools: pools.collect(),

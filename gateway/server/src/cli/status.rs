@@ -1,7 +1,7 @@
 //! `status` and `reload` for people.
 
 use crate::admin::{BackendStatus, Phase, Status};
-use crate::reload::{ProblemNote, ReloadReport};
+use crate::reload::{HeldBack, ProblemNote, ReloadReport};
 use std::fmt::Write;
 
 /// Writing to a string does not fail.
@@ -30,7 +30,7 @@ pub(super) fn text(status: &Status) -> String {
         config.generation,
         config.tenants
     );
-    problems(&mut text, &config.problems, &config.restart_needed);
+    problems(&mut text, &config.problems, &config.held_back, &config.restart_needed);
     for listener in &status.listeners {
         line!(text, "listening  {}", listener.address);
     }
@@ -67,19 +67,22 @@ fn backend_text(backend: &BackendStatus) -> String {
 pub(super) fn reload_text(report: &ReloadReport) -> String {
     let mut text = String::new();
     line!(text, "{}: generation {}, revision {}", report.result, report.generation, report.revision);
-    problems(&mut text, &report.problems, &report.restart_needed);
+    problems(&mut text, &report.problems, &report.held_back, &report.restart_needed);
     text
 }
 
-fn problems(text: &mut String, problems: &[ProblemNote], restart_needed: &[String]) {
+fn problems(text: &mut String, problems: &[ProblemNote], held_back: &[HeldBack], restart_needed: &[String]) {
     for problem in problems {
         line!(text, "PROBLEM    {}: {}", problem.place, problem.message);
     }
+    for file in held_back {
+        let serving = file.serving.as_deref().map_or("nothing of it serves".to_owned(), |revision| {
+            format!("its revision {revision} serves instead")
+        });
+        line!(text, "HELD BACK  {} since {}: {serving}", file.path, file.since);
+    }
     if !problems.is_empty() {
-        line!(
-            text,
-            "           files with errors serve their last good revision; `fleetgate check` shows more"
-        );
+        line!(text, "           `fleetgate check` shows each problem with its source");
     }
     if !restart_needed.is_empty() {
         line!(text, "RESTART    changed, but only a restart applies: {}", restart_needed.join(", "));

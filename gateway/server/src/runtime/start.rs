@@ -3,7 +3,7 @@
 use super::drain::Drainer;
 use super::upgrade::upgrade;
 use crate::admin::{AdminState, ListenerStatus, PhaseCell, admin_router, bind_socket, observe_router};
-use crate::config::Loader;
+use crate::config::{Loaded, Loader};
 use crate::connection::KEEPALIVE_SECONDS;
 use crate::front::{Front, FrontState, Inherited, Listener, bind};
 use crate::proxy::{DrainSchedule, Gateway, GatewayState};
@@ -81,16 +81,16 @@ pub fn run(config_path: &Path, access_output: impl io::Write + Send + 'static) -
     let mut runtime = tokio::runtime::Builder::new_multi_thread();
     let threads = usize::from(loaded.config.process.threads.max(1));
     let runtime = runtime.worker_threads(threads).thread_name("fleetgate").enable_all().build()?;
-    let (process, revision, problems) = (loaded.config.process.clone(), loaded.revision, loaded.problems);
-    let GatewayConfig { fleet, .. } = loaded.config;
+    let Loaded { config: GatewayConfig { process, fleet }, revision, files, problems } = loaded;
     let store = Arc::new(SnapshotStore::new(Snapshot::build(fleet, &revision, None)));
     runtime.block_on(async move {
         // Heard before anybody can know that the process is there: an early SIGHUP would end it.
         let signals = Signals::listen()?;
         let (log, log_guard) = AccessLog::start(access_output);
         let metrics = Arc::new(Metrics::new(Arc::clone(&store), log.dropped())?);
+        let (store_of_reload, metrics_of_reload) = (Arc::clone(&store), Arc::clone(&metrics));
         let reload =
-            Reloader::new(loader, Arc::clone(&store), Arc::clone(&metrics), process.clone(), problems);
+            Reloader::new(loader, store_of_reload, metrics_of_reload, process.clone(), &problems, &files);
         let server = Server::start(process, inherited, store, log, metrics, Arc::new(reload))?;
         server.until_signalled(signals, log_guard).await;
         Ok(())
