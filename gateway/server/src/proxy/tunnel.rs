@@ -179,8 +179,14 @@ impl Tunnel {
                     Ok(Ended::AtEnd) => End::Backend,
                     Err(error) => return (End::Backend, Some(error)),
                 };
-                // The client answers the close frame, and Odoo gets that answer as the end of the conversation.
-                let _answered = timeout(CLOSE_TIMEOUT, &mut up).await;
+                // The client answers the close frame, Odoo gets that answer, and one of them ends the conversation.
+                let _answered = timeout(CLOSE_TIMEOUT, async {
+                    tokio::select! {
+                        _ = &mut up => {}
+                        () = wait_for_end(&backend_read), if end == End::Drained => {}
+                    }
+                })
+                .await;
                 (end, None)
             }
             () = traffic.silence(self.idle) => (End::Idle, None),
@@ -295,6 +301,11 @@ async fn close(to: &mut WriteHalf<'_>, traffic: &Traffic, tracker: &FrameTracker
         send(to, &close_frame(CLOSE_RESTART), traffic).await?;
     }
     Ok(Ended::AtTurn)
+}
+
+/// Waits until a side that was said goodbye to has nothing more to say.
+async fn wait_for_end(from: &ReadHalf<'_>) {
+    while let Ok(Some(_)) = next_chunk(from).await {}
 }
 
 async fn next_chunk(from: &ReadHalf<'_>) -> io::Result<Option<Vec<u8>>> {
