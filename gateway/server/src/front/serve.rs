@@ -41,6 +41,8 @@ pub struct FrontState {
     pub metrics: Arc<Metrics>,
     /// Ends the accepting of connections.
     pub stop_accepting: CancellationToken,
+    /// Ends connections that have not begun a request: browsers open some for later.
+    pub give_up_silent: CancellationToken,
     /// Tells Pingora that connections should not be kept.
     pub draining: watch::Receiver<bool>,
     /// Knows when the last connection ended.
@@ -54,7 +56,8 @@ impl Front {
         Self { state: Arc::new(state) }
     }
 
-    /// Accepts connections until told to stop.
+    /// Accepts connections until told to stop, and then those that the kernel has made already: closing the socket
+    /// would reset them.
     ///
     /// # Errors
     /// The socket cannot be used by the runtime.
@@ -63,20 +66,28 @@ impl Front {
         loop {
             let accepted = tokio::select! {
                 biased;
-                () = self.state.stop_accepting.cancelled() => return Ok(()),
+                () = self.state.stop_accepting.cancelled() => break,
                 accepted = socket.accept() => accepted,
             };
             match accepted {
-                Ok((stream, peer)) => {
-                    let front = self.clone();
-                    self.state.connections.spawn(async move { front.serve(stream, peer).await });
-                }
+                Ok((stream, peer)) => self.begin(stream, peer),
                 Err(error) => {
                     tracing::warn!(%error, "cannot accept a connection; raise the limit of open files if this repeats");
                     sleep(ACCEPT_PAUSE).await;
                 }
             }
         }
+        let socket = socket.into_std()?;
+        while let Ok((stream, peer)) = socket.accept() {
+            stream.set_nonblocking(true)?;
+            self.begin(TcpStream::from_std(stream)?, peer);
+        }
+        Ok(())
+    }
+
+    fn begin(&self, stream: TcpStream, peer: SocketAddr) {
+        let front = self.clone();
+        self.state.connections.spawn(async move { front.serve(stream, peer).await });
     }
 
     async fn serve(self, stream: TcpStream, peer: SocketAddr) {
@@ -85,7 +96,11 @@ impl Front {
             return;
         }
         let deadline = Instant::now() + FIRST_BYTES_TIMEOUT;
-        let Ok(Some(http2)) = timeout_at(deadline, speaks_http2(&stream)).await else { return };
+        let first_bytes = tokio::select! {
+            seen = timeout_at(deadline, speaks_http2(&stream)) => seen,
+            () = self.state.give_up_silent.cancelled() => return,
+        };
+        let Ok(Some(http2)) = first_bytes else { return };
         let stream: Stream = Box::new(ClientStream::new(stream, peer, http2));
         if http2 {
             // Pingora runs the streams of the connection until it ends; nothing is left to reuse.

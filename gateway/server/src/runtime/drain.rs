@@ -23,6 +23,10 @@ pub(super) struct Drainer {
     pub(super) drain_begun: CancellationToken,
     /// Ends the accepting of connections.
     pub(super) stop_accepting: CancellationToken,
+    /// Knows when the last listener stopped accepting.
+    pub(super) listeners: TaskTracker,
+    /// Ends connections that have not begun a request.
+    pub(super) give_up_silent: CancellationToken,
     /// Makes answers carry `Connection: close`.
     pub(super) draining: watch::Sender<bool>,
     /// Knows when the last connection ended.
@@ -40,10 +44,13 @@ impl Drainer {
         self.draining.send_replace(true);
         self.stop_accepting.cancel();
         self.drain_begun.cancel();
+        self.listeners.close();
+        self.listeners.wait().await;
         self.connections.close();
         tracing::info!(connections = self.connections.len(), "draining");
         let emptied = timeout(self.timeout, async {
             if timeout(LINGER, self.connections.wait()).await.is_err() {
+                self.give_up_silent.cancel();
                 self.proxy.cleanup().await;
                 self.connections.wait().await;
             }

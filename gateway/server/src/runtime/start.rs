@@ -150,11 +150,13 @@ impl Server {
             drain: DrainSchedule { begun: drain_begun.clone(), spread: process.drain.websocket_spread },
         }));
         let proxy = Arc::new(pingora_proxy(gateway, usize::from(process.threads.max(1))));
-        let connections = TaskTracker::new();
+        let (connections, accepting) = (TaskTracker::new(), TaskTracker::new());
+        let give_up_silent = CancellationToken::new();
         let front = Front::new(FrontState {
             proxy: Arc::clone(&proxy),
             metrics: Arc::clone(&metrics),
             stop_accepting: stop_accepting.clone(),
+            give_up_silent: give_up_silent.clone(),
             draining,
             connections: connections.clone(),
         });
@@ -173,12 +175,14 @@ impl Server {
         });
         serve_admin(&process, &admin, observe)?;
         for listener in listeners {
-            tokio::spawn(front.clone().accept(listener));
+            accepting.spawn(front.clone().accept(listener));
         }
         let drainer = Drainer {
             phase,
             drain_begun,
             stop_accepting,
+            listeners: accepting,
+            give_up_silent,
             draining: draining_sender,
             connections,
             proxy,
