@@ -21,6 +21,7 @@ mod forwarding;
 mod routing;
 
 // How the process lives.
+mod lifecycle;
 mod reload;
 mod script;
 mod visitors;
