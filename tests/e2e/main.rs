@@ -6,6 +6,7 @@
     clippy::expect_used,
     clippy::panic,
     clippy::indexing_slicing,
+    clippy::string_slice,
     reason = "all of this is tests; a surprise is a failed test"
 )]
 
@@ -13,6 +14,7 @@ mod fleet;
 
 // What becomes of a request.
 mod backends;
+mod bad_http2;
 mod bad_input;
 mod classes;
 mod cookies;
