@@ -1,6 +1,7 @@
 //! Documents say what the code does: codes, metrics, names of tests.
 
 use crate::repository::{assert_none, paths_in, read};
+use fleetgate_core::config::{MainFile, NoReferences, Problem, compile};
 use fleetgate_core::rejection::Rejection;
 use std::collections::BTreeSet;
 
@@ -90,4 +91,45 @@ fn every_invariant_names_tests_that_exist() {
         }
     }
     assert_none(&problems, "each invariant of ARCHITECTURE.md is guarded by a test that exists, but:");
+}
+
+/// Blocks of YAML in a document that are whole main files, with the line on which each begins.
+fn whole_configs(document: &str) -> Vec<(usize, String)> {
+    let mut configs: Vec<(usize, String)> = Vec::new();
+    let mut inside = false;
+    for (at, line) in document.lines().enumerate() {
+        match (inside, line.trim()) {
+            (false, "```yaml") => {
+                configs.push((at + 1, String::new()));
+                inside = true;
+            }
+            (true, "```") => inside = false,
+            (true, _) => configs.last_mut().unwrap().1.push_str(&format!("{line}\n")),
+            (false, _) => {}
+        }
+    }
+    configs.retain(|(_, yaml)| yaml.contains("listeners:"));
+    configs
+}
+
+#[test]
+fn configs_in_documents_are_good() {
+    let (mut seen, mut problems) = (0, Vec::new());
+    for path in paths_in("", &[".md"]) {
+        for (at, yaml) in whole_configs(&read(&path)) {
+            let (main, mut found) = MainFile::parse("snippet", &yaml, &NoReferences, 1);
+            found.extend(compile(&main, &[]).problems);
+            let errors = found.iter().filter(|problem| Problem::is_error(problem));
+            problems.extend(errors.map(|problem| {
+                format!(
+                    "{path}:{}: {}",
+                    at + usize::try_from(problem.place.spot.line).unwrap(),
+                    problem.message
+                )
+            }));
+            seen += 1;
+        }
+    }
+    assert!(seen > 0, "no document shows a config");
+    assert_none(&problems, "these configs in documents do not work:");
 }
