@@ -10,6 +10,7 @@ use crate::proxy::{DrainSchedule, Gateway, GatewayState};
 use crate::reload::Reloader;
 use crate::snapshot::{Snapshot, SnapshotStore};
 use crate::telemetry::access_log::AccessLog;
+use crate::telemetry::lines::LinesGuard;
 use crate::telemetry::metrics::Metrics;
 use crate::telemetry::{operations, panic};
 use fleetgate_core::config::{GatewayConfig, ProcessConfig};
@@ -26,7 +27,6 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
-use tracing_appender::non_blocking::WorkerGuard;
 
 /// Connections kept per thread to all backends together.
 const KEPT_BACKEND_CONNECTIONS: usize = 1_024;
@@ -86,8 +86,8 @@ pub fn run(config_path: &Path, access_output: impl io::Write + Send + 'static) -
     runtime.block_on(async move {
         // Heard before anybody can know that the process is there: an early SIGHUP would end it.
         let signals = Signals::listen()?;
-        let (log, log_guard) = AccessLog::start(access_output);
-        let metrics = Arc::new(Metrics::new(Arc::clone(&store), log.dropped())?);
+        let (log, log_guard) = AccessLog::start(access_output)?;
+        let metrics = Arc::new(Metrics::new(Arc::clone(&store), log.lines())?);
         let (store_of_reload, metrics_of_reload) = (Arc::clone(&store), Arc::clone(&metrics));
         let reload =
             Reloader::new(loader, store_of_reload, metrics_of_reload, process.clone(), &problems, &files);
@@ -191,7 +191,7 @@ impl Server {
         Ok(Self { process, reload, admin, sockets: kept, drainer })
     }
 
-    async fn until_signalled(self, mut signals: Signals, log_guard: WorkerGuard) {
+    async fn until_signalled(self, mut signals: Signals, log_guard: LinesGuard) {
         let watching = Arc::clone(&self.reload).watch();
         self.announce();
         loop {

@@ -1,18 +1,15 @@
 //! The access log: one JSON object a request on standard output.
 //!
-//! Lines go through a bounded queue to one writer thread. When the disk or the reader of the pipe is slow, lines
-//! are dropped and counted; requests never wait.
+//! Requests never wait for it: see [`Lines`].
 
+use super::lines::{Lines, LinesGuard};
 use serde::Serialize;
 use std::borrow::Cow;
-use std::io::{BufWriter, Write};
+use std::io::{self, Write};
 use std::net::IpAddr;
-use tracing_appender::non_blocking::{ErrorCounter, NonBlocking, NonBlockingBuilder, WorkerGuard};
 
-/// Lines that wait for the writer at most.
-const QUEUED_LINES_MAX: usize = 8_192;
-/// Bytes written at once.
-const WRITE_BUFFER_BYTES: usize = 64 * 1024;
+/// Bytes of most lines.
+const LINE_BYTES_USUAL: usize = 768;
 
 /// One request, as the log shows it. Never holds a query, a cookie, a token or a body.
 #[derive(Debug, Serialize)]
@@ -101,30 +98,29 @@ impl AccessEvent<'_> {
 
 /// Where access events go.
 #[derive(Debug, Clone)]
-pub struct AccessLog(NonBlocking);
+pub struct AccessLog(Lines);
 
 impl AccessLog {
-    /// Starts the writer. The guard writes what is queued when it is dropped.
-    pub fn start(output: impl Write + Send + 'static) -> (Self, WorkerGuard) {
-        let output = BufWriter::with_capacity(WRITE_BUFFER_BYTES, output);
-        let builder = NonBlockingBuilder::default().lossy(true).buffered_lines_limit(QUEUED_LINES_MAX);
-        let (writer, guard) = builder.thread_name("access-log").finish(output);
-        (Self(writer), guard)
+    /// Starts the writer. The guard writes what waits when it is dropped.
+    ///
+    /// # Errors
+    /// The system refuses a thread.
+    pub fn start(output: impl Write + Send + 'static) -> io::Result<(Self, LinesGuard)> {
+        Lines::start(output).map(|(lines, guard)| (Self(lines), guard))
     }
 
     /// Queues an event.
     pub fn write(&self, event: &AccessEvent<'_>) {
-        let mut line = Vec::with_capacity(512);
+        let mut line = Vec::with_capacity(LINE_BYTES_USUAL);
         if serde_json::to_writer(&mut line, event).is_ok() {
             line.push(b'\n');
-            // The writer is lossy: it takes the line or counts it as dropped, and never fails.
-            let _queued = self.0.clone().write(&line);
+            self.0.push(&line);
         }
     }
 
-    /// Lines that were dropped since the start.
+    /// The lines themselves, which know how many were dropped.
     #[must_use]
-    pub fn dropped(&self) -> ErrorCounter {
-        self.0.error_counter()
+    pub fn lines(&self) -> Lines {
+        self.0.clone()
     }
 }

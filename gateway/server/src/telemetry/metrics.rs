@@ -4,6 +4,7 @@
 //! a client sends. Histograms are per pool and class, counters may be per tenant.
 
 use crate::snapshot::{Snapshot, SnapshotStore};
+use crate::telemetry::lines::Lines;
 use crate::telemetry::panic;
 use fleetgate_core::traffic::{BackendPort, TrafficClass};
 use prometheus::core::{Collector, Desc};
@@ -14,7 +15,6 @@ use prometheus::{
 };
 use std::sync::Arc;
 use std::time::Duration;
-use tracing_appender::non_blocking::ErrorCounter;
 
 /// Upper bounds of request times in seconds: static files to Odoo's `limit_time_real`.
 const SECONDS_BUCKETS: [f64; 13] =
@@ -39,7 +39,7 @@ impl Metrics {
     ///
     /// # Errors
     /// A name or label that Prometheus does not allow, which a test rules out.
-    pub fn new(store: Arc<SnapshotStore>, dropped_lines: ErrorCounter) -> prometheus::Result<Self> {
+    pub fn new(store: Arc<SnapshotStore>, lines: Lines) -> prometheus::Result<Self> {
         let counter =
             |name: &str, help: &str, labels: &[&str]| IntCounterVec::new(Opts::new(name, help), labels);
         let seconds = HistogramOpts::new(
@@ -81,7 +81,7 @@ impl Metrics {
         for collector in metrics.collectors() {
             metrics.registry.register(collector)?;
         }
-        metrics.registry.register(Box::new(SnapshotCollector::new(store, dropped_lines)?))?;
+        metrics.registry.register(Box::new(SnapshotCollector::new(store, lines)?))?;
         Ok(metrics)
     }
 
@@ -195,7 +195,7 @@ const fn status_class(status: u16) -> &'static str {
 #[derive(Debug)]
 struct SnapshotCollector {
     store: Arc<SnapshotStore>,
-    dropped_lines: ErrorCounter,
+    lines: Lines,
     generation: IntGauge,
     tenants: IntGauge,
     panics: IntCounter,
@@ -207,14 +207,14 @@ struct SnapshotCollector {
 }
 
 impl SnapshotCollector {
-    fn new(store: Arc<SnapshotStore>, dropped_lines: ErrorCounter) -> prometheus::Result<Self> {
+    fn new(store: Arc<SnapshotStore>, lines: Lines) -> prometheus::Result<Self> {
         let gauges =
             |name: &str, help: &str, labels: &[&str]| IntGaugeVec::new(Opts::new(name, help), labels);
         let counters =
             |name: &str, help: &str, labels: &[&str]| IntCounterVec::new(Opts::new(name, help), labels);
         Ok(Self {
             store,
-            dropped_lines,
+            lines,
             generation: IntGauge::new(
                 "fleetgate_config_generation",
                 "Snapshot that serves, counted from 1.",
@@ -254,7 +254,7 @@ impl SnapshotCollector {
         self.panics.reset();
         self.panics.inc_by(panic::count());
         self.dropped.reset();
-        self.dropped.inc_by(u64::try_from(self.dropped_lines.dropped_lines()).unwrap_or(u64::MAX));
+        self.dropped.inc_by(self.lines.dropped());
         self.in_flight.reset();
         self.connect_failures.reset();
         self.tenant_requests.reset();

@@ -1,6 +1,7 @@
 //! What operators see: events, access log, metrics.
 
 pub mod access_log;
+pub mod lines;
 pub mod metrics;
 pub mod operations;
 pub mod panic;
