@@ -21,6 +21,7 @@ mod cookies;
 mod database;
 mod forwarding;
 mod routing;
+mod vectors;
 
 // How the process lives.
 mod lifecycle;
