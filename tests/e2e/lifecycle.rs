@@ -192,7 +192,10 @@ async fn a_drain_under_load_refuses_connections_and_breaks_no_request() {
     assert!(broken.is_empty(), "{broken:#?}");
     // Nothing is lost of the access log either.
     let events = gateway.access_log().events();
-    assert_eq!(events.iter().filter(|event| event["status"] == 200).count() as u64, answered);
+    assert_eq!(
+        events.iter().filter(|event| event["status"] == 200).count(),
+        usize::try_from(answered).unwrap()
+    );
 }
 
 #[tokio::test]

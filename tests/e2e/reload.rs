@@ -269,7 +269,7 @@ async fn a_broken_main_file_changes_nothing() {
         String::new(),
         main.replace("19.0", "9.0"),
         main.replace("pools:", "pool:"),
-        main[..main.len() / 2].to_owned(),
+        main.chars().take(main.len() / 2).collect(),
         format!("{main}\n\tthreads"),
     ] {
         gateway.directory().write("fleetgate.yaml", broken.as_bytes());

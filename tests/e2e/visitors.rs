@@ -22,7 +22,8 @@ impl Visitors {
         let (leaving, answered) = (Arc::new(AtomicBool::default()), Arc::new(AtomicU64::default()));
         let visit = |number: usize| {
             let (host, database) = hosts[number % hosts.len()];
-            let visitor = Visitor { address, host, database, keeps: number / hosts.len() % 2 == 0 };
+            let visitor =
+                Visitor { address, host, database, keeps: (number / hosts.len()).is_multiple_of(2) };
             tokio::spawn(visitor.visit(Arc::clone(&leaving), Arc::clone(&answered)))
         };
         let tasks = (0..4 * hosts.len()).map(visit).collect();

@@ -2,7 +2,7 @@
 
 use std::collections::HashSet;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use fleetgate_stub::fault::{DeadPort, Fault, FaultyBackend};
 use fleetgate_stub::{Port, StubOdoo, StubOptions};
@@ -416,7 +416,7 @@ fn memory(gateway: &Gateway) -> usize {
 
 #[tokio::test]
 async fn a_client_that_does_not_read_costs_no_memory_and_delays_nobody() {
-    let written = Arc::new(AtomicU64::new(0));
+    let written = Arc::new(AtomicUsize::new(0));
     let counted = Arc::clone(&written);
     let odoo = Script::start(move |mut stream, head| {
         let counted = Arc::clone(&counted);
@@ -430,7 +430,7 @@ async fn a_client_that_does_not_read_costs_no_memory_and_delays_nobody() {
             let frame = [&[0x82, 127, 0, 0, 0, 0, 0, 1, 0, 0][..], &vec![b'x'; 65_536]].concat();
             loop {
                 stream.write_all(&frame).await?;
-                counted.fetch_add(frame.len() as u64, Ordering::Relaxed);
+                counted.fetch_add(frame.len(), Ordering::Relaxed);
             }
         }
     })
@@ -443,7 +443,7 @@ async fn a_client_that_does_not_read_costs_no_memory_and_delays_nobody() {
     let mut slow = RawConnection::open(gateway.address()).await.unwrap();
     slow.send(handshake("acme.test", BUS, "")).await.unwrap();
     slow.read_until("\r\n\r\n").await.unwrap();
-    let mut seen = u64::MAX;
+    let mut seen = usize::MAX;
     wait_for("Odoo is made to wait", DEADLINE, async || {
         for round in 0..100 {
             other.forget();
@@ -461,14 +461,14 @@ async fn a_client_that_does_not_read_costs_no_memory_and_delays_nobody() {
 
 #[tokio::test]
 async fn hundreds_of_websockets_get_what_is_meant_for_their_database() {
-    const EACH: usize = 150;
+    const EACH: u64 = 150;
     let (stub, gateway) = fleet::start().await;
     let mut sockets = Vec::new();
     for _ in 0..EACH {
         sockets.push(("acme", open(&gateway, "acme.test").await));
         sockets.push(("globex", open(&gateway, "globex.test").await));
     }
-    assert_eq!(counted(&gateway, "acme").await, (EACH as u64, 2 * EACH as u64));
+    assert_eq!(counted(&gateway, "acme").await, (EACH, 2 * EACH));
     for database in ["acme", "globex", "initech"] {
         stub.notify(database, &format!("for {database}"));
     }
