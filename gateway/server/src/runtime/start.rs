@@ -123,6 +123,8 @@ struct Server {
     admin: Arc<AdminState>,
     sockets: Vec<Listener>,
     drainer: Drainer,
+    /// Ends the listener for probes and metrics: they ask the process that takes new requests.
+    handed_over: CancellationToken,
 }
 
 impl Server {
@@ -173,7 +175,8 @@ impl Server {
             listeners: listeners.iter().chain(&observe).map(status).collect(),
             started: Instant::now(),
         });
-        serve_admin(&process, &admin, observe)?;
+        let handed_over = CancellationToken::new();
+        serve_admin(&process, &admin, observe, handed_over.clone())?;
         for listener in listeners {
             accepting.spawn(front.clone().accept(listener));
         }
@@ -188,7 +191,7 @@ impl Server {
             proxy,
             timeout: process.drain.timeout,
         };
-        Ok(Self { process, reload, admin, sockets: kept, drainer })
+        Ok(Self { process, reload, admin, sockets: kept, drainer, handed_over })
     }
 
     async fn until_signalled(self, mut signals: Signals, log_guard: LinesGuard) {
@@ -201,6 +204,7 @@ impl Server {
                 _ = signals.hangup.recv() => { self.reload.reload().await; }
                 _ = signals.quit.recv() => match upgrade(&self.sockets, Path::new(&*self.process.admin_socket)).await {
                     Ok(pid) => {
+                        self.handed_over.cancel();
                         tracing::info!(pid, "a new process serves; this one ends what is in flight");
                         break;
                     }
@@ -260,6 +264,7 @@ fn serve_admin(
     process: &ProcessConfig,
     admin: &Arc<AdminState>,
     observe: Option<Listener>,
+    handed_over: CancellationToken,
 ) -> Result<(), StartError> {
     let path = Path::new(&*process.admin_socket);
     let socket =
@@ -270,7 +275,8 @@ fn serve_admin(
         let token = process.observe.as_ref().and_then(|observe| observe.bearer_token.clone());
         let router = observe_router(Arc::clone(admin), token);
         let socket = TcpListener::from_std(listener.socket)?;
-        tokio::spawn(async move { axum::serve(socket, router).await });
+        let served = axum::serve(socket, router).with_graceful_shutdown(handed_over.cancelled_owned());
+        tokio::spawn(served.into_future());
     }
     Ok(())
 }

@@ -44,13 +44,15 @@ pub(super) async fn upgrade(sockets: &[Listener], admin_socket: &Path) -> Result
     let deadline = Instant::now() + READY_TIMEOUT;
     let client = AdminClient::new(admin_socket);
     loop {
+        // The new process takes over the path of the admin socket when it is about to serve. It may have been
+        // replaced in turn before this one looked.
+        let status = client.get::<Status>("/v1/status").await.ok();
+        let successor = status.filter(|status| status.phase == Phase::Serving);
+        if let Some(status) = successor.filter(|status| status.pid != std::process::id()) {
+            return Ok(status.pid);
+        }
         if let Ok(Some(status)) = child.try_wait() {
             return Err(UpgradeError::Ended(status));
-        }
-        // The new process takes over the path of the admin socket when it is about to serve.
-        let status = client.get::<Status>("/v1/status").await.ok();
-        if status.is_some_and(|status| status.pid == child.id() && status.phase == Phase::Serving) {
-            return Ok(child.id());
         }
         if Instant::now() >= deadline {
             // A process that has just ended by itself needs no killing.
