@@ -27,5 +27,6 @@ mod vectors;
 mod lifecycle;
 mod reload;
 mod script;
+mod upgrade;
 mod visitors;
 mod websocket;

@@ -3,6 +3,7 @@
 use std::ffi::OsString;
 use std::io;
 use std::net::SocketAddr;
+use std::path::PathBuf;
 use std::process::{ExitStatus, Output, Stdio};
 use std::time::Duration;
 
@@ -30,6 +31,7 @@ pub struct Builder {
     directory: ConfigDirectory,
     arguments: Vec<OsString>,
     variables: Vec<(String, String)>,
+    program: Option<PathBuf>,
 }
 
 impl Builder {
@@ -55,6 +57,11 @@ impl Builder {
     pub fn variable(mut self, name: &str, value: &str) -> Self {
         self.variables.push((name.to_owned(), value.to_owned()));
         self
+    }
+
+    /// Runs a copy of the binary, which a test may replace.
+    pub fn program(self, copy: impl Into<PathBuf>) -> Self {
+        Self { program: Some(copy.into()), ..self }
     }
 
     /// The config folder.
@@ -83,7 +90,7 @@ impl Builder {
     }
 
     fn command(&self, arguments: &[OsString]) -> Command {
-        let mut command = Command::new(program());
+        let mut command = Command::new(self.program.clone().unwrap_or_else(program));
         command.args(arguments).current_dir(self.directory.folder());
         command.envs(self.variables.iter().cloned());
         command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).kill_on_drop(true);
@@ -136,7 +143,7 @@ impl Gateway {
     pub fn builder(config_yaml: &str) -> Builder {
         let directory = ConfigDirectory::new();
         directory.write_config(config_yaml);
-        Builder { directory, arguments: Vec::new(), variables: Vec::new() }
+        Builder { directory, arguments: Vec::new(), variables: Vec::new(), program: None }
     }
 
     /// Starts a gateway with a config and waits until it listens.
