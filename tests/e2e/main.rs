@@ -27,6 +27,7 @@ mod vectors;
 mod lifecycle;
 mod reload;
 mod script;
+mod telemetry;
 mod upgrade;
 mod visitors;
 mod websocket;

@@ -10,7 +10,9 @@ use fleetgate_core::odoo::paths::redact;
 use fleetgate_core::rejection::Rejection;
 use fleetgate_core::traffic::TrafficClass;
 use pingora::http::RequestHeader;
+use pingora::{Error, ImmutStr};
 use std::borrow::Cow;
+use std::io;
 use std::time::Duration;
 
 /// Longest path in a log line, in bytes.
@@ -33,8 +35,13 @@ pub(super) struct Outcome<'a> {
 
 /// The event of a request as far as it is known before the end.
 pub(super) fn describe<'a>(context: &'a RequestContext, head: &'a RequestHeader) -> AccessEvent<'a> {
-    let path = raw_path(head);
-    let path = String::from_utf8_lossy(path.get(..PATH_BYTES_MAX).unwrap_or(path));
+    // Masked before it is cut: a part of a token is not known for one.
+    let path = String::from_utf8_lossy(raw_path(head));
+    let mut path = redact(&path).map_or(path, Cow::Owned);
+    if path.len() > PATH_BYTES_MAX {
+        let end = path.floor_char_boundary(PATH_BYTES_MAX);
+        path.to_mut().truncate(end);
+    }
     let trace = head.headers.get("traceparent").and_then(|value| trace_id(value.as_bytes()));
     AccessEvent {
         time: jiff::Timestamp::UNIX_EPOCH,
@@ -46,7 +53,7 @@ pub(super) fn describe<'a>(context: &'a RequestContext, head: &'a RequestHeader)
         protocol: protocol(head.version),
         method: Cow::Borrowed(head.method.as_str()),
         host: Cow::Borrowed(context.host.as_ref().map_or("", |host| host.as_str())),
-        path: redact(&path).map_or(path, Cow::Owned),
+        path,
         tenant: context.tenant_id(),
         database: context.database(),
         pool: context.pool().map(|pool| Cow::Borrowed(&*pool.name)),
@@ -93,6 +100,22 @@ pub(super) fn count(context: &RequestContext, status: u16, duration: Duration, m
     if let Some(rejection) = context.rejection {
         metrics.count_rejection(rejection.code());
     }
+}
+
+/// What went wrong, in fixed words and those of the system: other texts of Pingora quote bytes of heads and bodies.
+pub(super) fn cause_of(error: &Error) -> String {
+    let system = error.root_cause().downcast_ref::<io::Error>().and_then(io::Error::raw_os_error);
+    let system = system.map(io::Error::from_raw_os_error);
+    let mut text = format!("{} {}", error.source_str(), error.root_etype().as_str());
+    if let Some(ImmutStr::Static(context)) = &error.context {
+        text.push_str(": ");
+        text.push_str(context);
+    }
+    if let Some(system) = system {
+        text.push_str(": ");
+        text.push_str(&system.to_string());
+    }
+    text
 }
 
 fn milliseconds(duration: Duration) -> f64 {

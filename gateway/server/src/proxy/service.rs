@@ -2,7 +2,7 @@
 
 use super::admit::{Decision, decide};
 use super::context::RequestContext;
-use super::record::{Outcome, conclude, count, describe};
+use super::record::{Outcome, cause_of, conclude, count, describe};
 use super::{answer, cookies, forward, headers, target, tunnel, websocket};
 use crate::connection::KEEPALIVE_SECONDS;
 use crate::snapshot::SnapshotStore;
@@ -190,7 +190,7 @@ impl ProxyHttp for Gateway {
             // The tunnel writes the event when the websocket ends.
             return;
         }
-        let error = error.map(ToString::to_string);
+        let error = error.map(cause_of);
         let outcome = Outcome {
             status: session.response_written().map_or(0, |head| head.status.as_u16()),
             bytes_in: u64::try_from(session.body_bytes_read()).unwrap_or(u64::MAX),

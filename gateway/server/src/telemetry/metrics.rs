@@ -13,7 +13,7 @@ use prometheus::{
     Encoder, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry,
     TextEncoder,
 };
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 /// Upper bounds of request times in seconds: static files to Odoo's `limit_time_real`.
@@ -196,6 +196,7 @@ const fn status_class(status: u16) -> &'static str {
 struct SnapshotCollector {
     store: Arc<SnapshotStore>,
     lines: Lines,
+    collecting: Mutex<()>,
     generation: IntGauge,
     tenants: IntGauge,
     panics: IntCounter,
@@ -215,6 +216,7 @@ impl SnapshotCollector {
         Ok(Self {
             store,
             lines,
+            collecting: Mutex::default(),
             generation: IntGauge::new(
                 "fleetgate_config_generation",
                 "Snapshot that serves, counted from 1.",
@@ -300,6 +302,8 @@ impl Collector for SnapshotCollector {
     }
 
     fn collect(&self) -> Vec<MetricFamily> {
+        // Two scrapes at once would both add to the same counters.
+        let _alone = self.collecting.lock().unwrap_or_else(PoisonError::into_inner);
         self.read(&self.store.load());
         self.parts().into_iter().flat_map(Collector::collect).collect()
     }

@@ -5,7 +5,8 @@ use tracing_subscriber::fmt::format::FmtSpan;
 
 /// Variable that sets what is logged, for example `info` or `fleetgate=debug`.
 pub const LOG_VARIABLE: &str = "FLEETGATE_LOG";
-/// Pingora logs a line for each broken client connection; the access log has them already.
+/// Pingora logs a line for each broken client connection, and quotes what it received: secrets among it. The access
+/// log has those connections already.
 const DEFAULT_FILTER: &str = "info,pingora_core=off,pingora_proxy=off,pingora_pool=error,h2=error";
 
 /// Starts the log. Later calls do nothing.
@@ -13,9 +14,10 @@ pub fn start() {
     start_with(DEFAULT_FILTER);
 }
 
-/// Starts the log with another filter where the environment sets none. Later calls do nothing.
+/// Starts the log with a filter, to which the environment adds: what it sets wins. Later calls do nothing.
 pub fn start_with(filter: &str) {
-    let filter = EnvFilter::try_from_env(LOG_VARIABLE).unwrap_or_else(|_| EnvFilter::new(filter));
+    let more = std::env::var(LOG_VARIABLE).unwrap_or_default();
+    let filter = EnvFilter::try_new(format!("{filter},{more}")).unwrap_or_else(|_| EnvFilter::new(filter));
     let subscriber = tracing_subscriber::fmt()
         .json()
         .flatten_event(true)
