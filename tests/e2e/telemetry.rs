@@ -1,6 +1,7 @@
 //! What operators see of requests: one event each, bounded metrics, and no secret anywhere.
 
 use std::collections::BTreeSet;
+use std::net::SocketAddr;
 use std::process::Stdio;
 
 use fleetgate_stub::StubOdoo;
@@ -26,13 +27,14 @@ const TENANTS: &str = "\
 - { id: dead, hosts: [dead.test], pool: dead }
 ";
 
-/// A gateway, not started, with tenants of every kind, one of them in a pool whose only backend is `dead`.
-fn before(stub: &StubOdoo, dead: std::net::SocketAddr, observe: &str) -> Builder {
+/// A gateway, not started, with tenants of every kind, one of them in a pool whose backends are all `dead`.
+fn before(stub: &StubOdoo, dead: &[SocketAddr], observe: &str) -> Builder {
+    let dead: Vec<String> = dead.iter().copied().map(fleet::one_port).collect();
     let mut config = fleet::config(&[backend(stub)], "");
     config.push_str(&format!(
         "  dead:\n    odoo_version: \"19.0\"\n    database_selection: dbfilter_header\n    \
          http: {{ read_timeout: 1s }}\n    regions: {{ eu: {{ backends: [ {} ] }} }}\n",
-        fleet::one_port(dead)
+        dead.join(", ")
     ));
     config.push_str(&format!("observe: {{ address: \"{OBSERVE}\"{observe} }}\n"));
     let tenants = TENANTS.replace("shop.acme.test], ", "shop.acme.test], pool: main, ");
@@ -45,7 +47,7 @@ fn before(stub: &StubOdoo, dead: std::net::SocketAddr, observe: &str) -> Builder
 async fn start() -> (StubOdoo, DeadPort, Gateway) {
     let stub = fleet::prefork("eu-1").await;
     let dead = DeadPort::reserve().unwrap();
-    let gateway = before(&stub, dead.address(), "").start().await;
+    let gateway = before(&stub, &[dead.address()], "").start().await;
     (stub, dead, gateway)
 }
 
@@ -248,7 +250,9 @@ async fn keeps_secrets(answer: &'static str, log: &str) {
     let stub = fleet::prefork("eu-1").await;
     let odoo = unreadable(answer).await;
     let token = ", bearer_token: SECRET06";
-    let builder = before(&stub, odoo.address(), token).variable("FLEETGATE_LOG", log);
+    // Two that fail: what is asked of the one is asked of the other too.
+    let dead = DeadPort::reserve().unwrap();
+    let builder = before(&stub, &[odoo.address(), dead.address()], token).variable("FLEETGATE_LOG", log);
     let gateway = builder.start().await;
     let address = gateway.address();
     let secret = Request::post("acme.test", "/stub/echo?access_token=SECRET07&db=x", "password=SECRET08")
@@ -272,6 +276,7 @@ async fn keeps_secrets(answer: &'static str, log: &str) {
         Request::get("acme.test", path).send(address).await;
     }
     Request::get("shop.acme.test", "/web/login?token=SECRET21").send(address).await;
+    let _answered = Request::get("dead.test", "/x?token=SECRET43").try_send(address).await.is_ok();
     for host in ["nobody.test", "globex.test", "dead.test"] {
         let request =
             Request::post(host, "/x?token=SECRET22", "SECRET23").header("Cookie", "session_id=SECRET24");
@@ -456,7 +461,7 @@ async fn the_metrics_reference_lists_every_metric() {
 async fn metrics_can_ask_for_a_token_and_probes_do_not() {
     let stub = fleet::prefork("eu-1").await;
     let dead = DeadPort::reserve().unwrap();
-    let builder = before(&stub, dead.address(), ", bearer_token: \"file:token\"");
+    let builder = before(&stub, &[dead.address()], ", bearer_token: \"file:token\"");
     let gateway = builder.file("token", "0123456789abcdef\n").start().await;
     let observe = gateway.listener(OBSERVE);
     for (authorization, status) in [
@@ -503,7 +508,7 @@ async fn errors_say_what_went_wrong_without_the_bytes() {
         (Fault::BlackHole, "backend_timeout"),
     ] {
         let odoo = FaultyBackend::start(fault).await.unwrap();
-        let gateway = before(&stub, odoo.address(), "").start().await;
+        let gateway = before(&stub, &[odoo.address()], "").start().await;
         let answer = Request::post("dead.test", "/web/login", "x").send(gateway.address()).await;
         let event = event_of(&gateway, &answer).await;
         assert_eq!(event["rejection"], code, "{event}");
