@@ -24,6 +24,7 @@ mod routing;
 mod vectors;
 
 // How the process lives.
+mod admin;
 mod lifecycle;
 mod reload;
 mod script;
