@@ -1,0 +1,149 @@
+//! The real gateway with a fleet of numbered tenants.
+
+use crate::Failure;
+use crate::admin::Admin;
+use crate::build::program;
+use crate::fleet::{host, name};
+use crate::load::Load;
+use crate::machine::measured;
+use crate::process::{Process, free_address};
+use fleetgate_stub::StubOdoo;
+use std::fmt::Write as _;
+use std::fs;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::time::{Duration, Instant};
+use tempfile::TempDir;
+use tokio::time::sleep;
+
+/// Tenants a file.
+const FILE_TENANTS: u32 = 100;
+/// Connections of a load that only warms up or fills.
+const FILL_CONNECTIONS: u32 = 32;
+/// For the gateway to serve, or to change.
+const PATIENCE: Duration = Duration::from_secs(60);
+const PAUSE: Duration = Duration::from_millis(10);
+
+/// A running gateway with everything on: access log, metrics, admin, watching of its files. One thread moves bytes.
+#[derive(Debug)]
+pub(crate) struct Gateway {
+    /// The process; it gets a successor during an upgrade.
+    pub(crate) process: Process,
+    /// Where clients connect.
+    pub(crate) address: SocketAddr,
+    admin: Admin,
+    tenants: u32,
+    folder: TempDir,
+}
+
+/// Whether a tenant is served.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum State {
+    Active,
+    Suspended,
+}
+
+impl Gateway {
+    /// Starts a gateway for so many tenants of one backend, and waits until it serves.
+    pub(crate) async fn start(tenants: u32, backend: &StubOdoo) -> Result<Self, Failure> {
+        let folder = tempfile::Builder::new().prefix("fleetgate-figures-").tempdir()?;
+        let (address, observe) = (free_address()?, free_address()?);
+        let (socket, config) = (folder.path().join("admin.sock"), folder.path().join("fleetgate.yaml"));
+        fs::create_dir(folder.path().join("tenants.d"))?;
+        let text = format!(
+            r#"listeners: [ {{ address: "{address}" }} ]
+threads: 1
+admin: {{ socket: {socket} }}
+observe: {{ address: "{observe}" }}
+drain: {{ timeout: 30s, websocket_spread: 1s }}
+trusted_proxies: [ "10.0.0.0/8" ]
+regions: [ {{ name: here }} ]
+pools:
+  shared:
+    odoo_version: "19.0"
+    database_selection: dbfilter_header
+    regions:
+      here: {{ backends: [ {{ http: "{http}", websocket: "{websocket}" }} ] }}
+tenants_directory: tenants.d
+"#,
+            socket = socket.display(),
+            http = backend.http_addr(),
+            websocket = backend.gevent_addr(),
+        );
+        fs::write(&config, text)?;
+        let mut command = measured(&program("fleetgate")?);
+        command.arg("run").arg("--config").arg(&config);
+        let admin = Admin(socket);
+        for first in (0..tenants).step_by(usize::try_from(FILE_TENANTS)?) {
+            fs::write(tenant_file(&folder, first), tenant_lines(first, tenants, None))?;
+        }
+        let process = Process::start(command, &folder.path().join("log"))?;
+        let mut gateway = Self { process, address, admin, tenants, folder };
+        gateway.until_serving(None).await?;
+        Ok(gateway)
+    }
+
+    /// Waits until the admin API is served by a process, by any or by another than `previous`; returns its id.
+    pub(crate) async fn until_serving(&mut self, previous: Option<u32>) -> Result<u32, Failure> {
+        let deadline = Instant::now() + PATIENCE;
+        loop {
+            match self.admin.serving_process().await {
+                Ok(Some(pid)) if Some(pid) != previous => return Ok(pid),
+                Ok(_) | Err(_) if Instant::now() < deadline => sleep(PAUSE).await,
+                Ok(_) => return Err("no other process took over within a minute".into()),
+                Err(error) => return Err(format!("{error}\n{}", self.process.log_end()).into()),
+            }
+            if previous.is_none() {
+                self.process.check()?;
+            }
+        }
+    }
+
+    /// A load of all tenants over so many kept connections.
+    pub(crate) const fn load(&self, connections: u32) -> Load {
+        Load { server: self.address, tenants: self.tenants, connections, single_use: false }
+    }
+
+    /// Asks for every tenant once.
+    pub(crate) async fn ask_each_tenant(&self) -> Result<(), Failure> {
+        let tally = self.load(FILL_CONNECTIONS).ask_each().await?;
+        if tally.failed > 0 || tally.done != self.tenants {
+            return Err(format!("not every tenant was served: {tally:?}").into());
+        }
+        Ok(())
+    }
+
+    /// Writes the file of a tenant anew with another state for it, as a careful editor does.
+    pub(crate) fn set_state(&self, tenant: u32, state: State) -> Result<(), Failure> {
+        let first = tenant - tenant % FILE_TENANTS;
+        let beside = self.folder.path().join("written");
+        fs::write(&beside, tenant_lines(first, self.tenants, Some((tenant, state))))?;
+        Ok(fs::rename(beside, tenant_file(&self.folder, first))?)
+    }
+
+    /// Reads the files again; the time from the call to its answer.
+    pub(crate) async fn reload(&self) -> Result<Duration, Failure> {
+        let started = Instant::now();
+        self.admin.reload().await?;
+        Ok(started.elapsed())
+    }
+}
+
+fn tenant_file(folder: &TempDir, first: u32) -> PathBuf {
+    folder.path().join("tenants.d").join(format!("{}.yaml", name(first)))
+}
+
+fn tenant_lines(first: u32, tenants: u32, changed: Option<(u32, State)>) -> String {
+    let mut lines = String::new();
+    for tenant in first..tenants.min(first + FILE_TENANTS) {
+        let (name, host) = (name(tenant), host(tenant));
+        let state = match changed {
+            Some((other, State::Suspended)) if other == tenant => ", state: suspended",
+            Some(_) | None => "",
+        };
+        // Writing to a string does not fail.
+        let _infallible =
+            writeln!(lines, "- {{ id: {name}, hosts: [{host}], database: {name}, pool: shared{state} }}");
+    }
+    lines
+}

