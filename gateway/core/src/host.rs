@@ -151,21 +151,24 @@ impl HostKey {
         if host.is_empty() {
             return Err(HostError::Empty);
         }
-        let mut key = Self { bytes: [0; HOST_BYTES_MAX], len: 0 };
+        let len = u8::try_from(host.len()).ok().filter(|len| usize::from(*len) <= HOST_BYTES_MAX);
+        let len = len.ok_or(HostError::TooLong)?;
+        let mut bytes = [0; HOST_BYTES_MAX];
         let mut label_len = 0_usize;
-        for &byte in host {
-            match byte {
-                b'.' if label_len == 0 => return Err(HostError::Label),
-                b'.' => label_len = 0,
-                b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'-' | b'_' => label_len += 1,
-                _ => return Err(HostError::Character),
-            }
-            if label_len > LABEL_BYTES_MAX {
+        for (slot, &byte) in bytes.iter_mut().zip(host) {
+            *slot = canonical_byte(byte).ok_or(HostError::Character)?;
+            if byte != b'.' {
+                label_len += 1;
+            } else if label_len == 0 || label_len > LABEL_BYTES_MAX {
                 return Err(HostError::Label);
+            } else {
+                label_len = 0;
             }
-            key.push(byte.to_ascii_lowercase())?;
         }
-        if label_len == 0 { Err(HostError::Label) } else { Ok(key) }
+        if label_len == 0 || label_len > LABEL_BYTES_MAX {
+            return Err(HostError::Label);
+        }
+        Ok(Self { bytes, len })
     }
 
     fn push(&mut self, byte: u8) -> Result<(), HostError> {
@@ -188,6 +191,15 @@ impl HostKey {
 impl fmt::Debug for HostKey {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "HostKey({})", self.as_str())
+    }
+}
+
+/// A byte of a host name in lower case; `None` when no host name holds it.
+const fn canonical_byte(byte: u8) -> Option<u8> {
+    match byte {
+        b'a'..=b'z' | b'0'..=b'9' | b'-' | b'_' | b'.' => Some(byte),
+        b'A'..=b'Z' => Some(byte.to_ascii_lowercase()),
+        _ => None,
     }
 }
 

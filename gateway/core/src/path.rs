@@ -20,6 +20,13 @@ impl DecodedPath {
     #[must_use]
     pub fn new(raw: &[u8]) -> Self {
         let mut path = Self { bytes: [0; DECODED_BYTES_MAX], len: 0, whole: true };
+        if let Some(bytes) = path.bytes.get_mut(..raw.len())
+            && is_decoded(raw)
+        {
+            bytes.copy_from_slice(raw);
+            path.len = raw.len();
+            return path;
+        }
         let mut rest = raw;
         while let Some((&first, tail)) = rest.split_first() {
             let (byte, tail) = match (first, tail) {
@@ -67,6 +74,16 @@ impl DecodedPath {
             _ => whole,
         }
     }
+}
+
+/// Whether decoding would change nothing, as for nearly every path that a browser sends.
+fn is_decoded(raw: &[u8]) -> bool {
+    let mut previous = 0;
+    raw.iter().all(|&byte| {
+        let changes = byte == b'%' || (byte == b'/' && previous == b'/');
+        previous = byte;
+        !changes
+    })
 }
 
 fn tail_after_percent(rest: &[u8]) -> &[u8] {
