@@ -202,16 +202,11 @@ impl Server {
                 _ = signals.terminate.recv() => break,
                 _ = signals.interrupt.recv() => break,
                 _ = signals.hangup.recv() => { self.reload.reload().await; }
-                _ = signals.quit.recv() => match upgrade(&self.sockets, Path::new(&*self.process.admin_socket)).await {
-                    Ok(pid) => {
-                        self.handed_over.cancel();
-                        tracing::info!(pid, "a new process serves; this one ends what is in flight");
-                        break;
-                    }
-                    Err(error) => {
-                        let error: &dyn std::error::Error = &error;
-                        tracing::error!(error, "the upgrade failed; this process goes on serving");
-                    }
+                _ = signals.quit.recv() => tokio::select! {
+                    // Told to end while it waits for a successor, it ends without one.
+                    _ = signals.terminate.recv() => break,
+                    _ = signals.interrupt.recv() => break,
+                    handed_over = self.hand_over() => if handed_over { break },
                 }
             }
         }
@@ -219,6 +214,22 @@ impl Server {
         drop(self.sockets);
         end(self.drainer, &mut signals).await;
         drop(log_guard);
+    }
+
+    /// Replaces the program; `false` when this process has to go on.
+    async fn hand_over(&self) -> bool {
+        match upgrade(&self.sockets, Path::new(&*self.process.admin_socket)).await {
+            Ok(pid) => {
+                self.handed_over.cancel();
+                tracing::info!(pid, "a new process serves; this one ends what is in flight");
+                true
+            }
+            Err(error) => {
+                let error: &dyn std::error::Error = &error;
+                tracing::error!(error, "the upgrade failed; this process goes on serving");
+                false
+            }
+        }
     }
 
     fn announce(&self) {

@@ -38,26 +38,41 @@ pub(super) enum UpgradeError {
     Late,
 }
 
-/// Starts the program anew with the same arguments; returns its process id when it serves.
+/// The new process, which is ended unless it came to serve.
+struct Successor {
+    child: Child,
+    serves: bool,
+}
+
+impl Drop for Successor {
+    fn drop(&mut self) {
+        if !self.serves {
+            // A process that has just ended by itself needs no killing.
+            let _gone = self.child.kill();
+            let _reaped = self.child.wait();
+        }
+    }
+}
+
+/// Starts the program anew with the same arguments; returns its process id when it serves. Dropped before, it ends
+/// the new process.
 pub(super) async fn upgrade(sockets: &[Listener], admin_socket: &Path) -> Result<u32, UpgradeError> {
-    let mut child = spawn(sockets)?;
+    let mut successor = Successor { child: spawn(sockets)?, serves: false };
     let deadline = Instant::now() + READY_TIMEOUT;
     let client = AdminClient::new(admin_socket);
     loop {
         // The new process takes over the path of the admin socket when it is about to serve. It may have been
         // replaced in turn before this one looked.
         let status = client.get::<Status>("/v1/status").await.ok();
-        let successor = status.filter(|status| status.phase == Phase::Serving);
-        if let Some(status) = successor.filter(|status| status.pid != std::process::id()) {
+        let serving = status.filter(|status| status.phase == Phase::Serving);
+        if let Some(status) = serving.filter(|status| status.pid != std::process::id()) {
+            successor.serves = true;
             return Ok(status.pid);
         }
-        if let Ok(Some(status)) = child.try_wait() {
+        if let Ok(Some(status)) = successor.child.try_wait() {
             return Err(UpgradeError::Ended(status));
         }
         if Instant::now() >= deadline {
-            // A process that has just ended by itself needs no killing.
-            let _gone = child.kill();
-            let _reaped = child.wait();
             return Err(UpgradeError::Late);
         }
         sleep(READY_PAUSE).await;
