@@ -274,6 +274,21 @@ async fn a_broken_program_leaves_the_old_process_serving() {
 }
 
 #[tokio::test]
+async fn a_process_told_to_end_does_not_wait_for_its_successor() {
+    let (_stub, builder) = before().await;
+    let copy = builder.directory().path("fleetgate");
+    fs::copy(program(), &copy).unwrap();
+    let mut gateway = builder.program(&copy).start().await;
+    install(&copy, b"#!/bin/sh\nexec sleep 600\n");
+    gateway.signal(Signal::QUIT);
+    wait_for("the successor is started", DEADLINE, async || !children(gateway.pid()).is_empty()).await;
+    let successor: u64 = children(gateway.pid()).trim().parse().unwrap();
+    gateway.signal(Signal::TERM);
+    assert!(gateway.wait_exit(DEADLINE).await.success());
+    gone(successor).await;
+}
+
+#[tokio::test]
 async fn a_successor_that_never_serves_can_be_ended_with_the_old_process_serving() {
     let (_stub, builder) = before().await;
     let copy = builder.directory().path("fleetgate");
