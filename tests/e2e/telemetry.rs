@@ -179,10 +179,18 @@ async fn websockets_and_clients_that_leave_have_their_events_too() {
     let left = gateway.access_log().event("left", DEADLINE, |event| event["path"] == "/stub/slow").await;
     assert_eq!((&left["status"], &left["tenant"]), (&json!(0), &json!("acme")));
     assert!(left["rejection"].is_null() && left["error"].is_string(), "{left}");
+
+    let address = gateway.address();
+    let upload = Request::post("acme.test", "/stub/slow?ms=600000", "x").http2();
+    let leaving = tokio::spawn(async move { upload.try_send(address).await });
+    wait_for("the second slow request is at Odoo", DEADLINE, async || stub.counts().requests == 3).await;
+    leaving.abort();
+    let left = gateway.access_log().event("left", DEADLINE, |event| event["protocol"] == "HTTP/2.0").await;
+    assert_eq!((&left["status"], &left["bytes_in"]), (&json!(0), &json!(1)));
     let text = metrics(&gateway).await;
     let none = "fleetgate_requests_total{class=\"page\",pool=\"main\",status=\"none\"}";
-    assert_eq!(value(&text, none), Some(1.0), "{text}");
-    assert_eq!(gateway.access_log().count(), 3);
+    assert_eq!(value(&text, none), Some(2.0), "{text}");
+    assert_eq!(gateway.access_log().count(), 4);
 }
 
 /// Odoo as it should not be: answers that cannot be read, each with a secret.
