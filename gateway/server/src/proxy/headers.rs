@@ -7,48 +7,78 @@ use crate::telemetry::trace::trace_id;
 use fleetgate_core::odoo::headers::{SESSION_COOKIE, is_reserved};
 use fleetgate_core::outbound::Outbound;
 use fleetgate_core::path::DecodedPath;
-use http::HeaderName;
-use http::header::{CONNECTION, COOKIE, SERVER, TRANSFER_ENCODING};
+use http::header::{CONNECTION, COOKIE, SERVER, TE, TRANSFER_ENCODING, UPGRADE};
+use http::request::Parts as ReqParts;
+use http::{HeaderMap, HeaderName, HeaderValue};
 use pingora::http::{RequestHeader, ResponseHeader};
-use pingora::{Error, ErrorType, Result};
+use pingora::{Error, ErrorType, OrErr, Result};
 
 /// Request id, to Odoo and to the client.
 pub(super) const REQUEST_ID: &str = "x-request-id";
 /// What an answer says about the backend's connection and not about the client's (RFC 9110, section 7.6.1). Clients of
 /// HTTP/2 may refuse an answer that has one (RFC 9113, section 8.2.2). Pingora writes `Connection` itself.
-const BACKEND_HOP: [&str; 4] = ["keep-alive", "proxy-connection", "te", "upgrade"];
+static BACKEND_HOP: [HeaderName; 4] =
+    [HeaderName::from_static("keep-alive"), HeaderName::from_static("proxy-connection"), TE, UPGRADE];
+
+/// Drops Pingora's record of how the client spelled the names of fields: names have no case (RFC 9110, section 5.1),
+/// and the record costs as much as the fields themselves whenever a head is copied, changed or written.
+pub(super) fn forget_spelling(head: &mut RequestHeader) -> Result<()> {
+    if head.has_case() { change_fields(head, |_| Ok(())) } else { Ok(()) }
+}
+
+/// Changes the fields of a head in place. Pingora lets nobody do so but by taking the head apart, and through its own
+/// methods each change parses the name again.
+fn change_fields(head: &mut RequestHeader, change: impl FnOnce(&mut HeaderMap) -> Result<()>) -> Result<()> {
+    let target = head.raw_path();
+    let in_uri = head.uri.path_and_query().is_some_and(|path| path.as_str().as_bytes() == target);
+    let target = (!in_uri).then(|| target.to_vec());
+    let empty = RequestHeader::from(http::Request::new(()).into_parts().0);
+    let mut parts = ReqParts::from(std::mem::replace(head, empty));
+    let changed = change(&mut parts.headers);
+    *head = RequestHeader::from(parts);
+    target.map_or(Ok(()), |target| head.set_raw_path(&target)).and(changed)
+}
 
 /// Rewrites a head for a backend: everything a client may not say goes, and each thing that Odoo believes is set
 /// once, with one canonical value (`ProxyFix` of Werkzeug takes the last of several).
 pub(super) fn rewrite(context: &RequestContext, head: &mut RequestHeader) -> Result<()> {
-    remove_reserved(head);
-    join_cookies(head)?;
-    head.insert_header(REQUEST_ID, context.request_id.as_str())?;
-    let (Some(pool), Some(database), Some(authority)) =
-        (context.pool(), context.database(), context.authority())
-    else {
-        return Err(
-            Error::explain(ErrorType::InternalError, "a request without a tenant was forwarded").into_in()
-        );
-    };
-    let outbound = Outbound {
-        pool,
-        database: &database,
-        authority: &authority,
-        client: context.client.address,
-        scheme: context.client.scheme,
-        path: &DecodedPath::new(raw_path(head)),
-        has_session: has_session(head),
-    };
-    outbound.try_for_each(|name, value| head.insert_header(name, value))
+    let path = DecodedPath::new(raw_path(head));
+    change_fields(head, |fields| {
+        remove_reserved(fields);
+        join_cookies(fields)?;
+        set(fields, REQUEST_ID, context.request_id.as_str())?;
+        let (Some(pool), Some(database), Some(authority)) =
+            (context.pool(), context.database(), context.authority())
+        else {
+            let text = "a request without a tenant was forwarded";
+            return Err(Error::explain(ErrorType::InternalError, text).into_in());
+        };
+        let outbound = Outbound {
+            pool,
+            database: &database,
+            authority: &authority,
+            client: context.client.address,
+            scheme: context.client.scheme,
+            path: &path,
+            has_session: has_session(fields),
+        };
+        outbound.try_for_each(|name, value| set(fields, name, value))
+    })
+}
+
+fn set(fields: &mut HeaderMap, name: &'static str, value: &str) -> Result<()> {
+    let value = HeaderValue::from_str(value).or_err(ErrorType::InvalidHTTPHeader, "setting a header")?;
+    fields.insert(HeaderName::from_static(name), value);
+    Ok(())
 }
 
 /// Makes an answer one of ours: prefork Odoo answers in HTTP/1.0, and says what it runs on.
 pub(super) fn adopt_answer(context: &RequestContext, head: &mut ResponseHeader) -> Result<()> {
     head.set_version(http::Version::HTTP_11);
     head.remove_header(&SERVER);
-    if head.status != http::StatusCode::SWITCHING_PROTOCOLS {
-        for name in BACKEND_HOP {
+    let switches = head.status == http::StatusCode::SWITCHING_PROTOCOLS;
+    if !switches && head.headers.keys().any(|name| BACKEND_HOP.contains(name)) {
+        for name in &BACKEND_HOP {
             head.remove_header(name);
         }
     }
@@ -76,26 +106,26 @@ pub(super) fn refuse_unasked_upgrade(head: &ResponseHeader) -> Result<()> {
     Ok(())
 }
 
-fn has_session(head: &RequestHeader) -> bool {
+fn has_session(fields: &HeaderMap) -> bool {
     let cookies =
-        head.headers.get_all(COOKIE).iter().flat_map(|value| value.as_bytes().split(|&byte| byte == b';'));
+        fields.get_all(COOKIE).iter().flat_map(|value| value.as_bytes().split(|&byte| byte == b';'));
     let mut names = cookies.filter_map(|cookie| cookie.split(|&byte| byte == b'=').next());
     names.any(|name| name.trim_ascii() == SESSION_COOKIE.as_bytes())
 }
 
-fn remove_reserved(head: &mut RequestHeader) {
-    let mut traces = head.headers.get_all("traceparent").iter();
+fn remove_reserved(fields: &mut HeaderMap) {
+    let mut traces = fields.get_all("traceparent").iter();
     let broken_trace = traces.next().is_some_and(|value| trace_id(value.as_bytes()).is_none());
     // Two of them are none (W3C Trace Context, section 3.2).
     if broken_trace || traces.next().is_some() {
-        head.remove_header("traceparent");
-        head.remove_header("tracestate");
+        fields.remove("traceparent");
+        fields.remove("tracestate");
     }
-    if head.headers.keys().any(|name| is_reserved(name.as_str())) {
+    if fields.keys().any(|name| is_reserved(name.as_str())) {
         let reserved: Vec<HeaderName> =
-            head.headers.keys().filter(|name| is_reserved(name.as_str())).cloned().collect();
+            fields.keys().filter(|name| is_reserved(name.as_str())).cloned().collect();
         for name in reserved {
-            head.remove_header(&name);
+            fields.remove(name);
         }
     }
 }

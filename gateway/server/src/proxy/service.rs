@@ -71,7 +71,7 @@ impl ProxyHttp for Gateway {
             {
                 websocket::open(session, context, &self.state).await
             }
-            Decision::Forward => Ok(false),
+            Decision::Forward => headers::forget_spelling(session.req_header_mut()).map(|()| false),
             Decision::Redirect(host) => answer::redirect(session, context, &host).await.map(|()| true),
             Decision::Reject(rejection) => answer::reject(session, context, rejection).await.map(|()| true),
         }
