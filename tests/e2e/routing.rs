@@ -149,6 +149,10 @@ async fn an_absolute_target_counts_only_when_it_agrees_with_the_host() {
         fleet::assert_status(&answer, 400, target);
     }
     assert_eq!(stub.counts().connections, 0);
+    let answer = ask("http://www.acme.test/odoo?a=b", "www.acme.test").await;
+    fleet::assert_status(&answer, 301, "an absolute target of another host of the tenant");
+    let location = "\r\nlocation: http://acme.test/odoo?a=b\r\n";
+    assert!(String::from_utf8_lossy(&answer).to_ascii_lowercase().contains(location));
     let answer = ask("http://globex.test/stub/echo?a=http://acme.test/", "globex.test").await;
     fleet::assert_status(&answer, 200, "an absolute target that agrees");
     let received = &stub.received()[0];
