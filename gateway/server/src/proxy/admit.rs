@@ -8,7 +8,7 @@ use fleetgate_core::host::{HostKey, HostName};
 use fleetgate_core::rejection::Rejection;
 use fleetgate_core::tenant::TenantMatch;
 use fleetgate_core::verdict::{RequestView, Verdict, admit};
-use http::header::{CONTENT_LENGTH, HOST};
+use http::header::{CONTENT_LENGTH, HOST, HeaderName, TRANSFER_ENCODING};
 use pingora::http::RequestHeader;
 use std::net::IpAddr;
 
@@ -27,7 +27,7 @@ pub(super) enum Decision {
 pub(super) fn decide(context: &mut RequestContext, head: &mut RequestHeader, peer: IpAddr) -> Decision {
     context.client = client_of(context, head, peer);
     context.retry = RetryRule::of(&head.method);
-    if let Err(rejection) = target::read(head).and_then(|()| one_length(head)) {
+    if let Err(rejection) = target::read(head).and_then(|()| clear_framing(head)) {
         return Decision::Reject(rejection);
     }
     let head = &*head;
@@ -95,11 +95,16 @@ fn authority(head: &RequestHeader) -> Result<&[u8], Rejection> {
     }
 }
 
-/// A body has one length, written once. Pingora lets equal ones pass, and sends them on; WSGI servers join them.
-fn one_length(head: &RequestHeader) -> Result<(), Rejection> {
-    let mut lengths = head.headers.get_all(CONTENT_LENGTH).iter();
-    let digits = lengths.next().is_none_or(|length| length.as_bytes().iter().all(u8::is_ascii_digit));
-    if digits && lengths.next().is_none() { Ok(()) } else { Err(Rejection::BadRequest) }
+/// A body has one length, written once, or comes in chunks and nothing else. Pingora lets equal lengths pass and sends
+/// them on, and WSGI servers join them; of `gzip, chunked` it forwards the compressed bytes and forgets to say so.
+fn clear_framing(head: &RequestHeader) -> Result<(), Rejection> {
+    let one = |name: HeaderName, fine: fn(&[u8]) -> bool| {
+        let mut lines = head.headers.get_all(name).iter();
+        lines.next().is_none_or(|line| fine(line.as_bytes())) && lines.next().is_none()
+    };
+    let length = one(CONTENT_LENGTH, |length| length.iter().all(u8::is_ascii_digit));
+    let coding = one(TRANSFER_ENCODING, |coding| coding.trim_ascii().eq_ignore_ascii_case(b"chunked"));
+    if length && coding { Ok(()) } else { Err(Rejection::BadRequest) }
 }
 
 /// The path as sent, without the query.
