@@ -1,4 +1,5 @@
-//! Traefik, set up for the same work: a router and a header per tenant from its file provider, an access log.
+//! Traefik, set up for the same work: a router and a header per tenant from its file provider, other spellings of
+//! headers removed, an access log, metrics by tenant.
 
 use super::{Peer, install};
 use crate::Failure;
@@ -20,8 +21,10 @@ pub(crate) async fn start(tenants: u32, backend: &StubOdoo) -> Result<Peer, Fail
     let folder = tempfile::tempdir()?;
     let address = free_address()?;
     let (fixed, dynamic) = (folder.path().join("traefik.yml"), folder.path().join("tenants.yml"));
-    let text =
-        FIXED.replace("ADDRESS", &address.to_string()).replace("DYNAMIC", &dynamic.display().to_string());
+    let text = FIXED
+        .replace("METRICS_AT", &free_address()?.to_string())
+        .replace("ADDRESS", &address.to_string())
+        .replace("DYNAMIC", &dynamic.display().to_string());
     fs::write(&fixed, text)?;
     fs::write(&dynamic, routes(tenants, backend))?;
     let mut command = measured(&program);
@@ -71,8 +74,12 @@ fn installed() -> Result<PathBuf, Failure> {
 const FIXED: &str = r#"
 global: { checkNewVersion: false, sendAnonymousUsage: false }
 log: { level: ERROR }
-entryPoints: { web: { address: "ADDRESS" } }
+entryPoints:
+  web: { address: "ADDRESS", http: { aliasHeadersStrategy: delete } }
+  metrics: { address: "METRICS_AT" }
 providers: { file: { filename: "DYNAMIC", watch: false } }
 accessLog: { filePath: /dev/null, format: json, bufferingSize: 1000 }
+metrics:
+  prometheus: { entryPoint: metrics, addEntryPointsLabels: false, addRoutersLabels: true, addServicesLabels: false }
 serversTransport: { maxIdleConnsPerHost: 1024 }
 "#;
