@@ -21,6 +21,7 @@ mod cookies;
 mod database;
 mod forwarding;
 mod routing;
+mod spool;
 mod vectors;
 
 // How the process lives.

@@ -19,6 +19,12 @@ pub enum Rejection {
     },
     /// The request cannot be read the same way by the gateway and by Odoo.
     BadRequest,
+    /// The body is longer than the tenant's limit for the class.
+    BodyTooLarge,
+    /// The body did not arrive in time.
+    BodyTooSlow,
+    /// There is no space left to keep the body until it is whole.
+    SpoolFull,
     /// No backend of the pool took a connection.
     BackendUnreachable,
     /// The backend ended the connection before its answer was whole.
@@ -38,12 +44,15 @@ const SUSPENDED_RETRY_AFTER_SECONDS: u32 = 3_600;
 
 impl Rejection {
     /// One of each, for documents and tests.
-    pub const ALL: [Self; 10] = [
+    pub const ALL: [Self; 13] = [
         Self::BadHost(HostError::Empty),
         Self::UnknownHost,
         Self::TenantSuspended,
         Self::TenantMaintenance { retry_after_seconds: 0 },
         Self::BadRequest,
+        Self::BodyTooLarge,
+        Self::BodyTooSlow,
+        Self::SpoolFull,
         Self::BackendUnreachable,
         Self::BackendReset,
         Self::BackendTimeout,
@@ -60,6 +69,9 @@ impl Rejection {
             Self::TenantSuspended => "tenant_suspended",
             Self::TenantMaintenance { .. } => "tenant_maintenance",
             Self::BadRequest => "bad_request",
+            Self::BodyTooLarge => "body_too_large",
+            Self::BodyTooSlow => "body_too_slow",
+            Self::SpoolFull => "spool_full",
             Self::BackendUnreachable => "backend_unreachable",
             Self::BackendReset => "backend_reset",
             Self::BackendTimeout => "backend_timeout",
@@ -76,11 +88,14 @@ impl Rejection {
     pub const fn status(self) -> u16 {
         match self {
             Self::BadHost(_) | Self::BadRequest => 400,
+            Self::BodyTooSlow => 408,
+            Self::BodyTooLarge => 413,
             Self::UnknownHost => 421,
             Self::Internal => 500,
             Self::BackendReset | Self::BackendInvalid => 502,
             Self::TenantSuspended | Self::TenantMaintenance { .. } | Self::BackendUnreachable => 503,
             Self::BackendTimeout => 504,
+            Self::SpoolFull => 507,
         }
     }
 
@@ -90,10 +105,12 @@ impl Rejection {
         match self {
             Self::TenantMaintenance { retry_after_seconds } => Some(retry_after_seconds),
             Self::TenantSuspended => Some(SUSPENDED_RETRY_AFTER_SECONDS),
-            Self::BackendUnreachable => Some(BACKEND_RETRY_AFTER_SECONDS),
+            Self::BackendUnreachable | Self::SpoolFull => Some(BACKEND_RETRY_AFTER_SECONDS),
             Self::BadHost(_)
             | Self::UnknownHost
             | Self::BadRequest
+            | Self::BodyTooLarge
+            | Self::BodyTooSlow
             | Self::BackendReset
             | Self::BackendTimeout
             | Self::BackendInvalid
@@ -109,7 +126,9 @@ impl Rejection {
             Self::UnknownHost => "Nothing lives at this address",
             Self::TenantSuspended => "This service is suspended",
             Self::TenantMaintenance { .. } => "Down for maintenance",
-            Self::BackendUnreachable => "Temporarily not available",
+            Self::BodyTooLarge => "This is too large",
+            Self::BodyTooSlow => "This took too long to arrive",
+            Self::BackendUnreachable | Self::SpoolFull => "Temporarily not available",
             Self::BackendReset | Self::BackendInvalid | Self::Internal => "Something went wrong",
             Self::BackendTimeout => "This took too long",
         }
@@ -124,6 +143,9 @@ impl Rejection {
             Self::UnknownHost => "Check the address. If it is yours, ask your provider to add it.",
             Self::TenantSuspended => "Please contact your provider.",
             Self::TenantMaintenance { .. } => "We will be back soon. This page reloads by itself.",
+            Self::BodyTooLarge => "What you sent is larger than this service takes.",
+            Self::BodyTooSlow => "Please try again over a better connection. Nothing was saved.",
+            Self::SpoolFull => "There is no space for what you sent right now. Nothing was saved.",
             Self::BackendUnreachable => "The server does not answer right now. This page reloads by itself.",
             Self::BackendReset | Self::BackendInvalid => {
                 "The server's answer was broken off. If you were saving, check whether it was saved before you repeat it."

@@ -10,5 +10,6 @@ pub mod proxy;
 pub mod reload;
 pub mod runtime;
 pub mod snapshot;
+pub mod spool;
 pub mod telemetry;
 pub mod upstream;

@@ -1,7 +1,7 @@
 //! The main file: what it means by itself, before any tenant.
 
 use super::file::{FileConfig, Named, POOLS_MAX, PoolEntry, RegionEntry};
-use super::model::{Drain, Observe, ProcessConfig};
+use super::model::{Drain, Observe, ProcessConfig, Spool};
 use super::pools;
 use super::problem::{Problem, Spot};
 use super::read::{At, Lenient, Read, Reader, Step};
@@ -222,12 +222,19 @@ fn check_process(written: FileConfig, reader: &mut Reader<'_>, cores: u16) -> Op
         None => None,
     };
     let drain = written.drain.0?;
+    let spool = written.spool.0?;
     Some(ProcessConfig {
         listeners: addresses.into_iter().map(|(_, address)| address).collect(),
         threads,
         admin_socket: written.admin.0?.socket.0,
         observe,
         drain: Drain { timeout: drain.timeout.0, websocket_spread: drain.websocket_spread.0 },
+        spool: Spool {
+            directory: spool.directory.0,
+            memory_per_body: spool.memory_per_body.0,
+            disk_max: spool.disk_max.0,
+            disk_max_per_tenant: spool.disk_max_per_tenant.0,
+        },
     })
 }
 

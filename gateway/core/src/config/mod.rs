@@ -23,7 +23,7 @@ mod yaml;
 
 pub use compile::{Compiled, compile};
 pub use main_file::MainFile;
-pub use model::{Drain, Fleet, GatewayConfig, Observe, ProcessConfig, Secret};
+pub use model::{Drain, Fleet, GatewayConfig, Observe, ProcessConfig, Secret, Spool};
 pub use problem::{Place, Problem, Severity, Spot};
 pub use reference::{NoReferences, References};
 pub use restart::needs_restart;

@@ -29,6 +29,8 @@ pub struct ProcessConfig {
     pub observe: Option<Observe>,
     /// How the process ends.
     pub drain: Drain,
+    /// Where bodies wait until they are whole.
+    pub spool: Spool,
 }
 
 /// The listener for probes and metrics.
@@ -38,6 +40,19 @@ pub struct Observe {
     pub address: SocketAddr,
     /// Token that `/metrics` asks for as `Authorization: Bearer`.
     pub bearer_token: Option<Secret>,
+}
+
+/// Where bodies wait, and how much of them.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Spool {
+    /// Folder for what does not fit into memory.
+    pub directory: Box<str>,
+    /// Bytes of memory that one body may take.
+    pub memory_per_body: u64,
+    /// Bytes of disk that all bodies may take.
+    pub disk_max: u64,
+    /// Bytes of disk that the bodies of one tenant entry may take.
+    pub disk_max_per_tenant: u64,
 }
 
 /// How a process ends without cutting anybody off.

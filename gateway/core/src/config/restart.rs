@@ -6,13 +6,14 @@ use super::model::ProcessConfig;
 #[must_use]
 pub fn needs_restart(old: &ProcessConfig, new: &ProcessConfig) -> Vec<&'static str> {
     // Taken apart so that a new setting cannot be forgotten here.
-    let ProcessConfig { listeners, threads, admin_socket, observe, drain } = old;
+    let ProcessConfig { listeners, threads, admin_socket, observe, drain, spool } = old;
     [
         ("listeners", *listeners != new.listeners),
         ("threads", *threads != new.threads),
         ("admin", *admin_socket != new.admin_socket),
         ("observe", *observe != new.observe),
         ("drain", *drain != new.drain),
+        ("spool", *spool != new.spool),
     ]
     .into_iter()
     .filter_map(|(key, differs)| differs.then_some(key))

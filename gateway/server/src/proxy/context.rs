@@ -16,6 +16,9 @@ use std::time::{Duration, Instant};
 
 use super::tunnel::Tunnel;
 
+/// What Odoo 17.0 and later take themselves (`odoo/http.py`, `DEFAULT_MAX_CONTENT_LENGTH`).
+const BODY_BYTES_MAX: u64 = 128 * 1024 * 1024;
+
 /// State of one request.
 pub struct RequestContext {
     /// The one snapshot that this request sees.
@@ -167,6 +170,12 @@ impl RequestContext {
     #[must_use]
     pub(super) fn may_reuse_connection(&self) -> bool {
         self.retry.may_reuse_connection() && !self.fresh_connection
+    }
+
+    /// Longest body that the request may have, in bytes.
+    #[must_use]
+    pub(super) fn body_bytes_max(&self) -> u64 {
+        BODY_BYTES_MAX
     }
 
     /// Leaves a websocket for whoever runs the connection.

@@ -11,7 +11,7 @@ use pingora::{Error, ErrorSource, ErrorType, Result};
 use std::time::Duration;
 
 /// Idle connections to a backend are closed before Odoo or a firewall does it.
-const BACKEND_IDLE: Duration = Duration::from_secs(30);
+pub(super) const BACKEND_IDLE: Duration = Duration::from_secs(30);
 /// Group of connections that serve one request only. Connections of this group are never kept.
 const SINGLE_USE: u64 = 1;
 
@@ -61,6 +61,13 @@ fn timeouts(context: &RequestContext) -> Option<Timeouts> {
         | TrafficClass::Report
         | TrafficClass::Integration => pool.http,
     })
+}
+
+/// Remembers that the backend of the last attempt took no connection.
+pub(super) fn note_connect_failure(context: &RequestContext) {
+    if let Some(lease) = &context.lease {
+        lease.backend().note_connect_failure(lease.port());
+    }
 }
 
 /// Decides whether a failed attempt is followed by another: the one place where the retry rule meets Pingora.

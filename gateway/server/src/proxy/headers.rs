@@ -2,15 +2,18 @@
 
 use super::admit::raw_path;
 use super::context::RequestContext;
-use super::cookies::join_cookies;
+use super::cookies::{harden_session, join_cookies};
+use super::hop;
+use super::service::GatewayState;
 use crate::telemetry::trace::trace_id;
 use fleetgate_core::odoo::headers::{SESSION_COOKIE, is_reserved};
 use fleetgate_core::outbound::Outbound;
 use fleetgate_core::path::DecodedPath;
-use http::header::{CONNECTION, COOKIE, SERVER, TE, TRANSFER_ENCODING, UPGRADE};
+use http::header::{CONNECTION, CONTENT_LENGTH, COOKIE, SERVER, TE, TRANSFER_ENCODING, UPGRADE};
 use http::request::Parts as ReqParts;
 use http::{HeaderMap, HeaderName, HeaderValue};
 use pingora::http::{RequestHeader, ResponseHeader};
+use pingora::proxy::Session;
 use pingora::{Error, ErrorType, OrErr, Result};
 
 /// Request id, to Odoo and to the client.
@@ -72,6 +75,52 @@ fn set(fields: &mut HeaderMap, name: &'static str, value: &str) -> Result<()> {
     Ok(())
 }
 
+/// Removes what was for the client's connection.
+///
+/// # Errors
+/// The `Connection` field names what it must not.
+pub(super) fn remove_client_hop(head: &mut RequestHeader) -> Result<()> {
+    change_fields(head, hop::remove_client_hop)
+}
+
+/// Makes the head of a backend's answer fit for the client. `ends`: nothing follows it.
+///
+/// # Errors
+/// The backend switches protocols unasked.
+pub(super) fn adopt(
+    session: &mut Session,
+    context: &RequestContext,
+    state: &GatewayState,
+    head: &mut ResponseHeader,
+    ends: bool,
+) -> Result<()> {
+    refuse_unasked_upgrade(head)?;
+    let without_body =
+        session.req_header().method == http::Method::HEAD || matches!(head.status.as_u16(), 204 | 304);
+    let has_length =
+        head.headers.contains_key(CONTENT_LENGTH) || head.headers.contains_key(TRANSFER_ENCODING);
+    if !ends && !without_body && !has_length {
+        // The end of the backend's connection ends the body; the client's goes on.
+        head.insert_header(TRANSFER_ENCODING, "chunked")?;
+    }
+    answer_in_our_name(session, context, state, head)
+}
+
+/// Rewrites the head of an answer for the client, and says whether its connection goes on.
+pub(super) fn answer_in_our_name(
+    session: &mut Session,
+    context: &RequestContext,
+    state: &GatewayState,
+    head: &mut ResponseHeader,
+) -> Result<()> {
+    let ends_by_closing = end_by_closing(session.req_header().version, head);
+    if ends_by_closing || *state.draining.borrow() {
+        session.set_keepalive(None);
+    }
+    adopt_answer(context, head)?;
+    context.pool().map_or(Ok(()), |pool| harden_session(head, pool.session_cookie))
+}
+
 /// Makes an answer one of ours: prefork Odoo answers in HTTP/1.0, and says what it runs on.
 pub(super) fn adopt_answer(context: &RequestContext, head: &mut ResponseHeader) -> Result<()> {
     head.set_version(http::Version::HTTP_11);
@@ -87,7 +136,7 @@ pub(super) fn adopt_answer(context: &RequestContext, head: &mut ResponseHeader) 
 
 /// Takes away the chunks that Pingora gives to an answer without a length: HTTP/1.0 does not know them. The end of the
 /// connection ends the body instead. True if the connection must be closed for it.
-pub(super) fn end_by_closing(client: http::Version, head: &mut ResponseHeader) -> bool {
+fn end_by_closing(client: http::Version, head: &mut ResponseHeader) -> bool {
     client == http::Version::HTTP_10 && head.remove_header(&TRANSFER_ENCODING).is_some()
 }
 

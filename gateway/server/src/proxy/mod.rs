@@ -2,11 +2,15 @@
 
 mod admit;
 mod answer;
+mod collect;
 mod context;
 mod cookies;
+mod exchange;
 mod forward;
 mod headers;
+mod hop;
 mod record;
+mod relay;
 mod service;
 mod target;
 mod tunnel;

@@ -2,16 +2,19 @@
 
 use super::admit::{Decision, decide};
 use super::context::RequestContext;
+use super::exchange::exchange;
 use super::record::{Outcome, cause_of, conclude, count, describe};
-use super::{answer, cookies, forward, headers, target, tunnel, websocket};
+use super::{answer, forward, headers, target, tunnel, websocket};
 use crate::connection::KEEPALIVE_SECONDS;
 use crate::snapshot::SnapshotStore;
+use crate::spool::SpoolStore;
 use crate::telemetry::access_log::AccessLog;
 use crate::telemetry::metrics::Metrics;
 use crate::telemetry::trace::RequestId;
 use crate::upstream::Failure;
 use async_trait::async_trait;
-use fleetgate_core::traffic::TrafficClass;
+use fleetgate_core::traffic::{BackendPort, TrafficClass};
+use pingora::connectors::http::v1::Connector;
 use pingora::http::{RequestHeader, ResponseHeader};
 use pingora::proxy::{FailToProxy, ProxyHttp, Session};
 use pingora::upstreams::peer::HttpPeer;
@@ -34,6 +37,10 @@ pub struct GatewayState {
     pub log: AccessLog,
     /// Metrics.
     pub metrics: Arc<Metrics>,
+    /// Where bodies wait for the slower side.
+    pub spool: Arc<SpoolStore>,
+    /// Connections to the HTTP ports of backends.
+    pub connector: Connector,
     /// Whether connections are being given up.
     pub draining: watch::Receiver<bool>,
     /// When websockets are closed during a drain.
@@ -71,7 +78,13 @@ impl ProxyHttp for Gateway {
             {
                 websocket::open(session, context, &self.state).await
             }
-            Decision::Forward => headers::forget_spelling(session.req_header_mut()).map(|()| false),
+            Decision::Forward => {
+                headers::forget_spelling(session.req_header_mut())?;
+                if context.class().is_some_and(|class| class.port() == BackendPort::Http) {
+                    return exchange(session, context, &self.state).await.map(|()| true);
+                }
+                Ok(false)
+            }
             Decision::Redirect(host) => answer::redirect(session, context, &host).await.map(|()| true),
             Decision::Reject(rejection) => answer::reject(session, context, rejection).await.map(|()| true),
         }
@@ -127,15 +140,7 @@ impl ProxyHttp for Gateway {
         head: &mut ResponseHeader,
         context: &mut RequestContext,
     ) -> Result<()> {
-        let ends_by_closing = headers::end_by_closing(session.req_header().version, head);
-        if ends_by_closing || *self.state.draining.borrow() {
-            session.set_keepalive(None);
-        }
-        headers::adopt_answer(context, head)?;
-        match context.pool() {
-            Some(pool) => cookies::harden_session(head, pool.session_cookie),
-            None => Ok(()),
-        }
+        headers::answer_in_our_name(session, context, &self.state, head)
     }
 
     fn fail_to_connect(
@@ -145,9 +150,7 @@ impl ProxyHttp for Gateway {
         context: &mut RequestContext,
         mut error: Box<Error>,
     ) -> Box<Error> {
-        if let Some(lease) = &context.lease {
-            lease.backend().note_connect_failure(lease.port());
-        }
+        forward::note_connect_failure(context);
         forward::settle(context, &mut error, Failure::Connect, false);
         error
     }
@@ -161,7 +164,7 @@ impl ProxyHttp for Gateway {
         client_reused: bool,
     ) -> Box<Error> {
         // A body that Pingora did not keep whole cannot be sent again.
-        let final_word = session.response_written().is_some() || session.as_ref().retry_buffer_truncated();
+        let final_word = has_answer(session) || session.as_ref().retry_buffer_truncated();
         let failure = if final_word { Failure::Final } else { Failure::BeforeAnswer };
         forward::settle(context, &mut error, failure, client_reused);
         error
@@ -173,7 +176,7 @@ impl ProxyHttp for Gateway {
         error: &Error,
         context: &mut RequestContext,
     ) -> FailToProxy {
-        let rejection = forward::rejection_for(error).filter(|_| session.response_written().is_none());
+        let rejection = forward::rejection_for(error).filter(|_| !has_answer(session));
         let error_code = rejection.map_or(0, fleetgate_core::rejection::Rejection::status);
         if let Some(rejection) = rejection {
             // The request's body may be half read: the connection must not be used again.
@@ -192,7 +195,10 @@ impl ProxyHttp for Gateway {
         }
         let error = error.map(cause_of);
         let outcome = Outcome {
-            status: session.response_written().map_or(0, |head| head.status.as_u16()),
+            status: session
+                .response_written()
+                .filter(|_| has_answer(session))
+                .map_or(0, |head| head.status.as_u16()),
             bytes_in: u64::try_from(session.body_bytes_read()).unwrap_or(u64::MAX),
             bytes_out: u64::try_from(session.body_bytes_sent()).unwrap_or(u64::MAX),
             websocket_end: None,
@@ -216,6 +222,11 @@ impl ProxyHttp for Gateway {
         // The access event has the error.
         true
     }
+}
+
+/// Whether the client has got a part of the answer. `100 Continue` is none.
+fn has_answer(session: &Session) -> bool {
+    session.response_written().is_some_and(|head| !head.status.is_informational())
 }
 
 fn peer_address(session: &Session) -> IpAddr {

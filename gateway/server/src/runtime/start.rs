@@ -9,12 +9,15 @@ use crate::front::{Front, FrontState, Inherited, Listener, bind};
 use crate::proxy::{DrainSchedule, Gateway, GatewayState};
 use crate::reload::Reloader;
 use crate::snapshot::{Snapshot, SnapshotStore};
+use crate::spool::SpoolStore;
 use crate::telemetry::access_log::AccessLog;
 use crate::telemetry::lines::LinesGuard;
 use crate::telemetry::metrics::Metrics;
 use crate::telemetry::{operations, panic};
-use fleetgate_core::config::{GatewayConfig, ProcessConfig};
+use fleetgate_core::config::{GatewayConfig, ProcessConfig, Spool};
 use pingora::apps::HttpServerOptions;
+use pingora::connectors::ConnectorOptions;
+use pingora::connectors::http::v1::Connector;
 use pingora::proxy::http_proxy;
 use pingora::server::configuration::ServerConf;
 use std::io;
@@ -28,7 +31,7 @@ use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-/// Connections kept per thread to all backends together.
+/// Idle connections kept to all backends together.
 const KEPT_BACKEND_CONNECTIONS: usize = 1_024;
 
 /// Why the process could not start.
@@ -58,6 +61,15 @@ pub enum StartError {
     /// The system refuses threads, signals or the like.
     #[error("cannot start")]
     System(#[from] io::Error),
+    /// Bodies cannot be kept on disk.
+    #[error("cannot make files in {directory}: change `spool.directory`, or let this user write there")]
+    Spool {
+        /// Folder.
+        directory: PathBuf,
+        /// Cause.
+        #[source]
+        source: io::Error,
+    },
     /// A metric has an impossible name.
     #[error("cannot register metrics")]
     Metrics(#[from] prometheus::Error),
@@ -87,11 +99,12 @@ pub fn run(config_path: &Path, access_output: impl io::Write + Send + 'static) -
         // Heard before anybody can know that the process is there: an early SIGHUP would end it.
         let signals = Signals::listen()?;
         let (log, log_guard) = AccessLog::start(access_output)?;
-        let metrics = Arc::new(Metrics::new(Arc::clone(&store), log.lines())?);
+        let spool = Arc::new(spool_store(&process.spool)?);
+        let metrics = Arc::new(Metrics::new(Arc::clone(&store), Arc::clone(&spool), log.lines())?);
         let (store_of_reload, metrics_of_reload) = (Arc::clone(&store), Arc::clone(&metrics));
         let reload =
             Reloader::new(loader, store_of_reload, metrics_of_reload, process.clone(), &problems, &files);
-        let server = Server::start(process, inherited, store, log, metrics, Arc::new(reload))?;
+        let server = Server::start(process, inherited, store, spool, log, metrics, Arc::new(reload))?;
         server.until_signalled(signals, log_guard).await;
         Ok(())
     })
@@ -132,6 +145,7 @@ impl Server {
         process: ProcessConfig,
         mut inherited: Inherited,
         store: Arc<SnapshotStore>,
+        spool: Arc<SpoolStore>,
         log: AccessLog,
         metrics: Arc<Metrics>,
         reload: Arc<Reloader>,
@@ -148,6 +162,8 @@ impl Server {
             store: Arc::clone(&store),
             log,
             metrics: Arc::clone(&metrics),
+            spool,
+            connector: Connector::new(Some(ConnectorOptions::new(KEPT_BACKEND_CONNECTIONS))),
             draining: draining.clone(),
             drain: DrainSchedule { begun: drain_begun.clone(), spread: process.drain.websocket_spread },
         }));
@@ -256,6 +272,13 @@ async fn end(drainer: Drainer, signals: &mut Signals) {
         _ = signals.terminate.recv() => tracing::warn!("told to end twice; what is in flight is cut"),
         _ = signals.interrupt.recv() => tracing::warn!("told to end twice; what is in flight is cut"),
     }
+}
+
+fn spool_store(config: &Spool) -> Result<SpoolStore, StartError> {
+    let directory = Path::new(&*config.directory);
+    let memory_per_body = usize::try_from(config.memory_per_body).unwrap_or(usize::MAX);
+    SpoolStore::new(directory, memory_per_body, config.disk_max, config.disk_max_per_tenant)
+        .map_err(|source| StartError::Spool { directory: directory.to_owned(), source })
 }
 
 fn pingora_proxy(gateway: Gateway, threads: usize) -> pingora::proxy::HttpProxy<Gateway> {

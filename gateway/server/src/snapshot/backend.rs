@@ -116,6 +116,7 @@ fn millis(duration: Duration) -> u64 {
 pub struct BackendLease {
     backend: Arc<BackendState>,
     port: BackendPort,
+    held: bool,
 }
 
 impl BackendLease {
@@ -123,7 +124,14 @@ impl BackendLease {
     #[must_use]
     pub fn take(backend: &Arc<BackendState>, port: BackendPort) -> Self {
         backend.port(port).in_flight.fetch_add(1, Ordering::Relaxed);
-        Self { backend: Arc::clone(backend), port }
+        Self { backend: Arc::clone(backend), port, held: true }
+    }
+
+    /// Gives the place back early, once.
+    pub fn give_back(&mut self) {
+        if std::mem::take(&mut self.held) {
+            self.backend.port(self.port).in_flight.fetch_sub(1, Ordering::Relaxed);
+        }
     }
 
     /// Whose place it is.
@@ -147,7 +155,7 @@ impl BackendLease {
 
 impl Drop for BackendLease {
     fn drop(&mut self) {
-        self.backend.port(self.port).in_flight.fetch_sub(1, Ordering::Relaxed);
+        self.give_back();
     }
 }
 
@@ -159,8 +167,10 @@ mod tests {
     fn ports_are_counted_apart_and_leases_come_back() {
         let address = "127.0.0.1:8069".parse().unwrap();
         let backend = Arc::new(BackendState::new("p", "r", Backend { http: address, websocket: address }));
-        let lease = BackendLease::take(&backend, BackendPort::Gevent);
+        let mut lease = BackendLease::take(&backend, BackendPort::Gevent);
         assert_eq!((backend.http.in_flight(), backend.gevent.in_flight()), (0, 1));
+        lease.give_back();
+        assert_eq!(backend.gevent.in_flight(), 0);
         drop(lease);
         assert_eq!(backend.gevent.in_flight(), 0);
     }

@@ -1,5 +1,6 @@
 //! What is counted per tenant while the process lives.
 
+use crate::spool::DiskUse;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 
@@ -9,6 +10,7 @@ pub struct TenantCounters {
     requests: AtomicU64,
     rejections: AtomicU64,
     websockets: AtomicU32,
+    disk_use: Arc<DiskUse>,
 }
 
 impl TenantCounters {
@@ -36,6 +38,12 @@ impl TenantCounters {
     #[must_use]
     pub fn seen(&self) -> bool {
         self.requests() > 0 || self.websockets() > 0
+    }
+
+    /// Bytes of bodies that are on disk now.
+    #[must_use]
+    pub const fn disk_use(&self) -> &Arc<DiskUse> {
+        &self.disk_use
     }
 
     /// Websockets open now.

@@ -4,6 +4,7 @@
 //! a client sends. Histograms are per pool and class, counters may be per tenant.
 
 use crate::snapshot::{Snapshot, SnapshotStore};
+use crate::spool::SpoolStore;
 use crate::telemetry::lines::Lines;
 use crate::telemetry::panic;
 use fleetgate_core::traffic::{BackendPort, TrafficClass};
@@ -39,7 +40,7 @@ impl Metrics {
     ///
     /// # Errors
     /// A name or label that Prometheus does not allow, which a test rules out.
-    pub fn new(store: Arc<SnapshotStore>, lines: Lines) -> prometheus::Result<Self> {
+    pub fn new(store: Arc<SnapshotStore>, spool: Arc<SpoolStore>, lines: Lines) -> prometheus::Result<Self> {
         let counter =
             |name: &str, help: &str, labels: &[&str]| IntCounterVec::new(Opts::new(name, help), labels);
         let seconds = HistogramOpts::new(
@@ -81,7 +82,7 @@ impl Metrics {
         for collector in metrics.collectors() {
             metrics.registry.register(collector)?;
         }
-        metrics.registry.register(Box::new(SnapshotCollector::new(store, lines)?))?;
+        metrics.registry.register(Box::new(SnapshotCollector::new(store, spool, lines)?))?;
         Ok(metrics)
     }
 
@@ -195,10 +196,12 @@ const fn status_class(status: u16) -> &'static str {
 #[derive(Debug)]
 struct SnapshotCollector {
     store: Arc<SnapshotStore>,
+    spool: Arc<SpoolStore>,
     lines: Lines,
     collecting: Mutex<()>,
     generation: IntGauge,
     tenants: IntGauge,
+    spool_bytes: IntGauge,
     panics: IntCounter,
     dropped: IntCounter,
     in_flight: IntGaugeVec,
@@ -208,13 +211,14 @@ struct SnapshotCollector {
 }
 
 impl SnapshotCollector {
-    fn new(store: Arc<SnapshotStore>, lines: Lines) -> prometheus::Result<Self> {
+    fn new(store: Arc<SnapshotStore>, spool: Arc<SpoolStore>, lines: Lines) -> prometheus::Result<Self> {
         let gauges =
             |name: &str, help: &str, labels: &[&str]| IntGaugeVec::new(Opts::new(name, help), labels);
         let counters =
             |name: &str, help: &str, labels: &[&str]| IntCounterVec::new(Opts::new(name, help), labels);
         Ok(Self {
             store,
+            spool,
             lines,
             collecting: Mutex::default(),
             generation: IntGauge::new(
@@ -222,6 +226,7 @@ impl SnapshotCollector {
                 "Snapshot that serves, counted from 1.",
             )?,
             tenants: IntGauge::new("fleetgate_tenants", "Tenant entries of the snapshot.")?,
+            spool_bytes: IntGauge::new("fleetgate_spool_bytes", "Bytes of bodies on disk now.")?,
             panics: IntCounter::new("fleetgate_panics_total", "Panics; each failed one request.")?,
             dropped: IntCounter::new(
                 "fleetgate_access_log_dropped_total",
@@ -253,6 +258,7 @@ impl SnapshotCollector {
     fn read(&self, snapshot: &Snapshot) {
         self.generation.set(gauge(snapshot.generation));
         self.tenants.set(gauge(u64::try_from(snapshot.fleet.tenants.len()).unwrap_or(u64::MAX)));
+        self.spool_bytes.set(gauge(self.spool.used().bytes()));
         self.panics.reset();
         self.panics.inc_by(panic::count());
         self.dropped.reset();
@@ -282,10 +288,11 @@ impl SnapshotCollector {
         }
     }
 
-    fn parts(&self) -> [&dyn Collector; 8] {
+    fn parts(&self) -> [&dyn Collector; 9] {
         [
             &self.generation,
             &self.tenants,
+            &self.spool_bytes,
             &self.panics,
             &self.dropped,
             &self.in_flight,

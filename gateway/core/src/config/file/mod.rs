@@ -5,6 +5,7 @@
 mod address;
 mod collection;
 mod pool;
+mod size;
 mod tenant;
 mod value;
 
@@ -14,6 +15,7 @@ pub(super) use tenant::{IdText, MaintenanceEntry, StateWord, TenantEntry};
 
 use address::{Network, Socket};
 use collection::List;
+use size::Size;
 use value::{Folder, Lasting, Name, SecretText, SocketPath, Whole};
 
 use super::read::{At, Lenient, section};
@@ -47,6 +49,9 @@ section! {
         /// How the process ends without cutting anybody off.
         #[schemars(extend("x-applies" = "restart"))]
         drain: Lenient<DrainEntry> = {},
+        /// Where bodies wait until they are whole.
+        #[schemars(extend("x-applies" = "restart"))]
+        spool: Lenient<SpoolEntry> = {},
         /// Networks of the proxies and load balancers in front of Fleetgate. Only their `X-Forwarded-*`
         /// headers are believed; those of anybody else are replaced.
         trusted_proxies: Lenient<List<Network, 0, TRUSTED_PROXIES_MAX>> = [],
@@ -97,6 +102,23 @@ section! {
         timeout: Lasting<0, 3_600_000> = "30s",
         /// Span over which websockets are closed, so that their clients do not all come back at once.
         websocket_spread: Lasting<0, 600_000> = "5s",
+    }
+}
+
+section! {
+    /// Where bodies wait. Odoo's workers serve one request each, so a request's body is taken from the client before a
+    /// worker is asked, and an answer is taken from the worker before the client has read it all.
+    pub(in crate::config) struct SpoolEntry {
+        /// Folder for what does not fit into memory. Files in it have no name and are gone when the process is. Choose
+        /// a disk, not a `tmpfs`.
+        directory: Folder = "/var/tmp",
+        /// What one body may take of memory before it goes to disk.
+        memory_per_body: Size<4_096, 16_777_216> = "256KiB",
+        /// What all bodies may take of the disk. When it is used up, a request that needs more is answered with 507,
+        /// and a backend waits for its client.
+        disk_max: Size<1_048_576, 1_125_899_906_842_624> = "16GiB",
+        /// What the bodies of one tenant entry may take of the disk.
+        disk_max_per_tenant: Size<1_048_576, 1_125_899_906_842_624> = "4GiB",
     }
 }
 

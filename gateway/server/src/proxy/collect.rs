@@ -1,0 +1,70 @@
+//! The body of a request, taken from the client before any backend is asked: a worker of Odoo serves one request at
+//! a time and must not wait for a slow client (Odoo 14.0 to 19.0 `odoo/service/server.py`, `WorkerHTTP`).
+
+use crate::spool::{BodySpool, DiskUse, SpoolError, SpoolStore};
+use fleetgate_core::rejection::Rejection;
+use http::header::{CONTENT_LENGTH, EXPECT};
+use pingora::Error;
+use pingora::proxy::Session;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::time::{Instant, timeout_at};
+
+/// What a body may take before it has to arrive at [`BYTES_PER_SECOND_MIN`]. Phones change cells for as long.
+const PATIENCE: Duration = Duration::from_secs(30);
+/// Slowest average of a body after [`PATIENCE`]; the rule and the rate of Apache's `mod_reqtimeout`
+/// (`RequestReadTimeout body=20,MinRate=500`).
+const BYTES_PER_SECOND_MIN: u64 = 500;
+
+/// Why there is no body.
+#[derive(Debug)]
+pub(super) enum Incomplete {
+    /// The gateway answers.
+    Refused(Rejection),
+    /// The client left, or sent what cannot be read.
+    Broken(Box<Error>),
+}
+
+/// Reads a body to its end.
+pub(super) async fn collect(
+    session: &mut Session,
+    store: &SpoolStore,
+    tenant: &Arc<DiskUse>,
+    bytes_max: u64,
+) -> Result<BodySpool, Incomplete> {
+    let mut body = BodySpool::default();
+    if session.as_mut().is_body_empty() {
+        return Ok(body);
+    }
+    let fields = &session.req_header().headers;
+    let announced = fields.get(CONTENT_LENGTH).and_then(|length| length.to_str().ok()?.parse::<u64>().ok());
+    if announced.is_some_and(|length| length > bytes_max) {
+        return Err(Incomplete::Refused(Rejection::BodyTooLarge));
+    }
+    if fields.contains_key(EXPECT) {
+        session
+            .as_mut()
+            .write_continue_response()
+            .await
+            .map_err(|error| Incomplete::Broken(error.into_down()))?;
+    }
+    let began = Instant::now();
+    loop {
+        let earned = Duration::from_secs(body.len().checked_div(BYTES_PER_SECOND_MIN).unwrap_or(0));
+        let deadline = began + PATIENCE + earned;
+        let read = timeout_at(deadline, session.as_mut().read_request_body()).await;
+        let Ok(read) = read else { return Err(Incomplete::Refused(Rejection::BodyTooSlow)) };
+        let Some(chunk) = read.map_err(|error| Incomplete::Broken(error.into_down()))? else { break };
+        let len = body.len().saturating_add(u64::try_from(chunk.len()).unwrap_or(u64::MAX));
+        if len > bytes_max {
+            return Err(Incomplete::Refused(Rejection::BodyTooLarge));
+        }
+        body.push(chunk, store, tenant).await.map_err(|error| {
+            if let SpoolError::Io(error) = &error {
+                tracing::error!(%error, "a request body cannot be kept on disk; see `spool.directory`");
+            }
+            Incomplete::Refused(Rejection::SpoolFull)
+        })?;
+    }
+    Ok(body)
+}

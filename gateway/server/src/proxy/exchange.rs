@@ -1,0 +1,210 @@
+//! One request and its answer between a client and a worker: the request is whole before a backend is asked, and the
+//! answer is taken from the backend as fast as it comes. Pingora connects, parses and keeps connections; its own
+//! exchange would pass a slow client's pace on to the worker.
+
+use super::collect::{Incomplete, collect};
+use super::context::RequestContext;
+use super::relay::relay;
+use super::service::GatewayState;
+use super::{answer, forward, headers, target};
+use crate::snapshot::BackendLease;
+use crate::spool::{BodySpool, SpoolError};
+use crate::upstream::Failure;
+use http::Version;
+use http::header::{CONTENT_LENGTH, TRANSFER_ENCODING};
+use pingora::connectors::http::v1::Connector;
+use pingora::http::{RequestHeader, ResponseHeader};
+use pingora::protocols::http::HttpTask;
+use pingora::protocols::http::v1::client::HttpSession;
+use pingora::proxy::Session;
+use pingora::upstreams::peer::HttpPeer;
+use pingora::{Error, ErrorType, Result};
+use std::sync::Arc;
+use std::time::Duration;
+
+/// Interim answers (`1xx`) that a backend may send before the answer. They are not passed on.
+const INTERIM_MAX: u32 = 16;
+/// For the answer of a backend that stopped reading the request.
+const EARLY_ANSWER: Duration = Duration::from_secs(5);
+/// For a client to take the next piece of an answer.
+const CLIENT_WRITE: Duration = Duration::from_secs(60);
+
+/// A connection to a backend that has begun to answer.
+pub(super) struct Answering {
+    /// Connection.
+    pub(super) connection: HttpSession,
+    /// Where it leads.
+    pub(super) peer: Box<HttpPeer>,
+    /// Whether the request was read to its end, so that another may follow.
+    pub(super) may_be_kept: bool,
+    /// Head of the answer.
+    pub(super) head: Box<ResponseHeader>,
+    /// Whether nothing follows the head.
+    pub(super) ends: bool,
+}
+
+/// Serves a request from its body to the end of its answer.
+///
+/// # Errors
+/// The client left, or no backend gave a whole answer.
+pub(super) async fn exchange(
+    session: &mut Session,
+    context: &mut RequestContext,
+    state: &GatewayState,
+) -> Result<()> {
+    let Some(tenant) = context.counters().map(Arc::clone) else {
+        return Error::e_explain(ErrorType::InternalError, "a request without a tenant was forwarded");
+    };
+    session.set_write_timeout(Some(CLIENT_WRITE));
+    let bytes_max = context.body_bytes_max();
+    let body = match collect(session, &state.spool, tenant.disk_use(), bytes_max).await {
+        Ok(body) => body,
+        Err(Incomplete::Refused(rejection)) => {
+            session.set_keepalive(None);
+            return answer::reject(session, context, rejection).await;
+        }
+        Err(Incomplete::Broken(error)) => return Err(error),
+    };
+    let head = backend_head(session, context, &body)?;
+    loop {
+        match ask(session, context, &state.connector, &head, &body).await {
+            Ok(answering) => {
+                drop(body);
+                return relay(session, context, state, answering, tenant.disk_use()).await;
+            }
+            Err(error) if error.retry() => {}
+            Err(error) => return Err(error),
+        }
+    }
+}
+
+/// The head that a backend gets: HTTP/1.1, and a length instead of chunks.
+fn backend_head(
+    session: &mut Session,
+    context: &RequestContext,
+    body: &BodySpool,
+) -> Result<Box<RequestHeader>> {
+    let had_length = session.req_header().headers.contains_key(CONTENT_LENGTH)
+        || session.req_header().headers.contains_key(TRANSFER_ENCODING);
+    let mut head = session.req_header().clone();
+    head.set_version(Version::HTTP_11);
+    headers::remove_client_hop(&mut head)?;
+    headers::rewrite(context, &mut head)?;
+    target::drop_authority(&mut head);
+    if had_length || !body.is_empty() {
+        head.insert_header(CONTENT_LENGTH, body.len())?;
+    }
+    Ok(Box::new(head))
+}
+
+/// Asks the next backend, up to the head of its answer.
+async fn ask(
+    session: &mut Session,
+    context: &mut RequestContext,
+    connector: &Connector,
+    head: &RequestHeader,
+    body: &BodySpool,
+) -> Result<Answering> {
+    let peer = forward::next_peer(context)?;
+    let (mut connection, kept) = match connector.get_http_session(&*peer).await {
+        Ok(connected) => connected,
+        Err(error) => {
+            let mut error = error.into_up();
+            forward::note_connect_failure(context);
+            forward::settle(context, &mut error, Failure::Connect, false);
+            return Err(error);
+        }
+    };
+    if let Some(lease) = &context.lease {
+        lease.backend().note_connected(lease.port());
+    }
+    connection.read_timeout = peer.options.read_timeout;
+    connection.write_timeout = peer.options.write_timeout;
+    let mut head = Box::new(head.clone());
+    headers::set_connection(context, &mut head)?;
+    let answered = async {
+        let may_be_kept = send(&mut connection, head, body).await?;
+        let (head, ends) = first_answer(session, &mut connection).await?;
+        Ok::<_, Box<Error>>((may_be_kept, head, ends))
+    };
+    match answered.await {
+        Ok((may_be_kept, head, ends)) => {
+            context.first_byte.get_or_insert_with(|| context.started.elapsed());
+            Ok(Answering { connection, peer, may_be_kept, head, ends })
+        }
+        Err(mut error) => {
+            forward::settle(context, &mut error, Failure::BeforeAnswer, kept);
+            Err(error)
+        }
+    }
+}
+
+/// Sends the request. `false` when the backend stopped reading it: its answer, if there is one, still counts.
+async fn send(connection: &mut HttpSession, head: Box<RequestHeader>, body: &BodySpool) -> Result<bool> {
+    connection.write_request_header(head).await.map_err(|error| error.into_up())?;
+    let mut at = 0_u64;
+    loop {
+        let chunk = body.read(at).await.map_err(unreadable)?;
+        if chunk.is_empty() {
+            break;
+        }
+        if connection.write_body(&chunk).await.is_err() {
+            connection.read_timeout = Some(EARLY_ANSWER);
+            return Ok(false);
+        }
+        at = at.saturating_add(u64::try_from(chunk.len()).unwrap_or(u64::MAX));
+    }
+    connection.finish_body().await.map_err(|error| error.into_up())?;
+    Ok(true)
+}
+
+/// Waits for the answer, as long as there is somebody to give it to.
+async fn first_answer(
+    session: &mut Session,
+    connection: &mut HttpSession,
+) -> Result<(Box<ResponseHeader>, bool)> {
+    tokio::select! {
+        biased;
+        head = final_head(connection) => head,
+        gone = client_gone(session) => Err(gone),
+    }
+}
+
+async fn final_head(connection: &mut HttpSession) -> Result<(Box<ResponseHeader>, bool)> {
+    for _ in 0..=INTERIM_MAX {
+        let task = connection.read_response_task().await.map_err(|error| error.into_up())?;
+        let HttpTask::Header(head, ends) = task else { break };
+        if !is_interim(&head) {
+            return Ok((head, ends));
+        }
+    }
+    let text = "the backend sent no final answer";
+    Err(Error::explain(ErrorType::InvalidHTTPHeader, text).into_up())
+}
+
+/// Switching protocols is final: nothing follows that could be read as an answer.
+fn is_interim(head: &ResponseHeader) -> bool {
+    head.status.is_informational() && head.status != http::StatusCode::SWITCHING_PROTOCOLS
+}
+
+/// Waits until the client leaves.
+pub(super) async fn client_gone(session: &mut Session) -> Box<Error> {
+    match session.as_mut().read_body_or_idle(true).await {
+        Err(error) => error.into_down(),
+        Ok(_) => {
+            Error::explain(ErrorType::ConnectionClosed, "the client sent more than its request").into_down()
+        }
+    }
+}
+
+/// A body that was kept and cannot be read again.
+pub(super) fn unreadable(error: SpoolError) -> Box<Error> {
+    Error::because(ErrorType::InternalError, "reading what was kept on disk", error).into_in()
+}
+
+/// Gives the place at the backend back before the request ends.
+pub(super) fn release_place(context: &mut RequestContext) {
+    if let Some(lease) = &mut context.lease {
+        BackendLease::give_back(lease);
+    }
+}

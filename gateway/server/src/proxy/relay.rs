@@ -1,0 +1,177 @@
+//! An answer on its way from a backend to a client, each at its own pace.
+
+use super::context::RequestContext;
+use super::exchange::{Answering, client_gone, release_place, unreadable};
+use super::forward::BACKEND_IDLE;
+use super::headers;
+use super::service::GatewayState;
+use crate::spool::{AnswerSpool, DiskUse, SpoolStore};
+use pingora::connectors::http::v1::Connector;
+use pingora::protocols::http::HttpTask;
+use pingora::protocols::http::v1::client::HttpSession;
+use pingora::proxy::Session;
+use pingora::upstreams::peer::HttpPeer;
+use pingora::{Error, ErrorType, Result};
+use std::future::{pending, ready};
+use std::sync::Arc;
+
+/// Bytes that are written to the client at once, about.
+const BATCH_BYTES: usize = 64 * 1024;
+
+/// Passes an answer on.
+///
+/// # Errors
+/// The client left, or the backend broke off.
+pub(super) async fn relay(
+    session: &mut Session,
+    context: &mut RequestContext,
+    state: &GatewayState,
+    answering: Answering,
+    tenant: &Arc<DiskUse>,
+) -> Result<()> {
+    let Answering { connection, peer, may_be_kept, mut head, ends } = answering;
+    headers::adopt(session, context, state, &mut head, ends)?;
+    let source = Source { connection, peer, may_be_kept };
+    let mut answer = Answer { source: Some(source), spool: AnswerSpool::default(), broken: None };
+    if ends {
+        answer.end(context, &state.connector).await;
+    }
+    let keep = Keep { store: &state.spool, tenant, connector: &state.connector };
+    let mut batch = vec![HttpTask::Header(head, ends)];
+    answer.take_what_is_there(context, &keep).await;
+    loop {
+        let last = answer.fill(&mut batch).await?;
+        if !batch.is_empty() {
+            answer.write(session, context, &keep, std::mem::take(&mut batch)).await?;
+        }
+        if last {
+            return Ok(());
+        }
+        if answer.spool.is_empty() && answer.source.is_some() {
+            tokio::select! {
+                biased;
+                task = answer.next() => answer.absorb(task, context, &keep).await,
+                gone = client_gone(session) => return Err(gone),
+            }
+        }
+    }
+}
+
+/// What an answer needs while it is under way.
+struct Keep<'a> {
+    store: &'a SpoolStore,
+    tenant: &'a Arc<DiskUse>,
+    connector: &'a Connector,
+}
+
+/// A backend that still sends.
+struct Source {
+    connection: HttpSession,
+    peer: Box<HttpPeer>,
+    may_be_kept: bool,
+}
+
+struct Answer {
+    /// `None` once the backend has sent everything, or failed.
+    source: Option<Source>,
+    spool: AnswerSpool,
+    /// Why the backend failed.
+    broken: Option<Box<Error>>,
+}
+
+impl Answer {
+    /// The next piece from the backend; never, when there is none.
+    async fn next(&mut self) -> Result<HttpTask> {
+        match &mut self.source {
+            Some(source) if self.spool.has_room() => source.connection.read_response_task().await,
+            _ => pending().await,
+        }
+    }
+
+    /// Takes what has arrived already, so that a small answer leaves in one piece.
+    async fn take_what_is_there(&mut self, context: &mut RequestContext, keep: &Keep<'_>) {
+        for _ in 0..4 {
+            let task = tokio::select! {
+                biased;
+                task = self.next() => task,
+                () = ready(()) => return,
+            };
+            self.absorb(task, context, keep).await;
+        }
+    }
+
+    async fn absorb(&mut self, task: Result<HttpTask>, context: &mut RequestContext, keep: &Keep<'_>) {
+        let (piece, ends) = match task {
+            Ok(HttpTask::Body(piece, ends)) => (piece, ends),
+            Ok(HttpTask::Done | HttpTask::Trailer(_)) => (None, true),
+            Ok(HttpTask::Failed(error)) | Err(error) => return self.fail(error, context),
+            Ok(HttpTask::Header(..) | HttpTask::UpgradedBody(..)) => {
+                let text = "the backend sent a second head";
+                return self.fail(Error::explain(ErrorType::InvalidHTTPHeader, text), context);
+            }
+        };
+        if let Some(piece) = piece {
+            self.spool.push(piece, keep.store, keep.tenant).await;
+        }
+        if ends {
+            self.end(context, keep.connector).await;
+        }
+    }
+
+    /// The backend is free, whatever the client does.
+    async fn end(&mut self, context: &mut RequestContext, connector: &Connector) {
+        release_place(context);
+        if let Some(Source { connection, peer, .. }) = self.source.take_if(|source| source.may_be_kept) {
+            connector.release_http_session(connection, &*peer, Some(BACKEND_IDLE)).await;
+        }
+        self.source = None;
+    }
+
+    fn fail(&mut self, error: Box<Error>, context: &mut RequestContext) {
+        release_place(context);
+        self.source = None;
+        self.broken = Some(error.into_up());
+    }
+
+    /// Adds to a batch what is there for the client; true when it is the last of it.
+    async fn fill(&mut self, batch: &mut Vec<HttpTask>) -> Result<bool> {
+        let mut bytes = 0_usize;
+        while bytes < BATCH_BYTES {
+            let Some(piece) = self.spool.pop().await.map_err(unreadable)? else { break };
+            bytes = bytes.saturating_add(piece.len());
+            batch.push(HttpTask::Body(Some(piece), false));
+        }
+        if self.source.is_some() || !self.spool.is_empty() {
+            return Ok(false);
+        }
+        match self.broken.take() {
+            // What came before is written first: the error comes round again with an empty batch.
+            Some(error) if !batch.is_empty() => self.broken = Some(error),
+            Some(error) => return Err(error),
+            None => {
+                batch.push(HttpTask::Done);
+                return Ok(true);
+            }
+        }
+        Ok(false)
+    }
+
+    /// Writes to the client, and takes from the backend meanwhile.
+    async fn write(
+        &mut self,
+        session: &mut Session,
+        context: &mut RequestContext,
+        keep: &Keep<'_>,
+        batch: Vec<HttpTask>,
+    ) -> Result<()> {
+        let written = session.write_response_tasks(batch);
+        tokio::pin!(written);
+        loop {
+            tokio::select! {
+                biased;
+                done = &mut written => return done.map(|_| ()).map_err(|error| error.into_down()),
+                task = self.next() => self.absorb(task, context, keep).await,
+            }
+        }
+    }
+}

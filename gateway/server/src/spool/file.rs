@@ -1,0 +1,90 @@
+//! A file without a name.
+
+use super::store::Allowance;
+use bytes::Bytes;
+use std::fs::File;
+use std::io;
+use std::os::unix::fs::FileExt;
+use std::path::Path;
+use std::sync::Arc;
+use tokio::task::spawn_blocking;
+
+/// Bytes that one read takes at most.
+const READ_BYTES_MAX: u64 = 256 * 1024;
+
+/// Why something could not be kept.
+#[derive(Debug, thiserror::Error)]
+pub enum SpoolError {
+    /// The tenant's share, the gateway's, or the file system is used up.
+    #[error("no space is left for bodies; see `spool` in the config, and the file system below it")]
+    Full,
+    /// The file system failed.
+    #[error("bodies cannot be kept on disk")]
+    Io(#[from] io::Error),
+}
+
+/// A file that only this process can reach and that is gone when it is dropped. Written at its end, read anywhere.
+#[derive(Debug)]
+pub(super) struct SpoolFile {
+    file: Arc<File>,
+    len: u64,
+    allowance: Allowance,
+}
+
+impl SpoolFile {
+    pub(super) async fn create(directory: &Path, allowance: Allowance) -> Result<Self, SpoolError> {
+        let directory = directory.to_owned();
+        // O_TMPFILE where the file system knows it, else unlinked at once; mode 0600.
+        let file = off_thread(move || tempfile::tempfile_in(directory)).await?;
+        Ok(Self { file: Arc::new(file), len: 0, allowance })
+    }
+
+    /// Bytes in the file.
+    pub(super) const fn len(&self) -> u64 {
+        self.len
+    }
+
+    /// Adds bytes at the end, all or none of them.
+    pub(super) async fn append(&mut self, data: Bytes) -> Result<(), SpoolError> {
+        let bytes = u64::try_from(data.len()).unwrap_or(u64::MAX);
+        if !self.allowance.take(bytes) {
+            return Err(SpoolError::Full);
+        }
+        let (file, at) = (Arc::clone(&self.file), self.len);
+        off_thread(move || file.write_all_at(&data, at)).await?;
+        self.len = self.len.saturating_add(bytes);
+        Ok(())
+    }
+
+    /// Reads from an offset; empty at the end.
+    pub(super) async fn read(&self, at: u64) -> Result<Bytes, SpoolError> {
+        let bytes = usize::try_from(self.len.saturating_sub(at).min(READ_BYTES_MAX)).unwrap_or(0);
+        let file = Arc::clone(&self.file);
+        let read = off_thread(move || {
+            let mut buffer = vec![0; bytes];
+            file.read_exact_at(&mut buffer, at).map(|()| buffer)
+        });
+        Ok(read.await?.into())
+    }
+
+    /// Empties the file and gives its space back.
+    pub(super) async fn clear(&mut self) -> Result<(), SpoolError> {
+        let file = Arc::clone(&self.file);
+        off_thread(move || file.set_len(0)).await?;
+        self.len = 0;
+        self.allowance.give_back();
+        Ok(())
+    }
+}
+
+/// Disks can be slow, and the threads that move bytes must not wait for them.
+async fn off_thread<T: Send + 'static>(
+    work: impl FnOnce() -> io::Result<T> + Send + 'static,
+) -> Result<T, SpoolError> {
+    let done = spawn_blocking(work).await.map_err(io::Error::other)?;
+    done.map_err(|error| {
+        use io::ErrorKind::{FileTooLarge, QuotaExceeded, StorageFull};
+        let full = matches!(error.kind(), StorageFull | QuotaExceeded | FileTooLarge);
+        if full { SpoolError::Full } else { SpoolError::Io(error) }
+    })
+}

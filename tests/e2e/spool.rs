@@ -1,0 +1,176 @@
+//! Bodies between a slow side and a fast one.
+
+use fleetgate_stub::StubOdoo;
+use fleetgate_tests::{Builder, DEADLINE, Gateway, RawConnection, Request, backend, http_get, wait_for};
+use serde_json::json;
+
+use crate::fleet;
+use crate::script::{self, Script};
+use tokio::io::AsyncWriteExt;
+
+/// Where metrics are.
+const OBSERVE: &str = "127.0.0.2:0";
+
+/// More than the kernel keeps for a connection on loopback.
+const LARGE: usize = 64 << 20;
+
+async fn start(spool: &str) -> (StubOdoo, Gateway) {
+    let stub = fleet::prefork("eu-1").await;
+    let gateway = in_front_of(&backend(&stub), spool).start().await;
+    (stub, gateway)
+}
+
+async fn on_disk(gateway: &Gateway) -> u64 {
+    let text = http_get(gateway.listener(OBSERVE), "observe", "/metrics").await.text();
+    let line = text.lines().find_map(|line| line.strip_prefix("fleetgate_spool_bytes "));
+    line.unwrap().parse().unwrap()
+}
+
+fn upload(bytes: usize) -> String {
+    format!(
+        "POST /stub/upload HTTP/1.1\r\nHost: acme.test\r\nConnection: close\r\nContent-Length: {bytes}\r\n\r\n"
+    )
+}
+
+#[tokio::test]
+async fn a_worker_is_asked_when_the_request_is_whole() {
+    let (stub, gateway) = start("").await;
+    for (head, end) in [
+        (upload(400_000), ""),
+        (upload(0).replace("Content-Length: 0", "Transfer-Encoding: chunked") + "61A80\r\n", "\r\n0\r\n\r\n"),
+    ] {
+        stub.forget_received();
+        let before = stub.counts().connections;
+        let mut slow = RawConnection::open(gateway.address()).await.unwrap();
+        slow.send(head).await.unwrap();
+        slow.send(vec![b'a'; 399_999]).await.unwrap();
+        let others = Request::get("globex.test", "/stub/echo").send(gateway.address()).await;
+        assert_eq!(others.status, 200);
+        assert_eq!(stub.counts().connections, before + 1, "only the other request is at Odoo");
+        slow.send("a").await.unwrap();
+        slow.send(end).await.unwrap();
+        let answer = slow.read_to_end().await.unwrap().to_vec();
+        fleet::assert_status(&answer, 200, "an upload");
+        let received = stub.received();
+        let upload = received.iter().find(|request| request.target.starts_with("/stub/upload")).unwrap();
+        assert_eq!(upload.value("content-length"), Some("400000"), "a worker is told the length");
+        assert_eq!(upload.value("transfer-encoding"), None);
+        assert!(upload.complete);
+        assert_eq!(on_disk(&gateway).await, 0);
+    }
+}
+
+/// A backend that sends as fast as it can.
+async fn generous() -> Script {
+    Script::start(|mut stream: tokio::net::TcpStream, _| async move {
+        let head = format!("HTTP/1.1 200 OK\r\nContent-Length: {LARGE}\r\nConnection: close\r\n\r\n");
+        stream.write_all(head.as_bytes()).await?;
+        stream.write_all(&vec![b'x'; LARGE]).await
+    })
+    .await
+}
+
+fn in_front_of(backend: &str, spool: &str) -> Builder {
+    let observe = format!("observe: {{ address: \"{OBSERVE}\" }}\n");
+    let config = fleet::config(&[backend.to_owned()], "") + &observe + spool;
+    Gateway::builder(&config).tenants("tenants.yaml", fleet::TENANTS)
+}
+
+async fn in_flight(gateway: &Gateway) -> serde_json::Value {
+    gateway.admin("/v1/status").await["pools"][0]["backends"][0]["http_in_flight"].clone()
+}
+
+#[tokio::test]
+async fn a_worker_is_free_when_it_has_answered_however_slow_the_client_reads() {
+    let backend = generous().await;
+    let gateway = in_front_of(&fleet::one_port(backend.address()), "").start().await;
+    let mut slow = RawConnection::open(gateway.address()).await.unwrap();
+    slow.send("GET /report/pdf/1 HTTP/1.1\r\nHost: acme.test\r\nConnection: close\r\n\r\n").await.unwrap();
+    wait_for("the answer is on disk", DEADLINE, async || on_disk(&gateway).await > 0).await;
+    wait_for("the worker is free", DEADLINE, async || in_flight(&gateway).await == json!(0)).await;
+    let answer = slow.read_to_end().await.unwrap();
+    let end = answer.windows(4).position(|window| window == b"\r\n\r\n").unwrap() + 4;
+    assert_eq!(answer.len() - end, LARGE, "and the client gets all of it");
+    wait_for("the disk is free", DEADLINE, async || on_disk(&gateway).await == 0).await;
+}
+
+#[tokio::test]
+async fn a_client_that_leaves_takes_its_answer_off_the_disk() {
+    let backend = generous().await;
+    let gateway = in_front_of(&fleet::one_port(backend.address()), "").start().await;
+    let mut slow = RawConnection::open(gateway.address()).await.unwrap();
+    slow.send("GET /report/pdf/1 HTTP/1.1\r\nHost: acme.test\r\n\r\n").await.unwrap();
+    wait_for("the answer is on disk", DEADLINE, async || on_disk(&gateway).await > 0).await;
+    drop(slow);
+    wait_for("the disk is free", DEADLINE, async || on_disk(&gateway).await == 0).await;
+}
+
+#[tokio::test]
+async fn without_disk_an_answer_waits_for_its_client_and_is_whole() {
+    let backend = generous().await;
+    let small = "spool: { memory_per_body: 64KiB, disk_max: 1MiB, disk_max_per_tenant: 1MiB }\n";
+    let gateway = in_front_of(&fleet::one_port(backend.address()), small).start().await;
+    let answer = Request::get("acme.test", "/report/pdf/1").send(gateway.address()).await;
+    assert_eq!((answer.status, answer.body.len()), (200, LARGE));
+}
+
+#[tokio::test]
+async fn a_full_disk_refuses_large_bodies_and_nothing_else() {
+    let small = "spool: { memory_per_body: 64KiB, disk_max: 2MiB, disk_max_per_tenant: 1MiB }\n";
+    let (stub, gateway) = start(small).await;
+    let mut waiting = RawConnection::open(gateway.address()).await.unwrap();
+    waiting.send(upload(1_000_000)).await.unwrap();
+    waiting.send(vec![b'a'; 999_999]).await.unwrap();
+    wait_for("a body waits on disk", DEADLINE, async || on_disk(&gateway).await > 800_000).await;
+    let large = |host: &str| Request::post(host, "/stub/upload", vec![b'b'; 900_000]);
+    let refused = large("acme.test").send(gateway.address()).await;
+    assert_eq!((refused.status, refused.header("retry-after")), (507, Some("5")), "{}", refused.text());
+    assert!(refused.text().contains("spool_full"), "{}", refused.text());
+    let event = gateway.access_log().event("507", DEADLINE, |event| event["status"] == 507).await;
+    assert_eq!((&event["rejection"], &event["backend"]), (&json!("spool_full"), &json!(null)));
+    // Another tenant has its own share, and small bodies need none.
+    assert_eq!(large("globex.test").send(gateway.address()).await.status, 200);
+    let small = Request::post("acme.test", "/stub/upload", "small").send(gateway.address()).await;
+    assert_eq!(small.status, 200);
+    waiting.send("a").await.unwrap();
+    fleet::assert_status(waiting.read_to_end().await.unwrap(), 200, "the body that waited");
+    assert_eq!(large("acme.test").send(gateway.address()).await.status, 200, "and then there is space again");
+    assert!(stub.received().iter().all(|request| request.complete));
+}
+
+#[tokio::test]
+async fn what_a_backend_sends_bit_by_bit_arrives_bit_by_bit() {
+    let backend = Script::start(|mut stream: tokio::net::TcpStream, _| async move {
+        let head =
+            "HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nConnection: close\r\n\r\ndata: 1\n\n";
+        stream.write_all(head.as_bytes()).await?;
+        script::hold(stream).await
+    })
+    .await;
+    let gateway = in_front_of(&fleet::one_port(backend.address()), "").start().await;
+    let mut client = RawConnection::open(gateway.address()).await.unwrap();
+    client.send("GET /events HTTP/1.1\r\nHost: acme.test\r\n\r\n").await.unwrap();
+    client.read_until("data: 1\n\n").await.unwrap();
+}
+
+#[tokio::test]
+async fn a_body_that_trickles_is_given_up() {
+    let (stub, gateway) = start("").await;
+    let mut slow = RawConnection::open(gateway.address()).await.unwrap();
+    slow.send(upload(1_000)).await.unwrap();
+    let event =
+        gateway.access_log().event("the end of patience", DEADLINE * 3, |event| event["status"] == 408).await;
+    assert_eq!(event["rejection"], "body_too_slow");
+    let answer = slow.read_until("\r\n\r\n").await.unwrap();
+    fleet::assert_status(answer, 408, "a body that does not come");
+    assert_eq!(stub.counts().connections, 0);
+}
+
+#[tokio::test]
+async fn a_gateway_without_a_place_for_bodies_does_not_start() {
+    let stub = fleet::prefork("eu-1").await;
+    let ended =
+        in_front_of(&backend(&stub), "spool: { directory: /nonexistent/spool }\n").run_to_exit().await;
+    let said = String::from_utf8_lossy(&ended.stderr);
+    assert!(said.contains("/nonexistent/spool") && said.contains("spool.directory"), "{said}");
+}
