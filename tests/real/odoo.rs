@@ -25,7 +25,7 @@ const VISIT: Duration = Duration::from_secs(300);
 
 const TENANTS: &str = "\
 - { id: acme, hosts: [acme.example.com, shop.acme.test] }
-- { id: zen, hosts: [zen.example.com] }
+- { id: globex, hosts: [globex.example.com] }
 ";
 
 #[tokio::test(flavor = "multi_thread")]

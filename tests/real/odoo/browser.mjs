@@ -3,7 +3,7 @@
 //   .lab/node/node browser.mjs 127.0.0.1:PORT [ACME_HOST [ZEN_HOST]]
 //
 // FLEETGATE_LAB: the lab folder that `fleet.sh get` filled with playwright-core (default: .lab in the repository).
-// SCREENSHOTS: a folder for acme.png and zen.png (none by default). CHROMIUM: the browser (default /usr/bin/chromium).
+// SCREENSHOTS: a folder for acme.png and globex.png (none by default). CHROMIUM: the browser (default /usr/bin/chromium).
 // One line a check, a summary at the end; the exit code is 1 when any check failed.
 
 import { createRequire } from "node:module";
@@ -15,7 +15,7 @@ const here = path.dirname(fileURLToPath(import.meta.url));
 const lab = path.resolve(process.env.FLEETGATE_LAB ?? path.join(here, "../../../.lab"));
 const { chromium } = createRequire(path.join(lab, "node/"))("playwright-core");
 
-const [gateway, acmeHost = "shop.acme.test", zenHost = "zen.example.com"] = process.argv.slice(2);
+const [gateway, acmeHost = "shop.acme.test", globexHost = "globex.example.com"] = process.argv.slice(2);
 if (!gateway?.includes(":")) {
   console.error("usage: browser.mjs ADDRESS:PORT [ACME_HOST [ZEN_HOST]]");
   process.exit(2);
@@ -137,8 +137,8 @@ class Visit {
 }
 
 const started = Date.now();
-const visits = [new Visit("acme", acmeHost, "zen"), new Visit("zen", zenHost, "acme")];
-const names = [acmeHost, zenHost].map((host) => `MAP ${host} ${address}`);
+const visits = [new Visit("acme", acmeHost, "globex"), new Visit("globex", globexHost, "acme")];
+const names = [acmeHost, globexHost].map((host) => `MAP ${host} ${address}`);
 const browser = await chromium.launch({
   executablePath: process.env.CHROMIUM ?? "/usr/bin/chromium",
   args: [

@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Real clients of two Odoo tenants at once, through the gateway: clients.py 127.0.0.1:PORT [--acme HOSTS] [--zen HOSTS]
+"""Real clients of two Odoo tenants at once, through the gateway: clients.py 127.0.0.1:PORT [--acme HOSTS] [--globex HOSTS]
 
 One line a check, a summary at the end; the exit code is 1 when any check failed. Whatever an answer is asked for, it
 is also searched for the other tenant's data.
@@ -120,10 +120,10 @@ def main():
     arguments = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     arguments.add_argument("gateway", help="address and port of the gateway's plain HTTP listener")
     arguments.add_argument("--acme", default="shop.acme.test,acme.example.com", help="hosts of acme, the one to browse first")
-    arguments.add_argument("--zen", default="zen.example.com", help="hosts of zen")
+    arguments.add_argument("--globex", default="globex.example.com", help="hosts of globex")
     given = arguments.parse_args()
     address, _, port = given.gateway.rpartition(":")
-    tenants = [Tenant("acme", given.acme.split(","), int(port)), Tenant("zen", given.zen.split(","), int(port))]
+    tenants = [Tenant("acme", given.acme.split(","), int(port)), Tenant("globex", given.globex.split(","), int(port))]
     for tenant in tenants:
         tenant.others = [other for other in tenants if other is not tenant]
     resolve_to(address, {host for tenant in tenants for host in tenant.hosts})

@@ -39,14 +39,14 @@ tenants_directory: tenants.d
 YAML
 mkdir "$FOLDER/tenants.d"
 echo '- { id: acme, hosts: [acme.localhost], database: acme, pool: odoo }' >"$FOLDER/tenants.d/acme.yaml"
-echo '- { id: zen, hosts: [zen.localhost], database: zen, pool: odoo }' >"$FOLDER/tenants.d/zen.yaml"
+echo '- { id: globex, hosts: [globex.localhost], database: globex, pool: odoo }' >"$FOLDER/tenants.d/globex.yaml"
 
 cat <<TEXT
 
-Fleetgate in front of Odoo 19 (HTTP $HTTP_PORT, gevent $GEVENT_PORT), databases acme and zen.
+Fleetgate in front of Odoo 19 (HTTP $HTTP_PORT, gevent $GEVENT_PORT), databases acme and globex.
 
-Open in a browser     http://acme.localhost:$PORT/odoo   log in as admin, password admin-acme
-                      http://zen.localhost:$PORT/odoo    log in as admin, password admin-zen
+Open in a browser     http://acme.localhost:$PORT/odoo     log in as admin, password admin-acme
+                      http://globex.localhost:$PORT/odoo   log in as admin, password admin-globex
 A host of nobody      curl -i http://nobody.localhost:$PORT/
 What would happen     $PROGRAM explain http://acme.localhost:$PORT/websocket --socket $FOLDER/admin.sock
 What is going on      $PROGRAM status --socket $FOLDER/admin.sock

@@ -1,12 +1,12 @@
 #!/usr/bin/env bash
-# A real Odoo 19 that serves two databases, acme and zen, on free loopback ports, with PostgreSQL 15.
+# A real Odoo 19 that serves two databases, acme and globex, on free loopback ports, with PostgreSQL 15.
 #
 #   fleet.sh get    install what is missing (and say so); Odoo itself is unpacked in the lab folder, never installed
 #   fleet.sh up     start PostgreSQL and Odoo and write <lab>/run/fleet.env; does nothing when they already run
 #   fleet.sh down   end what `up` started; the databases stay for the next `up`
 #
 # The lab folder is $FLEETGATE_LAB (default: .lab in the repository). Two lab folders can be up at once.
-# Users: admin / admin-acme and admin / admin-zen. Only the header X-Odoo-dbfilter picks the database
+# Users: admin / admin-acme and admin / admin-globex. Only the header X-Odoo-dbfilter picks the database
 # (OCA's dbfilter_from_header): a request without it finds two databases, so none.
 set -euo pipefail
 
@@ -16,7 +16,7 @@ RUN=$LAB/run
 PG=/usr/lib/postgresql/15/bin
 ODOO_LIB=$LAB/odoo/usr/lib/python3/dist-packages
 TEMPLATE=fleet_template
-TENANTS=(acme zen)
+TENANTS=(acme globex)
 DBFILTER_FROM_HEADER=19.0.1.0.0.2
 
 say() { echo "fleet: $*"; }

@@ -18,7 +18,7 @@ const QUIET: &str = "warn,fleetgate::reload=info,pingora_core=off,pingora_proxy=
 /// Hosts and paths of the visitor that makes the live traffic.
 const VISITS: [(&str, &str); 6] = [
     ("acme.localhost", "/odoo"),
-    ("zen.localhost", "/web/login"),
+    ("globex.localhost", "/web/login"),
     ("north.shops.localhost", "/"),
     ("acme.localhost", "/web/static/src/demo.css"),
     ("south.shops.localhost", "/web/health"),
@@ -46,7 +46,7 @@ pub(super) fn run_demo(listen: SocketAddr) -> Result<(), StartError> {
 
 const TENANTS: [(&str, &str); 3] = [
     ("acme.yaml", "- { id: acme, hosts: [acme.localhost, shop.acme.localhost], database: acme }\n"),
-    ("zen.yaml", "- { id: zen, hosts: [zen.localhost], database: zen }\n"),
+    ("globex.yaml", "- { id: globex, hosts: [globex.localhost], database: globex }\n"),
     ("shops.yaml", "- { id: \"{1}\", hosts: [\"*.shops.localhost\"], database: \"{1}\" }\n"),
 ];
 
@@ -60,7 +60,7 @@ impl Fleet {
     async fn start() -> io::Result<Self> {
         let sessions = SessionStore::default();
         let options = |name: &str| {
-            let mut options = StubOptions::new(name, ["acme", "zen", "north", "south"]);
+            let mut options = StubOptions::new(name, ["acme", "globex", "north", "south"]);
             options.sessions = sessions.clone();
             options
         };
@@ -101,15 +101,16 @@ fn welcome(listen: SocketAddr, folder: &Path) -> String {
     let program = std::env::args().next().unwrap_or_else(|| "fleetgate".to_owned());
     let socket = folder.join("admin.sock");
     format!(
-        r#"Fleetgate demo: tenants acme, zen and *.shops on a stand-in Odoo fleet in paris, with dublin standing by.
+        r#"Fleetgate demo: tenants acme, globex and *.shops on a stand-in Odoo fleet in paris, with dublin standing by.
 
-Open in a browser     http://acme.localhost:{port}/odoo   http://zen.localhost:{port}/odoo   http://north.shops.localhost:{port}/
+Open in a browser     http://acme.localhost:{port}/odoo   http://globex.localhost:{port}/odoo
+                      http://north.shops.localhost:{port}/
 Log in as anybody     http://acme.localhost:{port}/web/login
 A host of nobody      curl -i http://nobody.localhost:{port}/
 What would happen     {program} explain http://shop.acme.localhost:{port}/web/login --socket {socket}
 What is going on      {program} status --socket {socket}
 Change it live        edit {tenants}
-                      for example add `state: maintenance` to zen, or break the file and see that nobody notices
+                      for example add `state: maintenance` to globex, or break the file and see that nobody notices
 
 Live traffic (Ctrl-C ends it):
 "#,
