@@ -13,6 +13,7 @@ pub mod outbound;
 pub mod path;
 pub mod pool;
 pub mod rejection;
+pub mod rpc;
 pub mod tenant;
 pub mod traffic;
 pub mod verdict;
