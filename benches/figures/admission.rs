@@ -143,6 +143,7 @@ fn pool() -> Pool {
         database_selection: DatabaseSelection::DbfilterHeader,
         database_header: false,
         backends_per_tenant: 2,
+        filestore: None,
         session_cookie: SessionCookie { secure: true, same_site: None },
         http: timeouts,
         longpolling: timeouts,

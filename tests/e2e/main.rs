@@ -19,6 +19,7 @@ mod bad_input;
 mod classes;
 mod cookies;
 mod database;
+mod filestore;
 mod forwarding;
 mod routing;
 mod spool;

@@ -35,6 +35,8 @@ pub struct Pool {
     pub backends_per_tenant: u8,
     /// What the session cookie says to browsers.
     pub session_cookie: SessionCookie,
+    /// Folder that holds the filestore of each database, for files that Odoo lets the gateway send.
+    pub filestore: Option<Box<str>>,
     /// Clocks of page, RPC and other HTTP traffic.
     pub http: Timeouts,
     /// Clocks of longpolling.

@@ -33,6 +33,10 @@ pub enum Rejection {
     BackendTimeout,
     /// The backend answered something that is not HTTP.
     BackendInvalid,
+    /// Odoo asked the gateway to send a file that is not there.
+    FileMissing,
+    /// Odoo asked the gateway to send a file that it may not send.
+    FileRefused,
     /// The gateway failed; the log has the reason.
     Internal,
 }
@@ -44,7 +48,7 @@ const SUSPENDED_RETRY_AFTER_SECONDS: u32 = 3_600;
 
 impl Rejection {
     /// One of each, for documents and tests.
-    pub const ALL: [Self; 13] = [
+    pub const ALL: [Self; 15] = [
         Self::BadHost(HostError::Empty),
         Self::UnknownHost,
         Self::TenantSuspended,
@@ -57,6 +61,8 @@ impl Rejection {
         Self::BackendReset,
         Self::BackendTimeout,
         Self::BackendInvalid,
+        Self::FileMissing,
+        Self::FileRefused,
         Self::Internal,
     ];
 
@@ -76,6 +82,8 @@ impl Rejection {
             Self::BackendReset => "backend_reset",
             Self::BackendTimeout => "backend_timeout",
             Self::BackendInvalid => "backend_invalid",
+            Self::FileMissing => "file_missing",
+            Self::FileRefused => "file_refused",
             Self::Internal => "internal",
         }
     }
@@ -88,11 +96,12 @@ impl Rejection {
     pub const fn status(self) -> u16 {
         match self {
             Self::BadHost(_) | Self::BadRequest => 400,
+            Self::FileMissing => 404,
             Self::BodyTooSlow => 408,
             Self::BodyTooLarge => 413,
             Self::UnknownHost => 421,
             Self::Internal => 500,
-            Self::BackendReset | Self::BackendInvalid => 502,
+            Self::BackendReset | Self::BackendInvalid | Self::FileRefused => 502,
             Self::TenantSuspended | Self::TenantMaintenance { .. } | Self::BackendUnreachable => 503,
             Self::BackendTimeout => 504,
             Self::SpoolFull => 507,
@@ -114,6 +123,8 @@ impl Rejection {
             | Self::BackendReset
             | Self::BackendTimeout
             | Self::BackendInvalid
+            | Self::FileMissing
+            | Self::FileRefused
             | Self::Internal => None,
         }
     }
@@ -129,7 +140,10 @@ impl Rejection {
             Self::BodyTooLarge => "This is too large",
             Self::BodyTooSlow => "This took too long to arrive",
             Self::BackendUnreachable | Self::SpoolFull => "Temporarily not available",
-            Self::BackendReset | Self::BackendInvalid | Self::Internal => "Something went wrong",
+            Self::FileMissing => "This file does not exist",
+            Self::BackendReset | Self::BackendInvalid | Self::FileRefused | Self::Internal => {
+                "Something went wrong"
+            }
             Self::BackendTimeout => "This took too long",
         }
     }
@@ -153,6 +167,8 @@ impl Rejection {
             Self::BackendTimeout => {
                 "The server is still busy with it. If you were saving, check whether it was saved before you repeat it."
             }
+            Self::FileMissing => "It may have been removed. Ask whoever gave you the link.",
+            Self::FileRefused => "The server may not send this file. Please tell your provider.",
             Self::Internal => "The failure has been recorded. Please try again.",
         }
     }

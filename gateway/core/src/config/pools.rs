@@ -32,6 +32,7 @@ pub(super) fn check(
             secure: written.session_cookie.secure,
             same_site: written.session_cookie.same_site.value.0.0,
         },
+        filestore: written.filestore.map(|folder| folder.0),
         http: Timeouts {
             connect: written.http.connect_timeout.0,
             read: written.http.read_timeout.0,

@@ -35,6 +35,14 @@ pub fn is_reserved(name: &str) -> bool {
             .any(|prefix| name.get(..prefix.len()).is_some_and(|start| folds_to(start, prefix)))
 }
 
+/// Whether a header of an answer is meant for the server in front of Odoo and tells about its files: `X-Sendfile`,
+/// `X-Accel-Redirect` and its like. Source: Odoo 16.0 to 19.0 `odoo/http.py`, `Stream.get_response`.
+#[must_use]
+pub fn is_internal_answer(name: &str) -> bool {
+    name.eq_ignore_ascii_case("x-sendfile")
+        || name.get(..8).is_some_and(|start| start.eq_ignore_ascii_case("x-accel-"))
+}
+
 fn folds_to(name: &str, reserved: &str) -> bool {
     let fold = |byte: u8| if byte == b'.' { b'-' } else { byte.to_ascii_lowercase() };
     name.len() == reserved.len() && name.bytes().map(fold).eq(reserved.bytes())
@@ -91,5 +99,15 @@ mod tests {
     fn the_filter_passes_one_database_only() {
         assert_eq!(dbfilter_for("acme"), "^acme$");
         assert_eq!(dbfilter_for("acme.v2-eu"), r"^acme\.v2\-eu$");
+    }
+
+    #[test]
+    fn answers_for_the_server_in_front_are_known() {
+        for name in ["X-Sendfile", "x-accel-redirect", "X-Accel-Buffering", "x-accel-"] {
+            assert!(is_internal_answer(name), "{name}");
+        }
+        for name in ["x-sendfiles", "x-accel", "accept", "x-frame-options", "éééé-é"] {
+            assert!(!is_internal_answer(name), "{name}");
+        }
     }
 }

@@ -6,7 +6,7 @@ use super::collect::{Incomplete, collect};
 use super::context::RequestContext;
 use super::relay::relay;
 use super::service::GatewayState;
-use super::{answer, forward, headers, target};
+use super::{answer, filestore, forward, headers, target};
 use crate::snapshot::BackendLease;
 use crate::spool::{BodySpool, SpoolError};
 use crate::upstream::Failure;
@@ -70,6 +70,9 @@ pub(super) async fn exchange(
         match ask(session, context, &state.connector, &head, &body).await {
             Ok(answering) => {
                 drop(body);
+                if filestore::names_a_file(&answering.head) {
+                    return filestore::send(session, context, state, answering).await;
+                }
                 return relay(session, context, state, answering, tenant.disk_use()).await;
             }
             Err(error) if error.retry() => {}

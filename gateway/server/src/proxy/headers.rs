@@ -6,7 +6,7 @@ use super::cookies::{harden_session, join_cookies};
 use super::hop;
 use super::service::GatewayState;
 use crate::telemetry::trace::trace_id;
-use fleetgate_core::odoo::headers::{SESSION_COOKIE, is_reserved};
+use fleetgate_core::odoo::headers::{SESSION_COOKIE, is_internal_answer, is_reserved};
 use fleetgate_core::outbound::Outbound;
 use fleetgate_core::path::DecodedPath;
 use http::header::{CONNECTION, CONTENT_LENGTH, COOKIE, SERVER, TE, TRANSFER_ENCODING, UPGRADE};
@@ -131,7 +131,17 @@ pub(super) fn adopt_answer(context: &RequestContext, head: &mut ResponseHeader) 
             head.remove_header(name);
         }
     }
+    remove_internal(head);
     head.insert_header(REQUEST_ID, context.request_id.as_str())
+}
+
+/// What Odoo tells the server in front of it names files on its disk.
+fn remove_internal(head: &mut ResponseHeader) {
+    let internal = |name: &&HeaderName| is_internal_answer(name.as_str());
+    let names: Vec<HeaderName> = head.headers.keys().filter(internal).cloned().collect();
+    for name in names {
+        head.remove_header(&name);
+    }
 }
 
 /// Takes away the chunks that Pingora gives to an answer without a length: HTTP/1.0 does not know them. The end of the

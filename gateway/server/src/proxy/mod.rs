@@ -6,6 +6,7 @@ mod collect;
 mod context;
 mod cookies;
 mod exchange;
+mod filestore;
 mod forward;
 mod headers;
 mod hop;

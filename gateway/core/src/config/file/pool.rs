@@ -3,7 +3,7 @@
 use super::REGIONS_MAX;
 use super::address::Server;
 use super::collection::{Choice, List, Named, OneOf};
-use super::value::{Lasting, Whole, text_schema};
+use super::value::{Folder, Lasting, Whole, text_schema};
 use crate::config::read::{At, Text, section};
 use crate::odoo::OdooVersion;
 use crate::pool::{BACKENDS_PER_REGION_MAX, DatabaseSelection, SameSite};
@@ -26,6 +26,10 @@ section! {
         backends_per_tenant: Whole<1, 64> = 2,
         /// What Odoo's session cookie says to browsers. Odoo itself sets neither flag.
         session_cookie: SessionCookieEntry = {},
+        /// Folder that holds a folder for each database: Odoo's `data_dir` and `/filestore`, mounted here. Odoo 16.0
+        /// and later with `--x-sendfile` then leave the sending of files to the gateway. Nothing but files of the
+        /// tenant's own database is sent, and no link is followed.
+        filestore: Option<Folder> = null,
         /// Clocks of pages, RPC and other HTTP traffic.
         http: HttpTimeoutsEntry = {},
         /// Clocks of longpolling (Odoo 14.0 and 15.0).
