@@ -1,5 +1,6 @@
 //! One connection: requests in, answers out, as prefork, threaded or gevent Odoo does it.
 
+use std::borrow::Cow;
 use std::io;
 use std::sync::Arc;
 
@@ -28,6 +29,8 @@ pub(crate) struct Connection {
     pub(crate) state: Arc<State>,
     pub(crate) port: Port,
     pub(crate) number: u64,
+    /// `X-Stub-Mark` of the request being served.
+    pub(crate) mark: Option<String>,
     pub(crate) stopping: watch::Receiver<bool>,
 }
 
@@ -61,12 +64,14 @@ impl Connection {
         // A prefork worker owns a connection from accept to close; a thread is only taken for a request.
         let _worker = if self.prefork() { state.worker().await } else { None };
         loop {
+            self.mark = None;
             let head = match self.head().await? {
                 Ok(Some(head)) => head,
                 Ok(None) => return Ok(()),
                 Err(error) => return self.refuse(error).await,
             };
             count(&state.counters.requests);
+            self.mark = head.joined("x-stub-mark").map(Cow::into_owned);
             let in_flight = Held::take(&state.counters.requests_in_flight);
             let keep = !self.prefork() && head.minor == 1 && !head.names_token("connection", "close");
             let Ok(mut body) = Body::announced(&head) else { return self.refuse(HeadError::NotHttp).await };
@@ -159,7 +164,8 @@ impl Connection {
         let modern = !self.prefork();
         let date = http_date();
         let server = &self.state.options.name;
-        let wire = Wire { server, port: self.port, database, modern, keep, date: &date };
+        let mark = self.mark.as_deref();
+        let wire = Wire { server, port: self.port, database, modern, keep, date: &date, mark };
         let mut out = BytesMut::with_capacity(1024);
         reply.encode(&wire, head_only, &mut out);
         self.stream.write_all(&out).await?;

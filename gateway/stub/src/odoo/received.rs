@@ -178,6 +178,10 @@ impl Log {
         self.latest.lock().unwrap_or_else(PoisonError::into_inner).iter().cloned().collect()
     }
 
+    pub(crate) fn take(&self) -> Vec<Received> {
+        std::mem::take(&mut *self.latest.lock().unwrap_or_else(PoisonError::into_inner)).into()
+    }
+
     pub(crate) fn clear(&self) {
         self.latest.lock().unwrap_or_else(PoisonError::into_inner).clear();
     }

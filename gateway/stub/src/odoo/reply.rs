@@ -42,6 +42,8 @@ pub(crate) struct Wire<'a> {
     pub(crate) modern: bool,
     pub(crate) keep: bool,
     pub(crate) date: &'a str,
+    /// What the request said in `X-Stub-Mark`.
+    pub(crate) mark: Option<&'a str>,
 }
 
 impl Reply {
@@ -86,6 +88,9 @@ impl Reply {
             put(out, &[name, ": ", value, "\r\n"]);
         }
         put(out, &["X-Stub-Server: ", wire.server, "\r\nX-Stub-Port: ", wire.port.name(), "\r\n"]);
+        if let Some(mark) = wire.mark {
+            put(out, &["X-Stub-Mark: ", mark, "\r\n"]);
+        }
         if let Some(database) = self.database.as_deref().or(wire.database) {
             put(out, &["X-Stub-Database: ", database, "\r\n"]);
         }

@@ -97,6 +97,12 @@ impl StubOdoo {
         self.state.log.read()
     }
 
+    /// Takes the requests received so far out of memory, in order of arrival: none is seen twice, and none is lost
+    /// between two calls.
+    pub fn take_received(&self) -> Vec<Received> {
+        self.state.log.take()
+    }
+
     /// Forgets the requests received so far; counters go on.
     pub fn forget_received(&self) {
         self.state.log.clear();
@@ -166,6 +172,7 @@ async fn listen(listener: TcpListener, port: Port, state: Arc<State>, mut stoppi
                     state: Arc::clone(&state),
                     port,
                     number: count(&state.counters.connections),
+                    mark: None,
                     stopping: stopping.clone(),
                 };
                 connections.spawn(connection.serve());

@@ -132,3 +132,17 @@ async fn stop_ends_idle_connections_and_frees_the_ports() {
     let again = StubOdoo::start(options).await.unwrap();
     assert_eq!(get(&again, "acme", "/").await.value("X-Stub-Server"), Some("eu2"));
 }
+
+#[tokio::test]
+async fn an_answer_repeats_the_mark_of_its_request_and_what_was_received_is_taken_once() {
+    let stub = fleet().await;
+    let marked = ask(stub.http_addr(), "GET", "/", "Host: acme.test\r\nX-Stub-Mark: one\r\n", "").await;
+    assert_eq!(marked.values("X-Stub-Mark"), ["one"]);
+    assert_eq!(get(&stub, "acme.test", "/").await.value("X-Stub-Mark"), None);
+    let taken = stub.take_received();
+    assert_eq!(
+        taken.iter().map(|request| request.value("x-stub-mark")).collect::<Vec<_>>(),
+        [Some("one"), None]
+    );
+    assert!(stub.take_received().is_empty());
+}
