@@ -4,6 +4,7 @@ use crate::Failure;
 use crate::fleet::{DOMAIN, Dice, host, name};
 use crate::report::{Figure, Unit, median};
 use fleetgate_core::config::Fleet;
+use fleetgate_core::guard::{BodyLength, GuardsIndex};
 use fleetgate_core::host::{HostKey, HostPattern};
 use fleetgate_core::odoo::OdooVersion;
 use fleetgate_core::pool::{DatabaseSelection, Pool, PoolIndex, SessionCookie, Timeouts, WebsocketTimeouts};
@@ -84,7 +85,11 @@ fn pass(fleet: &Fleet, asked: &[Asked]) -> u32 {
     for request in asked {
         let Ok((host, _)) = HostKey::parse(request.authority.as_bytes()) else { continue };
         let client = IpAddr::V4(Ipv4Addr::LOCALHOST);
-        let view = RequestView { host: &host, path: request.path.as_bytes(), safe_method: true, client };
+        let target = request.path.as_bytes();
+        let mut parts = target.splitn(2, |&byte| byte == b'?');
+        let (path, query) = (parts.next().unwrap_or_default(), parts.next().unwrap_or_default());
+        let body = BodyLength::None;
+        let view = RequestView { host: &host, path, query, safe_method: true, body, client };
         if matches!(black_box(admit(fleet, &view)), Verdict::Forward(_)) {
             forwarded += 1;
         }
@@ -120,6 +125,7 @@ fn fleet(tenants: u32) -> Result<Fleet, Failure> {
             pool: PoolIndex::default(),
             canonical_host: None,
             state: TenantState::Active,
+            guards: GuardsIndex::default(),
             origin: Origin::default(),
         };
         let index = builder.add_tenant(tenant).ok_or("the table is full")?;

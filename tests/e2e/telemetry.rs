@@ -263,7 +263,7 @@ async fn keeps_secrets(answer: &'static str, log: &str) {
     let builder = before(&stub, &[odoo.address(), dead.address()], token).variable("FLEETGATE_LOG", log);
     let gateway = builder.start().await;
     let address = gateway.address();
-    let secret = Request::post("acme.test", "/stub/echo?access_token=SECRET07&db=x", "password=SECRET08")
+    let secret = Request::post("acme.test", "/stub/echo?access_token=SECRET07&db=acme", "password=SECRET08")
         .header("Cookie", "session_id=SECRET09; other=SECRET10")
         .header("Authorization", "Bearer SECRET11")
         .header("Referer", "http://acme.test/?token=SECRET12")
@@ -446,6 +446,7 @@ async fn the_metrics_reference_lists_every_metric() {
     let (_stub, _dead, gateway) = start().await;
     for host in ["acme.test", "globex.test"] {
         http_get(gateway.address(), host, "/web/login").await;
+        http_get(gateway.address(), host, "/web/database/manager").await;
     }
     drop(ws_connect(gateway.address(), "acme.test", "/websocket", &[]).await);
     wait_for("the websocket has ended", DEADLINE, async || {

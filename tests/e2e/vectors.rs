@@ -8,6 +8,7 @@ use std::sync::Arc;
 
 use fleetgate_core::config::{Fleet, MainFile, References, TenantFile, compile};
 use fleetgate_core::forwarded::{Scheme, client_scheme};
+use fleetgate_core::guard::BodyLength;
 use fleetgate_core::host::HostKey;
 use fleetgate_core::odoo::headers::is_reserved;
 use fleetgate_core::outbound::Outbound;
@@ -37,7 +38,7 @@ struct Case {
 enum Expected {
     Forward(Value),
     Redirect(String),
-    Reject { status: u16, code: String, retry_after: Option<u64> },
+    Reject { status: u16, code: String, reason: Option<String>, retry_after: Option<u64> },
 }
 
 /// What became of a request; what a runner cannot know is `None`.
@@ -52,6 +53,7 @@ struct Seen {
     location: Option<String>,
     status: Option<u16>,
     code: Option<String>,
+    reason: Option<String>,
     retry_after: Option<Option<u64>>,
     forwarded: bool,
 }
@@ -99,10 +101,11 @@ fn case(value: &Value, file: &str) -> Case {
         }
         (Value::Null, Value::String(location), Value::Null) => Expected::Redirect(location.clone()),
         (Value::Null, Value::Null, reject @ Value::Object(_)) => {
-            assert_keys(reject, &["status", "code", "retry_after"]);
+            assert_keys(reject, &["status", "code", "reason", "retry_after"]);
             Expected::Reject {
                 status: u16::try_from(reject["status"].as_u64().unwrap()).unwrap(),
                 code: reject["code"].as_str().unwrap().to_owned(),
+                reason: reject["reason"].as_str().map(str::to_owned),
                 retry_after: reject["retry_after"].as_u64(),
             }
         }
@@ -152,9 +155,10 @@ fn check(case: &Case, seen: &Seen, runner: &str) {
         Expected::Redirect(location) => {
             assert_eq!((verdict, &seen.location), ((false, true, false), &Some(location.clone())), "{what}");
         }
-        Expected::Reject { status, code, retry_after } => {
+        Expected::Reject { status, code, reason, retry_after } => {
             assert_eq!(verdict, (false, false, true), "{what}");
             assert_eq!((seen.status, seen.code.as_deref()), (Some(*status), Some(code.as_str())), "{what}");
+            assert_eq!(&seen.reason, reason, "{what}");
             assert!(seen.retry_after.is_none_or(|seen| seen == *retry_after), "{what}");
         }
     }
@@ -186,6 +190,7 @@ fn rejected(rejection: Rejection) -> Seen {
     Seen {
         status: Some(rejection.status()),
         code: Some(rejection.code().to_owned()),
+        reason: rejection.reason().map(str::to_owned),
         retry_after: Some(rejection.retry_after_seconds().map(u64::from)),
         ..Seen::default()
     }
@@ -198,11 +203,13 @@ fn decide(fleet: &Fleet, case: &Case) -> Seen {
         Err(error) => return rejected(Rejection::from(error)),
     };
     let scheme = client_scheme(true, Some(case.proto.as_bytes()), Scheme::Http);
-    let raw_path = case.target.split('?').next().unwrap();
+    let (raw_path, query) = case.target.split_once('?').unwrap_or((&case.target, ""));
     let view = RequestView {
         host: &host,
         path: raw_path.as_bytes(),
+        query: query.as_bytes(),
         safe_method: matches!(case.method.as_str(), "GET" | "HEAD"),
+        body: BodyLength::None,
         client: case.client,
     };
     let port = port.filter(|port| *port != scheme.default_port());
@@ -292,7 +299,7 @@ async fn ask(case: &Case, connection: &mut Connection, stub: &StubOdoo, gateway:
         }
         None if answer.status == 301 => seen.location = answer.header("location").map(str::to_owned),
         None => {
-            seen.code = logged("rejection");
+            (seen.code, seen.reason) = (logged("rejection"), logged("reason"));
             assert!(case.method == "HEAD" || answer.text().contains(seen.code.as_deref().unwrap()));
             seen.retry_after = Some(answer.header("retry-after").map(|seconds| seconds.parse().unwrap()));
         }
@@ -356,6 +363,7 @@ async fn explain_tells_what_the_vectors_say() {
             location: text("location"),
             status: told["status"].as_u64().and_then(|status| u16::try_from(status).ok()),
             code: text("rejection"),
+            reason: text("reason"),
             retry_after: None,
             forwarded: told["verdict"] == "forward",
         };

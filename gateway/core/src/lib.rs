@@ -7,6 +7,7 @@
 pub mod backend;
 pub mod config;
 pub mod forwarded;
+pub mod guard;
 pub mod host;
 pub mod odoo;
 pub mod outbound;

@@ -1,5 +1,6 @@
 //! Answers of our own. Each has a stable code.
 
+use crate::guard::Guard;
 use crate::host::HostError;
 use crate::traffic::TrafficClass;
 
@@ -25,6 +26,10 @@ pub enum Rejection {
     BodyTooSlow,
     /// There is no space left to keep the body until it is whole.
     SpoolFull,
+    /// A guard refuses the request.
+    GuardDenied(Guard),
+    /// A guard keeps a route from being found.
+    GuardHidden(Guard),
     /// No backend of the pool took a connection.
     BackendUnreachable,
     /// The backend ended the connection before its answer was whole.
@@ -48,7 +53,7 @@ const SUSPENDED_RETRY_AFTER_SECONDS: u32 = 3_600;
 
 impl Rejection {
     /// One of each, for documents and tests.
-    pub const ALL: [Self; 15] = [
+    pub const ALL: [Self; 17] = [
         Self::BadHost(HostError::Empty),
         Self::UnknownHost,
         Self::TenantSuspended,
@@ -57,6 +62,8 @@ impl Rejection {
         Self::BodyTooLarge,
         Self::BodyTooSlow,
         Self::SpoolFull,
+        Self::GuardDenied(Guard::DatabaseNames),
+        Self::GuardHidden(Guard::DatabaseManager),
         Self::BackendUnreachable,
         Self::BackendReset,
         Self::BackendTimeout,
@@ -78,6 +85,8 @@ impl Rejection {
             Self::BodyTooLarge => "body_too_large",
             Self::BodyTooSlow => "body_too_slow",
             Self::SpoolFull => "spool_full",
+            Self::GuardDenied(_) => "guard_denied",
+            Self::GuardHidden(_) => "guard_hidden",
             Self::BackendUnreachable => "backend_unreachable",
             Self::BackendReset => "backend_reset",
             Self::BackendTimeout => "backend_timeout",
@@ -85,6 +94,16 @@ impl Rejection {
             Self::FileMissing => "file_missing",
             Self::FileRefused => "file_refused",
             Self::Internal => "internal",
+        }
+    }
+
+    /// Which of several causes of the same code it was: the name of a guard.
+    #[must_use]
+    pub const fn reason(self) -> Option<&'static str> {
+        if let Self::GuardDenied(guard) | Self::GuardHidden(guard) = self {
+            Some(guard.as_str())
+        } else {
+            None
         }
     }
 
@@ -98,6 +117,8 @@ impl Rejection {
             Self::BadHost(_) | Self::BadRequest => 400,
             Self::FileMissing => 404,
             Self::BodyTooSlow => 408,
+            Self::GuardDenied(_) => 403,
+            Self::GuardHidden(_) => 404,
             Self::BodyTooLarge => 413,
             Self::UnknownHost => 421,
             Self::Internal => 500,
@@ -120,6 +141,8 @@ impl Rejection {
             | Self::BadRequest
             | Self::BodyTooLarge
             | Self::BodyTooSlow
+            | Self::GuardDenied(_)
+            | Self::GuardHidden(_)
             | Self::BackendReset
             | Self::BackendTimeout
             | Self::BackendInvalid
@@ -135,6 +158,8 @@ impl Rejection {
         match self {
             Self::BadHost(_) | Self::BadRequest => "This request cannot be understood",
             Self::UnknownHost => "Nothing lives at this address",
+            Self::GuardDenied(_) => "This is not allowed",
+            Self::GuardHidden(_) => "There is no such page",
             Self::TenantSuspended => "This service is suspended",
             Self::TenantMaintenance { .. } => "Down for maintenance",
             Self::BodyTooLarge => "This is too large",
@@ -154,6 +179,8 @@ impl Rejection {
         match self {
             Self::BadHost(_) => "The host name of the request is missing or malformed.",
             Self::BadRequest => "The request is malformed.",
+            Self::GuardDenied(_) => "Go back to the start page. If you need this, ask your provider.",
+            Self::GuardHidden(_) => "Check the address, or go back to the start page.",
             Self::UnknownHost => "Check the address. If it is yours, ask your provider to add it.",
             Self::TenantSuspended => "Please contact your provider.",
             Self::TenantMaintenance { .. } => "We will be back soon. This page reloads by itself.",

@@ -35,6 +35,20 @@ impl TrafficClass {
         Self::Integration,
     ];
 
+    /// Place among [`Self::ALL`].
+    #[must_use]
+    pub const fn position(self) -> usize {
+        match self {
+            Self::Page => 0,
+            Self::Rpc => 1,
+            Self::Static => 2,
+            Self::Report => 3,
+            Self::Websocket => 4,
+            Self::Longpolling => 5,
+            Self::Integration => 6,
+        }
+    }
+
     /// Decides the class of a path for a version of Odoo.
     #[must_use]
     pub fn of(version: OdooVersion, path: &DecodedPath) -> Self {
@@ -136,6 +150,13 @@ mod tests {
             assert_eq!(class(OdooVersion::V19, raw), TrafficClass::Page, "{raw}");
         }
         assert_eq!(class(OdooVersion::V19, "/bus/websocket_worker_bundle"), TrafficClass::Static);
+    }
+
+    #[test]
+    fn a_class_knows_its_place() {
+        for (place, class) in TrafficClass::ALL.into_iter().enumerate() {
+            assert_eq!(class.position(), place);
+        }
     }
 
     #[test]

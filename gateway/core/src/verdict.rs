@@ -1,6 +1,7 @@
 //! The whole stateless decision about a request, in one screen.
 
 use crate::config::Fleet;
+use crate::guard::{Asked, BodyLength, Guards};
 use crate::host::{HostKey, HostName};
 use crate::path::DecodedPath;
 use crate::pool::Pool;
@@ -16,8 +17,12 @@ pub struct RequestView<'a> {
     pub host: &'a HostKey,
     /// Raw path, without the query.
     pub path: &'a [u8],
+    /// Raw query, without the question mark; empty when there is none.
+    pub query: &'a [u8],
     /// Whether the method is GET or HEAD.
     pub safe_method: bool,
+    /// What the head says about the body.
+    pub body: BodyLength,
     /// The client, behind any trusted proxies.
     pub client: IpAddr,
 }
@@ -52,6 +57,8 @@ pub struct Route<'a> {
     pub pool: &'a Pool,
     /// What the request is for.
     pub class: TrafficClass,
+    /// Longest body in bytes; an announced length is within it already.
+    pub body_bytes_max: u64,
 }
 
 /// Decides about a request.
@@ -74,7 +81,15 @@ pub fn admit<'a>(fleet: &'a Fleet, view: &RequestView<'a>) -> Verdict<'a> {
     let Some(pool) = fleet.pools.get(usize::from(found.tenant.pool.0)) else {
         return reject(Rejection::Internal);
     };
-    let class = TrafficClass::of(pool.odoo_version, &DecodedPath::new(view.path));
+    let path = DecodedPath::new(view.path);
+    let class = TrafficClass::of(pool.odoo_version, &path);
+    let &RequestView { query, safe_method, body, client, .. } = view;
+    let version = pool.odoo_version;
+    let asked = Asked { found, version, class, path: &path, query, safe_method, body, client };
+    let body_bytes_max = match Guards::at(&fleet.guards, found.tenant.guards).check(&asked) {
+        Ok(body_bytes_max) => body_bytes_max,
+        Err(rejection) => return reject(rejection),
+    };
     match &found.tenant.canonical_host {
         // Programs and the bus do not follow redirects, and a redirected POST would lose its body.
         Some(host)
@@ -82,6 +97,6 @@ pub fn admit<'a>(fleet: &'a Fleet, view: &RequestView<'a>) -> Verdict<'a> {
         {
             Verdict::Redirect { host, found }
         }
-        _ => Verdict::Forward(Route { found, pool, class }),
+        _ => Verdict::Forward(Route { found, pool, class, body_bytes_max }),
     }
 }

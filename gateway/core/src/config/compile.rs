@@ -1,5 +1,6 @@
 //! Files together: what each tenant's pool is, and that no host, id or database is claimed twice.
 
+use super::guards::GuardSets;
 use super::main_file::{MainFile, Pools};
 use super::model::{Fleet, GatewayConfig};
 use super::problem::{Place, Problem, Severity, Spot, note};
@@ -70,6 +71,7 @@ pub(super) fn compile_files(main: &MainFile, files: &[Source<'_>]) -> (Fleet, Ve
     let tenants = sources.iter().map(|source| source.file.entries.len()).sum();
     let mut fleet = FleetBuilder {
         pools: &main.pools,
+        guards: GuardSets::new(&main.guards, main.pools.guards.iter().map(Option::as_ref)),
         sources: &sources,
         table: TenantTable::builder(tenants),
         owners: Vec::with_capacity(tenants),
@@ -84,7 +86,7 @@ pub(super) fn compile_files(main: &MainFile, files: &[Source<'_>]) -> (Fleet, Ve
         }
     }
     fleet.hold_left_out();
-    let FleetBuilder { table, mut findings, .. } = fleet;
+    let FleetBuilder { table, guards, mut findings, .. } = fleet;
     if tenants == 0 && main.is_sound() && files.iter().all(|source| source.file.is_sound()) {
         findings.push(no_tenants(main));
     }
@@ -92,6 +94,7 @@ pub(super) fn compile_files(main: &MainFile, files: &[Source<'_>]) -> (Fleet, Ve
         regions: main.regions.clone(),
         pools: main.pools.good.clone(),
         tenants: table.build(),
+        guards: guards.finish(),
         trusted_proxies: main.trusted_proxies.clone(),
         files: sources.iter().map(|source| Arc::clone(source.file.name())).collect(),
     };
@@ -129,6 +132,7 @@ enum PoolChoice {
 
 struct FleetBuilder<'a> {
     pools: &'a Pools,
+    guards: GuardSets,
     sources: &'a [Source<'a>],
     table: TenantTableBuilder,
     /// By the tenant's place in the table.
@@ -192,12 +196,14 @@ impl<'a> FleetBuilder<'a> {
 
     fn insert(&mut self, owner: Owner<'a>, pool: PoolIndex) {
         let entry = owner.entry;
+        let changes = self.sources.get(owner.source).and_then(|source| entry.guards(source.file));
         let tenant = Tenant {
             id: entry.id.clone(),
             database: database_of(entry),
             pool,
             canonical_host: entry.canonical_host.clone(),
             state: entry.state.clone(),
+            guards: self.guards.of_tenant(usize::from(pool.0), changes),
             origin: origin(owner.source, entry.at),
         };
         if let Some(index) = self.table.add_tenant(tenant) {

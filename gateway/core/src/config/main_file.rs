@@ -1,6 +1,7 @@
 //! The main file: what it means by itself, before any tenant.
 
 use super::file::{FileConfig, Named, POOLS_MAX, PoolEntry, RegionEntry};
+use super::guards::GuardChanges;
 use super::model::{Drain, Observe, ProcessConfig, Spool};
 use super::pools;
 use super::problem::{Problem, Spot};
@@ -20,6 +21,7 @@ pub struct MainFile {
     pub(super) regions: Vec<Region>,
     pub(super) pools: Pools,
     pub(super) trusted_proxies: Vec<IpNet>,
+    pub(super) guards: GuardChanges,
     pub(super) tenants: Arc<TenantFile>,
     tenants_directory: Option<(Spot, Box<str>)>,
     sound: bool,
@@ -29,6 +31,8 @@ pub struct MainFile {
 #[derive(Debug, Clone, Default)]
 pub(super) struct Pools {
     pub(super) good: Vec<Pool>,
+    /// What each of them changes about guards.
+    pub(super) guards: Vec<Option<GuardChanges>>,
     /// Every name that is written. `None`: the pool has a problem of its own.
     pub(super) names: Vec<(Box<str>, Option<PoolIndex>)>,
     /// Whether `names` is all there is to know: the main file could be read that far.
@@ -75,6 +79,7 @@ impl MainFile {
             entries: Vec::new(),
             sound: true,
             mentions: Box::default(),
+            guards: Vec::new(),
             inline: true,
         };
         Self {
@@ -82,6 +87,7 @@ impl MainFile {
             regions: Vec::new(),
             pools: Pools::default(),
             trusted_proxies: Vec::new(),
+            guards: GuardChanges::default(),
             tenants: Arc::new(tenants),
             tenants_directory: None,
             sound: false,
@@ -92,6 +98,7 @@ impl MainFile {
         let regions = written.regions.0.take().and_then(|list| check_regions(list.0, reader));
         let pools = check_pools(written.pools.0.take(), regions.as_deref(), reader);
         let trusted_proxies = written.trusted_proxies.0.take().map(|list| list.0).unwrap_or_default();
+        let guards = written.guards.take().and_then(|guards| guards.0);
         let tenants = written.tenants.0.take().map(|list| list.0).unwrap_or_default();
         let tenants_directory = written
             .tenants_directory
@@ -102,6 +109,7 @@ impl MainFile {
             regions: regions.unwrap_or_default(),
             pools,
             trusted_proxies: trusted_proxies.into_iter().map(|network| network.0).collect(),
+            guards: guards.map(GuardChanges::of).unwrap_or_default(),
             tenants: Arc::new(TenantFile::inline(name, tenants, reader)),
             tenants_directory,
             sound: false,
@@ -167,7 +175,9 @@ fn check_pools(
     let Some(Named(written)) = written else { return Pools::default() };
     let mut pools = Pools { known: true, ..Pools::default() };
     for (at, name, entry) in written {
-        let checked = entry.and_then(|entry| {
+        let mut guards = None;
+        let checked = entry.and_then(|mut entry| {
+            guards = entry.guards.take().map(GuardChanges::of);
             let step = Step::Name(name.clone());
             reader.inside(Step::Key("pools"), |reader| {
                 reader.inside(step, |reader| pools::check(at, &name, entry, regions, reader))
@@ -176,6 +186,7 @@ fn check_pools(
         let index = checked.and_then(|pool| {
             let index = PoolIndex(u16::try_from(pools.good.len()).ok()?);
             pools.good.push(pool);
+            pools.guards.push(guards);
             Some(index)
         });
         pools.names.push((name, index));

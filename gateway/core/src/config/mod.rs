@@ -6,6 +6,7 @@
 
 mod compile;
 mod file;
+mod guards;
 mod main_file;
 mod model;
 mod pools;

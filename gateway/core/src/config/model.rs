@@ -1,5 +1,6 @@
 //! The meaning of a config: what `check` makes of what was written.
 
+use crate::guard::Guards;
 use crate::pool::{Pool, Region};
 use crate::tenant::{Tenant, TenantTable};
 use core::net::SocketAddr;
@@ -73,6 +74,8 @@ pub struct Fleet {
     pub pools: Vec<Pool>,
     /// All tenants.
     pub tenants: TenantTable,
+    /// Settings of guards; a tenant names some by their place.
+    pub guards: Vec<Guards>,
     /// Peers whose `X-Forwarded-*` headers are believed.
     pub trusted_proxies: Vec<IpNet>,
     /// Names of the files that tenants were written in.

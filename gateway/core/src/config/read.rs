@@ -337,6 +337,16 @@ pub(super) fn keys_expected(keys: &[&str]) -> String {
     format!("a map with the keys {}", keys.join(", "))
 }
 
+/// The key that a field is read from: `static` is written `r#static` in Rust.
+pub(super) const fn key_of(field: &'static str) -> &'static str {
+    if let [b'r', b'#', key @ ..] = field.as_bytes()
+        && let Ok(key) = core::str::from_utf8(key)
+    {
+        return key;
+    }
+    field
+}
+
 fn key_path(steps: &[Step]) -> String {
     let mut path = String::new();
     for step in steps {
@@ -380,23 +390,27 @@ macro_rules! section {
 
         impl $crate::config::read::Read for $name {
             fn expected() -> std::borrow::Cow<'static, str> {
-                $crate::config::read::keys_expected(&[$(stringify!($key)),*]).into()
+                $crate::config::read::keys_expected(&[$($crate::config::read::key_of(stringify!($key))),*]).into()
             }
 
             fn read(
                 node: &$crate::config::yaml::Node<'_>,
                 reader: &mut $crate::config::read::Reader<'_>,
             ) -> Option<Self> {
-                let map = reader.section(node, &[$(stringify!($key)),*])?;
+                let map = reader.section(node, &[$($crate::config::read::key_of(stringify!($key))),*])?;
                 $( let $key = section!(@read reader map $key $($default)?); )*
                 Some(Self { $($key: $key?),* })
             }
         }
     };
-    (@read $reader:ident $map:ident $key:ident) => { $reader.required(&$map, stringify!($key)) };
-    (@read $reader:ident $map:ident $key:ident null) => { $reader.optional(&$map, stringify!($key)) };
+    (@read $reader:ident $map:ident $key:ident) => {
+        $reader.required(&$map, $crate::config::read::key_of(stringify!($key)))
+    };
+    (@read $reader:ident $map:ident $key:ident null) => {
+        $reader.optional(&$map, $crate::config::read::key_of(stringify!($key)))
+    };
     (@read $reader:ident $map:ident $key:ident $default:tt) => {
-        $reader.with_default(&$map, stringify!($key), || serde_json::json!($default))
+        $reader.with_default(&$map, $crate::config::read::key_of(stringify!($key)), || serde_json::json!($default))
     };
 }
 

@@ -6,6 +6,7 @@ mod table;
 pub use name::{DatabaseName, NameError, NameTemplate, TenantId};
 pub use table::{HostTaken, TenantIndex, TenantMatch, TenantTable, TenantTableBuilder};
 
+use crate::guard::GuardsIndex;
 use crate::host::HostName;
 use crate::pool::PoolIndex;
 use ipnet::IpNet;
@@ -23,6 +24,8 @@ pub struct Tenant {
     pub canonical_host: Option<HostName>,
     /// Whether requests are served.
     pub state: TenantState,
+    /// Settings of its guards.
+    pub guards: GuardsIndex,
     /// Where the entry was written.
     pub origin: Origin,
 }

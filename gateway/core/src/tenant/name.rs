@@ -134,6 +134,17 @@ impl NameTemplate {
         &self.text
     }
 
+    /// Whether the name for a matched label is exactly these bytes. Allocates nothing.
+    #[must_use]
+    pub fn is(&self, label: Option<&str>, bytes: impl Iterator<Item = u8>) -> bool {
+        let (Some(at), Some(label)) = (self.placeholder_at, label) else {
+            return self.text.bytes().eq(bytes);
+        };
+        let (before, rest) = self.text.split_at_checked(usize::from(at)).unwrap_or((&self.text, ""));
+        let after = rest.strip_prefix(LABEL_PLACEHOLDER).unwrap_or(rest);
+        before.bytes().chain(label.bytes()).chain(after.bytes()).eq(bytes)
+    }
+
     /// The name for a matched label. Borrowed, so without an allocation, when the name is fixed or is the label.
     #[must_use]
     pub fn resolve<'a>(&'a self, label: Option<&'a str>) -> Cow<'a, str> {
@@ -164,6 +175,20 @@ mod tests {
         assert_eq!(resolve("acme"), Ok("acme".into()));
         assert_eq!(resolve("{1}"), Ok("shop1".into()));
         assert_eq!(resolve("prod_{1}.v2"), Ok("prod_shop1.v2".into()));
+    }
+
+    #[test]
+    fn a_name_is_the_bytes_that_it_resolves_to_and_no_others() {
+        for text in ["acme", "{1}", "prod_{1}.v2", "a{1}", "{1}z"] {
+            let name = NameTemplate::database(text).unwrap();
+            for label in [None, Some("shop1")] {
+                let own = name.resolve(label);
+                assert!(name.is(label, own.bytes()), "{text}");
+                for other in [format!("{own}x"), format!(" {own}"), own.replace('p', "P"), String::new()] {
+                    assert_eq!(name.is(label, other.bytes()), other == *own, "{other}");
+                }
+            }
+        }
     }
 
     #[test]

@@ -215,6 +215,7 @@ mod tests {
             pool: PoolIndex::default(),
             canonical_host: None,
             state: TenantState::Active,
+            guards: crate::guard::GuardsIndex::default(),
             origin: Origin::default(),
         }
     }

@@ -5,6 +5,7 @@ use super::tenants::state_name;
 use crate::snapshot::Snapshot;
 use crate::upstream::{RetryRule, preference};
 use fleetgate_core::forwarded::Scheme;
+use fleetgate_core::guard::BodyLength;
 use fleetgate_core::host::HostKey;
 use fleetgate_core::outbound::Outbound;
 use fleetgate_core::path::DecodedPath;
@@ -70,6 +71,8 @@ pub struct Explanation {
     pub status: Option<u16>,
     /// Code of a rejection.
     pub rejection: Option<String>,
+    /// Guard that refused.
+    pub reason: Option<String>,
     /// Snapshot that decided.
     pub generation: u64,
 }
@@ -103,7 +106,14 @@ pub(super) fn explain(state: &AdminState, query: &ExplainQuery) -> Result<Explan
     let asked =
         Asked { scheme, port, retry: RetryRule::of(&method), from: query.from, uri: &uri, host: &host };
     let safe_method = crate::upstream::is_safe(&method);
-    let view = RequestView { host: &host, path: uri.path().as_bytes(), safe_method, client: query.from };
+    let view = RequestView {
+        host: &host,
+        path: uri.path().as_bytes(),
+        query: uri.query().unwrap_or_default().as_bytes(),
+        safe_method,
+        body: BodyLength::None,
+        client: query.from,
+    };
     match admit(&snapshot.fleet, &view) {
         Verdict::Forward(route) => {
             tell_tenant(&mut told, &snapshot, route.found);
@@ -143,6 +153,10 @@ fn reject(told: &mut Explanation, rejection: Rejection) {
     told.verdict = "reject".to_owned();
     told.status = Some(rejection.status());
     told.rejection = Some(rejection.code().to_owned());
+    told.reason = rejection.reason().map(str::to_owned);
+    if let Rejection::GuardDenied(guard) | Rejection::GuardHidden(guard) = rejection {
+        told.why.push(format!("the guard {} refuses it: {}", guard.as_str(), guard.why()));
+    }
     told.why.push(format!("answered by the gateway: {} {}", rejection.status(), rejection.title()));
 }
 

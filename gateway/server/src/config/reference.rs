@@ -1,6 +1,7 @@
 //! `docs/config.md`, from the schemas.
 
 use serde_json::{Map, Value};
+use std::collections::BTreeMap;
 use std::fmt::Write;
 
 /// What no schema says.
@@ -8,15 +9,20 @@ const INTRODUCTION: &str = include_str!("reference.md");
 
 /// The reference as Markdown.
 pub(super) fn markdown(main: &Value, tenants: &Value) -> String {
-    let mut pages = Pages { root: main, text: INTRODUCTION.to_owned() };
+    let mut pages = Pages { root: main, homes: BTreeMap::new(), text: INTRODUCTION.to_owned() };
+    pages.find_homes("", main);
     pages.section("Main file", "", main, Applies::Reload);
     let tenant = tenants.get("items").map(|items| resolve(tenants, items));
-    let mut pages = Pages { root: tenants, text: pages.text };
+    let mut pages = Pages { root: tenants, homes: pages.homes, text: pages.text };
     if let Some(tenant) = tenant {
+        pages.find_homes("[]", tenant);
         pages.section("Tenants", "[]", tenant, Applies::Reload);
     }
     pages.text
 }
+
+/// Tenants of the main file are those of the tenant files, which have a section of their own.
+const TENANTS_PATH: &str = "tenants[]";
 
 /// When a change is taken.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -27,6 +33,8 @@ enum Applies {
 
 struct Pages<'a> {
     root: &'a Value,
+    /// Where a section that stands in several places is described.
+    homes: BTreeMap<String, String>,
     text: String,
 }
 
@@ -43,23 +51,47 @@ impl<'a> Pages<'a> {
                 "restart" => Applies::Restart,
                 _ => applies,
             };
-            let key_path = if path.is_empty() { key.clone() } else { format!("{path}.{key}") };
-            let shape = self.shape(schema, &key_path);
+            let shape = self.shape(schema, &joined(path, key));
             let value = match &shape {
-                Shape::Section { path, many, .. } => format!("{many}[`{path}`](#{})", anchor(path)),
+                Shape::Section { path, home, many, .. } => {
+                    let alike = if path == home { "" } else { "as " };
+                    format!("{many}{alike}[`{home}`](#{})", anchor(home))
+                }
                 Shape::Value if text_of(schema, "type") == "boolean" => "`true` or `false`".to_owned(),
                 Shape::Value => text_of(schema, "x-expected").to_owned(),
             };
             self.row(key, &value, &default_of(section, key, schema), applies, text_of(schema, "description"));
-            if let Shape::Section { path, section, .. } = shape {
+            if let Shape::Section { path, home, section, .. } = shape
+                && path == home
+                && path != TENANTS_PATH
+            {
                 below.push((path, section, applies));
             }
         }
         for (path, section, applies) in below {
-            // Tenants of the main file are those of the tenant files, which have a section of their own.
-            if path != "tenants[]" {
-                self.section(&format!("`{path}`"), &path, section, applies);
+            self.section(&format!("`{path}`"), &path, section, applies);
+        }
+    }
+
+    /// Finds the place that is nearest to the root for each section below one.
+    fn find_homes(&mut self, path: &str, section: &'a Value) {
+        let mut level = vec![(path.to_owned(), section)];
+        while !level.is_empty() {
+            let mut below = Vec::new();
+            for (path, section) in level {
+                let keys = section.get("properties").and_then(Value::as_object).into_iter().flatten();
+                for (key, schema) in keys {
+                    let Shape::Section { path, section, name, .. } = self.shape(schema, &joined(&path, key))
+                    else {
+                        continue;
+                    };
+                    if path != TENANTS_PATH && !self.homes.contains_key(&name) {
+                        self.homes.insert(name, path.clone());
+                        below.push((path, section));
+                    }
+                }
             }
+            level = below;
         }
     }
 
@@ -67,7 +99,9 @@ impl<'a> Pages<'a> {
         let entry = |schema: &'a Value, path: String, many: String| {
             let section = resolve(self.root, schema);
             if section.get("properties").is_some() {
-                Shape::Section { path, many, section }
+                let name = text_of(schema, "$ref").to_owned();
+                let home = self.homes.get(&name).unwrap_or(&path).clone();
+                Shape::Section { path, home, name, many, section }
             } else {
                 Shape::Value
             }
@@ -104,7 +138,11 @@ impl<'a> Pages<'a> {
 /// Whether a key holds a value or sections of their own.
 enum Shape<'a> {
     Value,
-    Section { path: String, many: String, section: &'a Value },
+    Section { path: String, home: String, name: String, many: String, section: &'a Value },
+}
+
+fn joined(path: &str, key: &str) -> String {
+    if path.is_empty() { key.to_owned() } else { format!("{path}.{key}") }
 }
 
 fn resolve<'a>(root: &'a Value, schema: &'a Value) -> &'a Value {

@@ -4,6 +4,7 @@ use super::context::{Client, RequestContext, Target};
 use super::target;
 use crate::upstream::RetryRule;
 use fleetgate_core::forwarded::{Scheme, client_address, client_scheme, is_trusted};
+use fleetgate_core::guard::BodyLength;
 use fleetgate_core::host::{HostKey, HostName};
 use fleetgate_core::rejection::Rejection;
 use fleetgate_core::tenant::TenantMatch;
@@ -24,7 +25,12 @@ pub(super) enum Decision {
 }
 
 /// Reads the head, fills the context, and decides.
-pub(super) fn decide(context: &mut RequestContext, head: &mut RequestHeader, peer: IpAddr) -> Decision {
+pub(super) fn decide(
+    context: &mut RequestContext,
+    head: &mut RequestHeader,
+    body_comes: bool,
+    peer: IpAddr,
+) -> Decision {
     context.client = client_of(context, head, peer);
     context.retry = RetryRule::of(&head.method);
     if let Err(rejection) = target::read(head).and_then(|()| clear_framing(head)) {
@@ -41,27 +47,30 @@ pub(super) fn decide(context: &mut RequestContext, head: &mut RequestHeader, pee
     let view = RequestView {
         host: &host,
         path: raw_path(head),
+        query: raw_query(head),
         safe_method: crate::upstream::is_safe(&head.method),
+        body: body_length(head, body_comes),
         client: context.client.address,
     };
     let verdict = admit(&snapshot.fleet, &view);
-    let target = |found: TenantMatch<'_, '_>, class| Target {
+    let target = |found: TenantMatch<'_, '_>, class, body_bytes_max| Target {
         tenant: found.index,
         by_suffix: found.label.is_some(),
         pool: found.tenant.pool,
         class,
+        body_bytes_max,
     };
     let decision = match verdict {
         Verdict::Forward(route) => {
-            context.target = Some(target(route.found, Some(route.class)));
+            context.target = Some(target(route.found, Some(route.class), route.body_bytes_max));
             Decision::Forward
         }
         Verdict::Redirect { host, found } => {
-            context.target = Some(target(found, None));
+            context.target = Some(target(found, None, 0));
             Decision::Redirect(host.clone())
         }
         Verdict::Reject { rejection, found } => {
-            context.target = found.map(|found| target(found, None));
+            context.target = found.map(|found| target(found, None, 0));
             Decision::Reject(rejection)
         }
     };
@@ -105,6 +114,25 @@ fn clear_framing(head: &RequestHeader) -> Result<(), Rejection> {
     let length = one(CONTENT_LENGTH, |length| length.iter().all(u8::is_ascii_digit));
     let coding = one(TRANSFER_ENCODING, |coding| coding.trim_ascii().eq_ignore_ascii_case(b"chunked"));
     if length && coding { Ok(()) } else { Err(Rejection::BadRequest) }
+}
+
+/// What a head whose framing is clear says about its body. HTTP/2 need not announce one.
+fn body_length(head: &RequestHeader, comes: bool) -> BodyLength {
+    let length = head.headers.get(CONTENT_LENGTH).and_then(|length| length.to_str().ok());
+    match length.map(str::parse) {
+        Some(Ok(length)) => BodyLength::Known(length),
+        // No number is that long: so is the body.
+        Some(Err(_)) => BodyLength::Known(u64::MAX),
+        None if comes => BodyLength::Unknown,
+        None => BodyLength::None,
+    }
+}
+
+/// The query as sent, without the question mark.
+fn raw_query(head: &RequestHeader) -> &[u8] {
+    let target = head.raw_path();
+    let start = target.iter().position(|&byte| byte == b'?');
+    start.and_then(|at| target.get(at.saturating_add(1)..)).unwrap_or_default()
 }
 
 /// The path as sent, without the query.

@@ -16,9 +16,6 @@ use std::time::{Duration, Instant};
 
 use super::tunnel::Tunnel;
 
-/// What Odoo 17.0 and later take themselves (`odoo/http.py`, `DEFAULT_MAX_CONTENT_LENGTH`).
-const BODY_BYTES_MAX: u64 = 128 * 1024 * 1024;
-
 /// State of one request.
 pub struct RequestContext {
     /// The one snapshot that this request sees.
@@ -73,6 +70,8 @@ pub(super) struct Target {
     pub(super) pool: PoolIndex,
     /// Class; `None` while the request is not admitted.
     pub(super) class: Option<TrafficClass>,
+    /// Longest body in bytes.
+    pub(super) body_bytes_max: u64,
 }
 
 impl RequestContext {
@@ -175,7 +174,7 @@ impl RequestContext {
     /// Longest body that the request may have, in bytes.
     #[must_use]
     pub(super) fn body_bytes_max(&self) -> u64 {
-        BODY_BYTES_MAX
+        self.target.map_or(0, |target| target.body_bytes_max)
     }
 
     /// Leaves a websocket for whoever runs the connection.

@@ -62,6 +62,7 @@ pub(super) fn describe<'a>(context: &'a RequestContext, head: &'a RequestHeader)
         attempts: u8::try_from(context.attempts.count()).unwrap_or(u8::MAX),
         status: 0,
         rejection: context.rejection.map(Rejection::code),
+        reason: context.rejection.and_then(Rejection::reason),
         bytes_in: 0,
         bytes_out: 0,
         duration_ms: 0.0,
@@ -98,7 +99,7 @@ pub(super) fn count(context: &RequestContext, status: u16, duration: Duration, m
         metrics.count_request(&pool.name, class, status, duration);
     }
     if let Some(rejection) = context.rejection {
-        metrics.count_rejection(rejection.code());
+        metrics.count_rejection(rejection);
     }
 }
 

@@ -57,6 +57,9 @@ pub struct AccessEvent<'a> {
     /// Code of the rejection when the gateway answered.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub rejection: Option<&'static str>,
+    /// Guard that refused.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub reason: Option<&'static str>,
     /// Body bytes from the client.
     pub bytes_in: u64,
     /// Body bytes to the client.

@@ -7,6 +7,7 @@ use crate::snapshot::{Snapshot, SnapshotStore};
 use crate::spool::SpoolStore;
 use crate::telemetry::lines::Lines;
 use crate::telemetry::panic;
+use fleetgate_core::rejection::Rejection;
 use fleetgate_core::traffic::{BackendPort, TrafficClass};
 use prometheus::core::{Collector, Desc};
 use prometheus::proto::MetricFamily;
@@ -28,6 +29,7 @@ pub struct Metrics {
     requests: IntCounterVec,
     request_seconds: HistogramVec,
     rejections: IntCounterVec,
+    guard_refusals: IntCounterVec,
     websockets_closed: IntCounterVec,
     connections: IntGauge,
     connections_accepted: IntCounter,
@@ -63,6 +65,11 @@ impl Metrics {
                 "Requests answered by the gateway itself.",
                 &["code"],
             )?,
+            guard_refusals: counter(
+                "fleetgate_guard_refusals_total",
+                "Requests refused by a guard.",
+                &["guard"],
+            )?,
             websockets_closed: counter(
                 "fleetgate_websockets_closed_total",
                 "Websockets ended.",
@@ -91,6 +98,7 @@ impl Metrics {
             Box::new(self.requests.clone()),
             Box::new(self.request_seconds.clone()),
             Box::new(self.rejections.clone()),
+            Box::new(self.guard_refusals.clone()),
             Box::new(self.websockets_closed.clone()),
             Box::new(self.connections.clone()),
             Box::new(self.connections_accepted.clone()),
@@ -108,8 +116,11 @@ impl Metrics {
     }
 
     /// Counts an answer of our own.
-    pub fn count_rejection(&self, code: &'static str) {
-        self.rejections.with_label_values(&[code]).inc();
+    pub fn count_rejection(&self, rejection: Rejection) {
+        self.rejections.with_label_values(&[rejection.code()]).inc();
+        if let Rejection::GuardDenied(guard) | Rejection::GuardHidden(guard) = rejection {
+            self.guard_refusals.with_label_values(&[guard.as_str()]).inc();
+        }
     }
 
     /// Counts a websocket that ended.

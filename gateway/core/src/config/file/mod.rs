@@ -4,12 +4,14 @@
 
 mod address;
 mod collection;
+mod guards;
 mod pool;
 mod size;
 mod tenant;
 mod value;
 
 pub(super) use collection::Named;
+pub(super) use guards::{ClassNetworksEntry, GuardsEntry, Networks};
 pub(super) use pool::{PoolEntry, PoolRegionEntry};
 pub(super) use tenant::{IdText, MaintenanceEntry, StateWord, TenantEntry};
 
@@ -55,6 +57,9 @@ section! {
         /// Networks of the proxies and load balancers in front of Fleetgate. Only their `X-Forwarded-*`
         /// headers are believed; those of anybody else are replaced.
         trusted_proxies: Lenient<List<Network, 0, TRUSTED_PROXIES_MAX>> = [],
+        /// [Guards](guards.md): what no client may ask of Odoo from outside. The same for every pool and tenant that says nothing else.
+        #[schemars(extend("x-default" = "its defaults"))]
+        guards: Option<Lenient<GuardsEntry>> = null,
         /// Sites that serve traffic, in order of preference.
         regions: Lenient<List<At<Lenient<RegionEntry>>, 1, REGIONS_MAX>>,
         /// Pools by name: Odoo servers that serve the same databases.

@@ -1,5 +1,6 @@
 //! Pools as written.
 
+use super::GuardsEntry;
 use super::REGIONS_MAX;
 use super::address::Server;
 use super::collection::{Choice, List, Named, OneOf};
@@ -36,6 +37,9 @@ section! {
         longpolling: LongpollingTimeoutsEntry = {},
         /// Clocks of websockets.
         websocket: WebsocketTimeoutsEntry = {},
+        /// Settings of guards for the pool's tenants, where they differ from those of the fleet.
+        #[schemars(extend("x-default" = "those of the fleet"))]
+        guards: Option<GuardsEntry> = null,
         /// Backends by region. Each name is one of `regions`, and at least one of them is no standby.
         regions: Named<PoolRegionEntry, REGIONS_MAX>,
     }

@@ -1,5 +1,6 @@
 //! Tenants as written.
 
+use super::GuardsEntry;
 use super::address::Network;
 use super::collection::{Choice, List, OneOf};
 use super::value::{Lasting, Name, Sentence, text_schema};
@@ -34,6 +35,9 @@ section! {
         /// What is said while the state is `maintenance`; it may stay here at other times.
         #[schemars(extend("x-default" = "its defaults"))]
         maintenance: Option<MaintenanceEntry> = null,
+        /// Settings of guards for this tenant, where they differ from those of its pool.
+        #[schemars(extend("x-default" = "those of the pool"))]
+        guards: Option<GuardsEntry> = null,
     }
 }
 

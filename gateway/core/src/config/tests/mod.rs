@@ -2,6 +2,7 @@
 
 mod bad;
 mod good;
+mod guards;
 mod history;
 
 use super::*;

@@ -1,0 +1,17 @@
+//! `/web/database/*`: the manager and the selector.
+//!
+//! Whoever knows or guesses one master password creates, copies, downloads, replaces and drops the databases of every
+//! tenant of the servers; as long as it is still `admin`, the first caller sets it. `list_db = False` turns the work
+//! off, but not the pages.
+//! Source: Odoo 14.0 `addons/web/controllers/main.py`, 19.0 `addons/web/controllers/database.py`.
+
+use super::reading::starts_with;
+
+const ROUTE: &[u8] = b"/web/database";
+
+/// Whether a path is one of the manager's.
+pub(super) fn matches(path: &[u8]) -> bool {
+    // Any odd end of the segment is caught too, such as `;x`, a dot or a space. Longer words are something else.
+    let word = |byte: &u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_');
+    starts_with(path, ROUTE) && !path.get(ROUTE.len()).is_some_and(word)
+}
