@@ -487,3 +487,17 @@ async fn a_client_that_leaves_takes_its_request_with_it() {
     wait_until_idle(&gateway).await;
     fleet::still_serves(&gateway).await;
 }
+
+#[tokio::test]
+async fn a_client_that_sends_its_next_request_early_gets_its_answer() {
+    let (stub, gateway) = fleet::start().await;
+    let mut raw = RawConnection::open(gateway.address()).await.unwrap();
+    raw.send("POST /stub/slow?ms=300 HTTP/1.1\r\nHost: acme.test\r\nContent-Length: 1\r\n\r\nx")
+        .await
+        .unwrap();
+    wait_for("the backend is at work", DEADLINE, async || stub.counts().requests_in_flight == 1).await;
+    raw.send("GET /stub/echo HTTP/1.1\r\nHost: acme.test\r\n\r\n").await.unwrap();
+    let answer = raw.read_to_end().await.unwrap();
+    fleet::assert_status(answer, 200, "the first of two requests");
+    assert_eq!(stub.counts().requests, 1, "the second was not begun, so it can be sent again");
+}

@@ -19,6 +19,7 @@ use pingora::protocols::http::v1::client::HttpSession;
 use pingora::proxy::Session;
 use pingora::upstreams::peer::HttpPeer;
 use pingora::{Error, ErrorType, Result};
+use std::future::pending;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -28,6 +29,9 @@ const INTERIM_MAX: u32 = 16;
 const EARLY_ANSWER: Duration = Duration::from_secs(5);
 /// For a client to take the next piece of an answer.
 const CLIENT_WRITE: Duration = Duration::from_secs(60);
+
+/// How Pingora calls bytes after the end of a request.
+const SENT_MORE: ErrorType = ErrorType::ConnectError;
 
 /// A connection to a backend that has begun to answer.
 pub(super) struct Answering {
@@ -65,9 +69,8 @@ pub(super) async fn exchange(
         }
         Err(Incomplete::Broken(error)) => return Err(error),
     };
-    let head = backend_head(session, context, &body)?;
     loop {
-        match ask(session, context, &state.connector, &head, &body).await {
+        match ask(session, context, &state.connector, &body).await {
             Ok(answering) => {
                 drop(body);
                 if filestore::names_a_file(&answering.head) {
@@ -97,6 +100,7 @@ fn backend_head(
     if had_length || !body.is_empty() {
         head.insert_header(CONTENT_LENGTH, body.len())?;
     }
+    headers::set_connection(context, &mut head)?;
     Ok(Box::new(head))
 }
 
@@ -105,9 +109,9 @@ async fn ask(
     session: &mut Session,
     context: &mut RequestContext,
     connector: &Connector,
-    head: &RequestHeader,
     body: &BodySpool,
 ) -> Result<Answering> {
+    let head = backend_head(session, context, body)?;
     let peer = forward::next_peer(context)?;
     let (mut connection, kept) = match connector.get_http_session(&*peer).await {
         Ok(connected) => connected,
@@ -123,8 +127,6 @@ async fn ask(
     }
     connection.read_timeout = peer.options.read_timeout;
     connection.write_timeout = peer.options.write_timeout;
-    let mut head = Box::new(head.clone());
-    headers::set_connection(context, &mut head)?;
     let answered = async {
         let may_be_kept = send(&mut connection, head, body).await?;
         let (head, ends) = first_answer(session, &mut connection).await?;
@@ -190,12 +192,14 @@ fn is_interim(head: &ResponseHeader) -> bool {
     head.status.is_informational() && head.status != http::StatusCode::SWITCHING_PROTOCOLS
 }
 
-/// Waits until the client leaves.
+/// Waits until the client leaves. A client that sends its next request early is still there: it gets the answer to this
+/// one, and then the end of the connection (RFC 9112, section 9.3.2, has it send the next one again).
 pub(super) async fn client_gone(session: &mut Session) -> Box<Error> {
     match session.as_mut().read_body_or_idle(true).await {
-        Err(error) => error.into_down(),
-        Ok(_) => {
-            Error::explain(ErrorType::ConnectionClosed, "the client sent more than its request").into_down()
+        Err(error) if *error.etype() != SENT_MORE => error.into_down(),
+        Ok(_) | Err(_) => {
+            session.set_keepalive(None);
+            pending().await
         }
     }
 }
