@@ -163,7 +163,7 @@ impl Guards {
     /// # Errors
     /// The answer to a request that does not pass.
     pub fn check(&self, asked: &Asked<'_>) -> Result<u64, Rejection> {
-        let hidden = reading::hidden_route(asked.path);
+        let hidden = reading::hidden_route(asked.path.as_bytes());
         if let Some(guard) = hidden
             && !self.opens(guard, asked.client)
         {

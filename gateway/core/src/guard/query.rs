@@ -34,9 +34,10 @@ impl Iterator for Decoded<'_> {
         let (byte, rest) = match *self.0 {
             [] => return None,
             [b'+', ref rest @ ..] => (b' ', rest),
-            [b'%', high, low, ref rest @ ..] if high.is_ascii_hexdigit() && low.is_ascii_hexdigit() => {
-                (value(high) << 4 | value(low), rest)
-            }
+            [b'%', high, low, ref rest @ ..] => match byte_of(high, low) {
+                Some(byte) => (byte, rest),
+                None => (b'%', self.0.get(1..).unwrap_or_default()),
+            },
             [byte, ref rest @ ..] => (byte, rest),
         };
         self.0 = rest;
@@ -44,11 +45,16 @@ impl Iterator for Decoded<'_> {
     }
 }
 
-/// Of a hexadecimal digit.
-fn value(digit: u8) -> u8 {
+/// The byte that two hexadecimal digits stand for.
+pub(super) fn byte_of(high: u8, low: u8) -> Option<u8> {
+    Some(digit(high)? << 4 | digit(low)?)
+}
+
+const fn digit(digit: u8) -> Option<u8> {
     match digit {
-        b'0'..=b'9' => digit - b'0',
-        b'a'..=b'f' => digit - b'a' + 10,
-        _ => digit.wrapping_sub(b'A').wrapping_add(10),
+        b'0'..=b'9' => Some(digit - b'0'),
+        b'a'..=b'f' => Some(digit - b'a' + 10),
+        b'A'..=b'F' => Some(digit - b'A' + 10),
+        _ => None,
     }
 }

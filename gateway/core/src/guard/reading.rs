@@ -1,19 +1,50 @@
 //! Routes that are hidden, in every way in which a server may read their path.
 
+use super::query::byte_of;
 use super::{Guard, database_manager, debug_routes, filestore, job_runners};
-use crate::path::DecodedPath;
+
+/// Times that a path is decoded again, for servers in between that do so.
+const DECODINGS_MAX: u8 = 3;
+/// Bytes of a path that are decoded again: more than any hidden route behind any language needs.
+const DECODED_BYTES_MAX: usize = 256;
 
 /// The guard of a hidden route.
 ///
 /// The route may stand behind one segment: the code of a language in addresses is free text (Odoo 19.0
-/// `addons/base/models/res_lang.py`, `url_code`), and `addons/http_routing` drops it before it looks for the route. A
-/// path that still holds a percent sign is decoded once more, for servers in between that do so.
-pub(super) fn hidden_route(path: &DecodedPath) -> Option<Guard> {
-    let whole = path.as_bytes();
-    in_either_reading(whole).or_else(|| {
-        let encoded = whole.contains(&b'%');
-        if encoded { in_either_reading(DecodedPath::new(whole).as_bytes()) } else { None }
+/// `addons/base/models/res_lang.py`, `url_code`), and `addons/http_routing` drops it before it looks for the route.
+pub(super) fn hidden_route(path: &[u8]) -> Option<Guard> {
+    let found = in_either_reading(path);
+    if found.is_some() || !path.contains(&b'%') {
+        return found;
+    }
+    let mut buffer = [0; DECODED_BYTES_MAX];
+    let mut len = path.len().min(DECODED_BYTES_MAX);
+    buffer.get_mut(..len)?.copy_from_slice(path.get(..len)?);
+    (0..DECODINGS_MAX).find_map(|_| {
+        len = decode_again(&mut buffer, len);
+        in_either_reading(buffer.get(..len)?)
     })
+}
+
+/// Percent-decodes the start of a buffer in place, with slashes standing alone; returns its new length.
+fn decode_again(buffer: &mut [u8], len: usize) -> usize {
+    let (mut from, mut to) = (0_usize, 0_usize);
+    while let Some(rest) = buffer.get(from..len)
+        && let Some(&first) = rest.first()
+    {
+        let escaped = rest.split_first_chunk::<3>().and_then(|([_, high, low], _)| byte_of(*high, *low));
+        let (byte, taken) = escaped.filter(|_| first == b'%').map_or((first, 1), |byte| (byte, 3));
+        from = from.saturating_add(taken);
+        let last = to.checked_sub(1).and_then(|at| buffer.get(at));
+        if byte == b'/' && last == Some(&b'/') {
+            continue;
+        }
+        if let Some(slot) = buffer.get_mut(to) {
+            *slot = byte;
+            to = to.saturating_add(1);
+        }
+    }
+    to
 }
 
 fn in_either_reading(path: &[u8]) -> Option<Guard> {

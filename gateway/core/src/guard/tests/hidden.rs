@@ -84,6 +84,7 @@ fn spelled(character: char) -> impl Strategy<Value = String> {
         format!("%{:02x}", u32::from(character)),
         format!("%{:02X}", u32::from(character)),
         format!("%25{:02x}", u32::from(character)),
+        format!("%252525{:02X}", u32::from(character)),
     ];
     match character {
         '/' => ways.extend(["//".to_owned(), "///".to_owned(), "/%2f".to_owned()]),
