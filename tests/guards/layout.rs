@@ -4,7 +4,7 @@ use crate::repository::{assert_none, paths, paths_in, read};
 use std::path::Path;
 
 /// The top level is fixed.
-const TOP_LEVEL: [&str; 20] = [
+const TOP_LEVEL: [&str; 21] = [
     ".ci",
     ".config",
     ".gitignore",
@@ -22,6 +22,7 @@ const TOP_LEVEL: [&str; 20] = [
     "deny.toml",
     "deploy",
     "docs",
+    "fuzz",
     "gateway",
     "rustfmt.toml",
     "tests",
