@@ -65,7 +65,7 @@ pub(super) async fn exchange(
         Ok(body) => body,
         Err(Incomplete::Refused(rejection)) => {
             session.set_keepalive(None);
-            return answer::reject(session, context, rejection).await;
+            return Box::pin(answer::reject(session, context, rejection)).await;
         }
         Err(Incomplete::Broken(error)) => return Err(error),
     };
@@ -74,7 +74,7 @@ pub(super) async fn exchange(
             Ok(answering) => {
                 drop(body);
                 if filestore::names_a_file(&answering.head) {
-                    return filestore::send(session, context, state, answering).await;
+                    return Box::pin(filestore::send(session, context, state, answering)).await;
                 }
                 return relay(session, context, state, answering, tenant.disk_use()).await;
             }
@@ -113,7 +113,7 @@ async fn ask(
 ) -> Result<Answering> {
     let head = backend_head(session, context, body)?;
     let peer = forward::next_peer(context)?;
-    let (mut connection, kept) = match connector.get_http_session(&*peer).await {
+    let (mut connection, kept) = match connect(connector, &peer).await {
         Ok(connected) => connected,
         Err(error) => {
             let mut error = error.into_up();
@@ -141,6 +141,14 @@ async fn ask(
             forward::settle(context, &mut error, Failure::BeforeAnswer, kept);
             Err(error)
         }
+    }
+}
+
+/// Takes a kept connection, or makes one. The making is some kilobytes of state, which the rest need not carry along.
+async fn connect(connector: &Connector, peer: &HttpPeer) -> Result<(HttpSession, bool)> {
+    match connector.reused_http_session(peer).await {
+        Some(kept) => Ok((kept, true)),
+        None => Box::pin(connector.get_http_session(peer)).await,
     }
 }
 

@@ -77,7 +77,7 @@ impl ProxyHttp for Gateway {
             Decision::Forward
                 if context.class() == Some(TrafficClass::Websocket) && websocket::asks(session) =>
             {
-                websocket::open(session, context, &self.state).await
+                Box::pin(websocket::open(session, context, &self.state)).await
             }
             Decision::Forward => {
                 headers::forget_spelling(session.req_header_mut())?;
