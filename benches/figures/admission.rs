@@ -8,6 +8,7 @@ use fleetgate_core::guard::{BodyLength, GuardsIndex};
 use fleetgate_core::host::{HostKey, HostPattern};
 use fleetgate_core::odoo::OdooVersion;
 use fleetgate_core::pool::{DatabaseSelection, Pool, PoolIndex, SessionCookie, Timeouts, WebsocketTimeouts};
+use fleetgate_core::request::Target;
 use fleetgate_core::tenant::{NameTemplate, Origin, Tenant, TenantState, TenantTable};
 use fleetgate_core::verdict::{RequestView, Verdict, admit};
 use rustix::time::{ClockId, clock_gettime};
@@ -22,7 +23,7 @@ const PASSES: usize = 15;
 /// One tenant entry in so many answers to a `*.suffix` of its own.
 const WILDCARD_EVERY: u32 = 10;
 /// What browsers, programs and monitoring ask Odoo for.
-const PATHS: [&str; 8] = [
+const TARGETS: [&str; 8] = [
     "/",
     "/web/login",
     "/odoo/action-123/45",
@@ -55,7 +56,7 @@ struct Decisions {
 
 struct Asked {
     authority: String,
-    path: &'static str,
+    target: &'static str,
 }
 
 fn decisions(tenants: u32) -> Result<Decisions, Failure> {
@@ -85,11 +86,10 @@ fn pass(fleet: &Fleet, asked: &[Asked]) -> u32 {
     for request in asked {
         let Ok((host, _)) = HostKey::parse(request.authority.as_bytes()) else { continue };
         let client = IpAddr::V4(Ipv4Addr::LOCALHOST);
-        let target = request.path.as_bytes();
-        let mut parts = target.splitn(2, |&byte| byte == b'?');
-        let (path, query) = (parts.next().unwrap_or_default(), parts.next().unwrap_or_default());
+        let Ok(Target { path, query, .. }) = Target::parse(request.target.as_bytes()) else { continue };
+        let query = query.unwrap_or_default();
         let body = BodyLength::None;
-        let view = RequestView { host: &host, path, query, safe_method: true, body, client };
+        let view = RequestView { host: &host, path: &path, query, safe_method: true, body, client };
         if matches!(black_box(admit(fleet, &view)), Verdict::Forward(_)) {
             forwarded += 1;
         }
@@ -110,8 +110,8 @@ fn random_request(dice: &mut Dice, tenants: u32) -> Asked {
         1 => format!("{host}:8443"),
         _ => host,
     };
-    let path = usize::try_from(dice.below(8)).ok().and_then(|at| PATHS.get(at)).copied().unwrap_or("/");
-    Asked { authority, path }
+    let target = usize::try_from(dice.below(8)).ok().and_then(|at| TARGETS.get(at)).copied().unwrap_or("/");
+    Asked { authority, target }
 }
 
 fn fleet(tenants: u32) -> Result<Fleet, Failure> {

@@ -168,6 +168,11 @@ async fn bodies_that_could_be_read_in_two_ways_are_refused() {
         "Content-Length: ",
         "Content-Length: 99999999999999999999999",
         "Content-Length : 5",
+        "Content-Length: 5\r\nTransfer-Encoding: chunked",
+        "Transfer-Encoding: chunked\r\nContent-Length: 5",
+        "Transfer-Encoding:\tchunked",
+        "Content-Length: 5\r\nTransfer_Encoding: chunked",
+        "Content-Length: 5\r\nContent_Length: 0",
         "Transfer-Encoding: xchunked",
         "Transfer-Encoding: identity",
         "Transfer-Encoding: chunked, identity",
@@ -198,25 +203,16 @@ async fn framing_that_is_odd_but_clear_is_one_request_and_no_more() {
     for stub in [fleet::prefork("eu-1").await, fleet::threaded("eu-1").await] {
         let gateway = fleet::before(&stub, "", fleet::TENANTS).start().await;
         let hidden = "GET /stub/echo?hidden HTTP/1.1\r\nHost: acme.test\r\n\r\n";
-        let length = format!("Content-Length: {}", 5 + hidden.len());
         for (framing, body, bytes) in [
-            // RFC 9112, section 6.3: the chunks count, the length goes, and the connection ends.
-            (format!("{length}\r\nTransfer-Encoding: chunked"), "0\r\n\r\n", 0),
-            (format!("Transfer-Encoding: chunked\r\n{length}"), "5\r\nhello\r\n0\r\n\r\n", 5),
-            ("transfer-ENCODING:\t chunked ".to_owned(), "5\r\nhello\r\n0\r\n\r\n", 5),
-            (
-                "Transfer-Encoding: CHUNKED".to_owned(),
-                "5;a=b\r\nhello\r\n0\r\nX-Odoo-dbfilter: forged\r\n\r\n",
-                5,
-            ),
-            ("Content-Length: 5\r\nTransfer_Encoding: chunked".to_owned(), "hello", 5),
-            ("Content-Length: 5\r\nContent_Length: 0".to_owned(), "hello", 5),
+            ("transfer-ENCODING:  chunked ", "5\r\nhello\r\n0\r\n\r\n", 5),
+            ("Transfer-Encoding: CHUNKED", "5;a=b\r\nhello\r\n0\r\nX-Odoo-dbfilter: forged\r\n\r\n", 5),
+            ("Content-Length: 005", "hello", 5),
         ] {
             let rest = format!("{framing}\r\n\r\n{body}{hidden}");
             let mut raw = RawConnection::open(gateway.address()).await.unwrap();
             raw.send(request("POST /stub/echo HTTP/1.1", &rest)).await.unwrap();
             let answer = raw.read_to_end().await.unwrap();
-            fleet::assert_status(answer, 200, &framing);
+            fleet::assert_status(answer, 200, framing);
             let received = fleet::only_request(&stub);
             let seen = (received.body_bytes, received.complete, received.values("x-odoo-dbfilter"));
             assert_eq!(seen, (bytes, true, vec!["^acme$"]), "{framing}");
@@ -245,6 +241,10 @@ async fn broken_chunks_are_never_a_whole_request() {
             "5\r\nhel",
             "5\r\nhello\r\n",
             "5\r\nhello\r\n0\r\n",
+            "\r\n\r\n",
+            "5\r\nhello\r\n\r\n\r\n",
+            "5;a\nb\r\nhello\r\n0\r\n\r\n",
+            "5\nhello\n0\n\n",
         ] {
             let rest = format!("Transfer-Encoding: chunked\r\n\r\n{chunks}");
             let answer = answer_to(&gateway, request("POST /stub/upload HTTP/1.1", &rest)).await;

@@ -121,10 +121,10 @@ async fn what_is_no_host_is_400_and_no_backend_hears_of_it() {
         fleet::assert_status(&answer, 400, host);
     }
     let long = format!("Host: {}.test", "a".repeat(70_000));
-    for host in [long.as_str(), "Host: a\0b.test"] {
+    for (host, status) in [(long.as_str(), 431), ("Host: a\0b.test", 400)] {
         let request = format!("GET / HTTP/1.1\r\n{host}\r\nConnection: close\r\n\r\n");
         let answer = raw_exchange(gateway.address(), request).await.unwrap();
-        fleet::assert_status(&answer, 400, &host[..12]);
+        fleet::assert_status(&answer, status, &host[..12]);
     }
     assert_eq!(stub.counts().connections, 0);
     fleet::still_serves(&gateway).await;
@@ -171,11 +171,11 @@ async fn pages_are_redirected_to_the_canonical_host() {
     let (stub, gateway) = many().await;
     for (method, host, target, location) in [
         ("GET", "www.acme.test", "/", "http://acme.test/"),
-        ("GET", "www.acme.test", "/odoo/a%20b?x=1&y=%2F%26#", "http://acme.test/odoo/a%20b?x=1&y=%2F%26"),
+        ("GET", "www.acme.test", "/odoo/a%20b?x=1&y=%2F%26", "http://acme.test/odoo/a%20b?x=1&y=%2F%26"),
         ("HEAD", "acme.example.com", "/web?debug=1", "http://acme.test/web?debug=1"),
         ("GET", "WWW.acme.test.:8443", "/shop", "http://acme.test:8443/shop"),
         ("GET", "www.acme.test:80", "/shop", "http://acme.test/shop"),
-        ("GET", "www.acme.test", "//globex.test/", "http://acme.test//globex.test/"),
+        ("GET", "www.acme.test", "//globex.test/", "http://acme.test/globex.test/"),
     ] {
         both(&gateway, Request::new(method, host, target), |answer, version| {
             let seen = (answer.status, answer.header("location"), answer.body.len());

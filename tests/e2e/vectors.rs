@@ -12,8 +12,8 @@ use fleetgate_core::guard::BodyLength;
 use fleetgate_core::host::HostKey;
 use fleetgate_core::odoo::headers::is_reserved;
 use fleetgate_core::outbound::Outbound;
-use fleetgate_core::path::DecodedPath;
 use fleetgate_core::rejection::Rejection;
+use fleetgate_core::request::Target;
 use fleetgate_core::verdict::{RequestView, Verdict, admit};
 use fleetgate_stub::{StubOdoo, StubOptions};
 use fleetgate_tests::{Connection, DEADLINE, Gateway, Request};
@@ -203,11 +203,14 @@ fn decide(fleet: &Fleet, case: &Case) -> Seen {
         Err(error) => return rejected(Rejection::from(error)),
     };
     let scheme = client_scheme(true, Some(case.proto.as_bytes()), Scheme::Http);
-    let (raw_path, query) = case.target.split_once('?').unwrap_or((&case.target, ""));
+    let target = match Target::parse(case.target.as_bytes()) {
+        Ok(target) => target,
+        Err(fault) => return rejected(Rejection::from(fault)),
+    };
     let view = RequestView {
         host: &host,
-        path: raw_path.as_bytes(),
-        query: query.as_bytes(),
+        path: &target.path,
+        query: target.query.unwrap_or_default(),
         safe_method: matches!(case.method.as_str(), "GET" | "HEAD"),
         body: BodyLength::None,
         client: case.client,
@@ -217,7 +220,8 @@ fn decide(fleet: &Fleet, case: &Case) -> Seen {
     match admit(fleet, &view) {
         Verdict::Reject { rejection, .. } => rejected(rejection),
         Verdict::Redirect { host, .. } => {
-            let location = format!("{}://{host}{port}{}", scheme.as_str(), case.target);
+            let target = String::from_utf8(target.to_bytes()).unwrap();
+            let location = format!("{}://{host}{port}{target}", scheme.as_str());
             Seen { location: Some(location), ..Seen::default() }
         }
         Verdict::Forward(route) => {
@@ -231,7 +235,7 @@ fn decide(fleet: &Fleet, case: &Case) -> Seen {
                 authority: &authority,
                 client: case.client,
                 scheme,
-                path: &DecodedPath::new(raw_path.as_bytes()),
+                path: &target.path,
                 has_session: case.send.iter().any(|(_, value)| value.contains("session_id=")),
             };
             let told: Result<(), std::convert::Infallible> = outbound.try_for_each(|name, value| {

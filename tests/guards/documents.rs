@@ -3,6 +3,7 @@
 use crate::repository::{assert_none, paths_in, read};
 use fleetgate_core::config::{MainFile, NoReferences, Problem, compile};
 use fleetgate_core::rejection::Rejection;
+use fleetgate_core::request::Fault;
 use std::collections::BTreeSet;
 
 /// Cells of the rows of all tables in a document, without heads.
@@ -32,6 +33,7 @@ fn quoted(text: &str) -> Vec<&str> {
 fn every_rejection_is_documented_with_its_status() {
     let documented: BTreeSet<(String, String)> = rows(&read("docs/status-codes.md"))
         .iter()
+        .filter(|row| row.get(1).is_some_and(|status| status.parse::<u16>().is_ok()))
         .filter_map(|row| Some((quoted(row.first()?).first()?.to_string(), row.get(1)?.clone())))
         .collect();
     let real: BTreeSet<(String, String)> = Rejection::ALL
@@ -40,6 +42,19 @@ fn every_rejection_is_documented_with_its_status() {
         .collect();
     let differ = documented.symmetric_difference(&real).map(|(code, status)| format!("{code} {status}"));
     assert_none(&differ.collect::<Vec<_>>(), "docs/status-codes.md and Rejection differ in:");
+}
+
+#[test]
+fn every_reason_of_a_malformed_request_is_documented() {
+    let document = read("docs/status-codes.md");
+    let section = document.split("## Malformed requests").nth(1).and_then(|rest| rest.split("\n## ").next());
+    let documented: BTreeSet<String> =
+        rows(section.unwrap()).iter().map(|row| quoted(&row[0])[0].to_owned()).collect();
+    let real: BTreeSet<String> = Fault::ALL.iter().map(|fault| fault.as_str().to_owned()).collect();
+    let differ: Vec<String> = documented.symmetric_difference(&real).cloned().collect();
+    assert_none(&differ, "docs/status-codes.md and Fault differ in:");
+    let source = read("gateway/core/src/request/fault.rs");
+    assert_eq!(source.matches("=> \"").count(), Fault::ALL.len(), "Fault::ALL lacks a variant");
 }
 
 #[test]

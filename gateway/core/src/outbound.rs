@@ -3,7 +3,7 @@
 use crate::forwarded::Scheme;
 use crate::odoo::headers::{DATABASE, DBFILTER, dbfilter_for};
 use crate::odoo::paths::is_stateless;
-use crate::path::DecodedPath;
+use crate::path::NormalPath;
 use crate::pool::{DatabaseSelection, Pool};
 use core::net::IpAddr;
 
@@ -21,7 +21,7 @@ pub struct Outbound<'a> {
     /// Scheme that the client used.
     pub scheme: Scheme,
     /// Path of the request.
-    pub path: &'a DecodedPath,
+    pub path: &'a NormalPath<'a>,
     /// Whether the request carries Odoo's session cookie.
     pub has_session: bool,
 }

@@ -2,6 +2,7 @@
 
 use crate::guard::Guard;
 use crate::host::HostError;
+use crate::request::Fault;
 use crate::traffic::TrafficClass;
 
 /// Why a request is answered by the gateway itself.
@@ -19,7 +20,7 @@ pub enum Rejection {
         retry_after_seconds: u32,
     },
     /// The request cannot be read the same way by the gateway and by Odoo.
-    BadRequest,
+    BadRequest(Fault),
     /// The body is longer than the tenant's limit for the class.
     BodyTooLarge,
     /// The body did not arrive in time.
@@ -30,6 +31,17 @@ pub enum Rejection {
     GuardDenied(Guard),
     /// A guard keeps a route from being found.
     GuardHidden(Guard),
+    /// A method that Odoo does not serve.
+    MethodNotAllowed,
+    /// A body of a request of HTTP/1.0 that does not say how long it is.
+    LengthRequired,
+    /// The target is longer than [`crate::request::TARGET_BYTES_MAX`].
+    TargetTooLong,
+    /// An expectation other than `100-continue`.
+    ExpectationFailed,
+    /// The head is larger than [`crate::request::HEAD_BYTES_MAX`], or has more than [`crate::request::FIELDS_MAX`]
+    /// fields.
+    HeadTooLarge,
     /// No backend of the pool took a connection.
     BackendUnreachable,
     /// The backend ended the connection before its answer was whole.
@@ -53,17 +65,22 @@ const SUSPENDED_RETRY_AFTER_SECONDS: u32 = 3_600;
 
 impl Rejection {
     /// One of each, for documents and tests.
-    pub const ALL: [Self; 17] = [
+    pub const ALL: [Self; 22] = [
         Self::BadHost(HostError::Empty),
         Self::UnknownHost,
         Self::TenantSuspended,
         Self::TenantMaintenance { retry_after_seconds: 0 },
-        Self::BadRequest,
+        Self::BadRequest(Fault::TargetForm),
         Self::BodyTooLarge,
         Self::BodyTooSlow,
         Self::SpoolFull,
         Self::GuardDenied(Guard::DatabaseNames),
         Self::GuardHidden(Guard::DatabaseManager),
+        Self::MethodNotAllowed,
+        Self::LengthRequired,
+        Self::TargetTooLong,
+        Self::ExpectationFailed,
+        Self::HeadTooLarge,
         Self::BackendUnreachable,
         Self::BackendReset,
         Self::BackendTimeout,
@@ -81,12 +98,17 @@ impl Rejection {
             Self::UnknownHost => "unknown_host",
             Self::TenantSuspended => "tenant_suspended",
             Self::TenantMaintenance { .. } => "tenant_maintenance",
-            Self::BadRequest => "bad_request",
+            Self::BadRequest(_) => "bad_request",
             Self::BodyTooLarge => "body_too_large",
             Self::BodyTooSlow => "body_too_slow",
             Self::SpoolFull => "spool_full",
             Self::GuardDenied(_) => "guard_denied",
             Self::GuardHidden(_) => "guard_hidden",
+            Self::MethodNotAllowed => "method_not_allowed",
+            Self::LengthRequired => "length_required",
+            Self::TargetTooLong => "target_too_long",
+            Self::ExpectationFailed => "expectation_failed",
+            Self::HeadTooLarge => "head_too_large",
             Self::BackendUnreachable => "backend_unreachable",
             Self::BackendReset => "backend_reset",
             Self::BackendTimeout => "backend_timeout",
@@ -97,11 +119,13 @@ impl Rejection {
         }
     }
 
-    /// Which of several causes of the same code it was: the name of a guard.
+    /// Which of several causes of the same code it was: the name of a guard, or of a fault of the request.
     #[must_use]
     pub const fn reason(self) -> Option<&'static str> {
         if let Self::GuardDenied(guard) | Self::GuardHidden(guard) = self {
             Some(guard.as_str())
+        } else if let Self::BadRequest(fault) = self {
+            Some(fault.as_str())
         } else {
             None
         }
@@ -114,13 +138,17 @@ impl Rejection {
     #[must_use]
     pub const fn status(self) -> u16 {
         match self {
-            Self::BadHost(_) | Self::BadRequest => 400,
-            Self::FileMissing => 404,
-            Self::BodyTooSlow => 408,
+            Self::BadHost(_) | Self::BadRequest(_) => 400,
             Self::GuardDenied(_) => 403,
-            Self::GuardHidden(_) => 404,
+            Self::FileMissing | Self::GuardHidden(_) => 404,
+            Self::MethodNotAllowed => 405,
+            Self::BodyTooSlow => 408,
+            Self::LengthRequired => 411,
             Self::BodyTooLarge => 413,
+            Self::TargetTooLong => 414,
+            Self::ExpectationFailed => 417,
             Self::UnknownHost => 421,
+            Self::HeadTooLarge => 431,
             Self::Internal => 500,
             Self::BackendReset | Self::BackendInvalid | Self::FileRefused => 502,
             Self::TenantSuspended | Self::TenantMaintenance { .. } | Self::BackendUnreachable => 503,
@@ -138,11 +166,16 @@ impl Rejection {
             Self::BackendUnreachable | Self::SpoolFull => Some(BACKEND_RETRY_AFTER_SECONDS),
             Self::BadHost(_)
             | Self::UnknownHost
-            | Self::BadRequest
+            | Self::BadRequest(_)
             | Self::BodyTooLarge
             | Self::BodyTooSlow
             | Self::GuardDenied(_)
             | Self::GuardHidden(_)
+            | Self::MethodNotAllowed
+            | Self::LengthRequired
+            | Self::TargetTooLong
+            | Self::ExpectationFailed
+            | Self::HeadTooLarge
             | Self::BackendReset
             | Self::BackendTimeout
             | Self::BackendInvalid
@@ -156,13 +189,17 @@ impl Rejection {
     #[must_use]
     pub const fn title(self) -> &'static str {
         match self {
-            Self::BadHost(_) | Self::BadRequest => "This request cannot be understood",
+            Self::BadHost(_)
+            | Self::BadRequest(_)
+            | Self::MethodNotAllowed
+            | Self::LengthRequired
+            | Self::ExpectationFailed => "This request cannot be understood",
             Self::UnknownHost => "Nothing lives at this address",
             Self::GuardDenied(_) => "This is not allowed",
             Self::GuardHidden(_) => "There is no such page",
             Self::TenantSuspended => "This service is suspended",
             Self::TenantMaintenance { .. } => "Down for maintenance",
-            Self::BodyTooLarge => "This is too large",
+            Self::BodyTooLarge | Self::TargetTooLong | Self::HeadTooLarge => "This is too large",
             Self::BodyTooSlow => "This took too long to arrive",
             Self::BackendUnreachable | Self::SpoolFull => "Temporarily not available",
             Self::FileMissing => "This file does not exist",
@@ -178,9 +215,16 @@ impl Rejection {
     pub const fn advice(self) -> &'static str {
         match self {
             Self::BadHost(_) => "The host name of the request is missing or malformed.",
-            Self::BadRequest => "The request is malformed.",
             Self::GuardDenied(_) => "Go back to the start page. If you need this, ask your provider.",
             Self::GuardHidden(_) => "Check the address, or go back to the start page.",
+            Self::BadRequest(_) => "The request is malformed.",
+            Self::MethodNotAllowed => "The method is not served here.",
+            Self::LengthRequired => "The request must say how long its body is.",
+            Self::TargetTooLong => "The address is too long.",
+            Self::ExpectationFailed => "The request expects what no server does.",
+            Self::HeadTooLarge => {
+                "The request has too many or too long header fields. Deleting the cookies of this site may help."
+            }
             Self::UnknownHost => "Check the address. If it is yours, ask your provider to add it.",
             Self::TenantSuspended => "Please contact your provider.",
             Self::TenantMaintenance { .. } => "We will be back soon. This page reloads by itself.",
@@ -198,6 +242,12 @@ impl Rejection {
             Self::FileRefused => "The server may not send this file. Please tell your provider.",
             Self::Internal => "The failure has been recorded. Please try again.",
         }
+    }
+}
+
+impl From<Fault> for Rejection {
+    fn from(fault: Fault) -> Self {
+        Self::BadRequest(fault)
     }
 }
 

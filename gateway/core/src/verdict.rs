@@ -3,8 +3,9 @@
 use crate::config::Fleet;
 use crate::guard::{Asked, BodyLength, Guards};
 use crate::host::{HostKey, HostName};
-use crate::path::DecodedPath;
+use crate::path::NormalPath;
 use crate::pool::Pool;
+use crate::query::Query;
 use crate::rejection::Rejection;
 use crate::tenant::{TenantMatch, TenantState};
 use crate::traffic::TrafficClass;
@@ -15,10 +16,10 @@ use core::net::IpAddr;
 pub struct RequestView<'a> {
     /// Host of the request.
     pub host: &'a HostKey,
-    /// Raw path, without the query.
-    pub path: &'a [u8],
-    /// Raw query, without the question mark; empty when there is none.
-    pub query: &'a [u8],
+    /// Path of the request.
+    pub path: &'a NormalPath<'a>,
+    /// Query of the request, empty where it has none.
+    pub query: Query<'a>,
     /// Whether the method is GET or HEAD.
     pub safe_method: bool,
     /// What the head says about the body.
@@ -81,11 +82,11 @@ pub fn admit<'a>(fleet: &'a Fleet, view: &RequestView<'a>) -> Verdict<'a> {
     let Some(pool) = fleet.pools.get(usize::from(found.tenant.pool.0)) else {
         return reject(Rejection::Internal);
     };
-    let path = DecodedPath::new(view.path);
-    let class = TrafficClass::of(pool.odoo_version, &path);
-    let &RequestView { query, safe_method, body, client, .. } = view;
+    let class = TrafficClass::of(pool.odoo_version, view.path);
+    let &RequestView { path, query, safe_method, body, client, .. } = view;
+    let query = query.as_bytes();
     let version = pool.odoo_version;
-    let asked = Asked { found, version, class, path: &path, query, safe_method, body, client };
+    let asked = Asked { found, version, class, path, query, safe_method, body, client };
     let body_bytes_max = match Guards::at(&fleet.guards, found.tenant.guards).check(&asked) {
         Ok(body_bytes_max) => body_bytes_max,
         Err(rejection) => return reject(rejection),

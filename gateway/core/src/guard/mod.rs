@@ -21,7 +21,7 @@ pub use crawler_traps::CrawlerTraps;
 pub use database_names::DatabaseNames;
 
 use crate::odoo::OdooVersion;
-use crate::path::DecodedPath;
+use crate::path::NormalPath;
 use crate::rejection::Rejection;
 use crate::tenant::TenantMatch;
 use crate::traffic::TrafficClass;
@@ -211,7 +211,7 @@ pub struct Asked<'a> {
     /// What the request is for.
     pub class: TrafficClass,
     /// Path.
-    pub path: &'a DecodedPath,
+    pub path: &'a NormalPath<'a>,
     /// Raw query, without the question mark; empty when there is none.
     pub query: &'a [u8],
     /// Whether the method is GET or HEAD.

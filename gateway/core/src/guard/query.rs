@@ -3,6 +3,8 @@
 //! Pairs are split at `&`, a name from its value at the first `=`; `+` is a space, `%XX` a byte, and anything else stands
 //! for itself. Source: Werkzeug 0.16 to 2.2 `urls.py`, `url_decode`; Werkzeug 3 `urllib.parse.parse_qsl`.
 
+use crate::percent::byte_of;
+
 /// Names and values as sent, in order.
 pub(super) fn parameters(query: &[u8]) -> impl Iterator<Item = (&[u8], &[u8])> {
     query.split(|&byte| byte == b'&').map(|pair| {
@@ -42,19 +44,5 @@ impl Iterator for Decoded<'_> {
         };
         self.0 = rest;
         Some(byte)
-    }
-}
-
-/// The byte that two hexadecimal digits stand for.
-pub(super) fn byte_of(high: u8, low: u8) -> Option<u8> {
-    Some(digit(high)? << 4 | digit(low)?)
-}
-
-const fn digit(digit: u8) -> Option<u8> {
-    match digit {
-        b'0'..=b'9' => Some(digit - b'0'),
-        b'a'..=b'f' => Some(digit - b'a' + 10),
-        b'A'..=b'F' => Some(digit - b'A' + 10),
-        _ => None,
     }
 }

@@ -1,10 +1,10 @@
 //! Routes that are hidden, in every way in which a server may read their path.
 
-use super::query::byte_of;
 use super::{Guard, database_manager, debug_routes, filestore, job_runners};
+use crate::percent::byte_of;
 
-/// Times that a path is decoded again, for servers in between that do so.
-const DECODINGS_MAX: u8 = 3;
+/// Times that a path is decoded, by Odoo and by servers in between.
+const DECODINGS_MAX: u8 = 4;
 /// Bytes of a path that are decoded again: more than any hidden route behind any language needs.
 const DECODED_BYTES_MAX: usize = 256;
 

@@ -41,7 +41,7 @@ impl Request<'_> {
         let table = table();
         let (host, _) = HostKey::parse(host.as_bytes()).unwrap();
         let (path, query) = self.target.split_once('?').unwrap_or((self.target, ""));
-        let path = DecodedPath::new(path.as_bytes());
+        let path = NormalPath::new(path.as_bytes())?;
         let class = TrafficClass::of(self.version, &path);
         let found = table.resolve(&host).unwrap();
         let client = self.client.parse().unwrap();

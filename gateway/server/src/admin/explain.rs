@@ -8,9 +8,9 @@ use fleetgate_core::forwarded::Scheme;
 use fleetgate_core::guard::BodyLength;
 use fleetgate_core::host::HostKey;
 use fleetgate_core::outbound::Outbound;
-use fleetgate_core::path::DecodedPath;
 use fleetgate_core::pool::Pool;
 use fleetgate_core::rejection::Rejection;
+use fleetgate_core::request::Target;
 use fleetgate_core::tenant::TenantMatch;
 use fleetgate_core::traffic::TrafficClass;
 use fleetgate_core::verdict::{RequestView, Route, Verdict, admit};
@@ -103,14 +103,22 @@ pub(super) fn explain(state: &AdminState, query: &ExplainQuery) -> Result<Explan
         }
     };
     told.host = Some(host.as_str().to_owned());
+    let raw = uri.path_and_query().map_or("/", http::uri::PathAndQuery::as_str);
+    let target = match Target::parse(raw.as_bytes()) {
+        Ok(target) => target,
+        Err(fault) => {
+            told.why.push(format!("the target `{raw}` is refused: {fault}"));
+            reject(&mut told, Rejection::from(fault));
+            return Ok(told);
+        }
+    };
     let asked =
-        Asked { scheme, port, retry: RetryRule::of(&method), from: query.from, uri: &uri, host: &host };
-    let safe_method = crate::upstream::is_safe(&method);
+        Asked { scheme, port, retry: RetryRule::of(&method), from: query.from, target: &target, host: &host };
     let view = RequestView {
         host: &host,
-        path: uri.path().as_bytes(),
-        query: uri.query().unwrap_or_default().as_bytes(),
-        safe_method,
+        path: &target.path,
+        query: target.query.unwrap_or_default(),
+        safe_method: crate::upstream::is_safe(&method),
         body: BodyLength::None,
         client: query.from,
     };
@@ -123,7 +131,7 @@ pub(super) fn explain(state: &AdminState, query: &ExplainQuery) -> Result<Explan
             tell_tenant(&mut told, &snapshot, found);
             told.verdict = "redirect".to_owned();
             told.why.push(format!("pages of this tenant live on its canonical host {host}"));
-            let path = uri.path_and_query().map_or("/", http::uri::PathAndQuery::as_str);
+            let path = String::from_utf8_lossy(&target.to_bytes()).into_owned();
             let port = port.filter(|port| *port != scheme.default_port());
             let port = port.map(|port| format!(":{port}")).unwrap_or_default();
             told.location = Some(format!("{}://{host}{port}{path}", scheme.as_str()));
@@ -145,7 +153,7 @@ struct Asked<'a> {
     port: Option<u16>,
     retry: RetryRule,
     from: IpAddr,
-    uri: &'a http::Uri,
+    target: &'a Target<'a>,
     host: &'a HostKey,
 }
 
@@ -220,7 +228,7 @@ fn tell_headers(told: &mut Explanation, pool: &Pool, asked: &Asked<'_>) {
         authority: &authority,
         client: asked.from,
         scheme: asked.scheme,
-        path: &DecodedPath::new(asked.uri.path().as_bytes()),
+        path: &asked.target.path,
         has_session: false,
     };
     let told_all: Result<(), std::convert::Infallible> = outbound.try_for_each(|name, value| {

@@ -120,13 +120,12 @@ impl Front {
             let reused = self.state.proxy.process_new_http(session, &self.state.draining).await?;
             let (next, settings) = reused.consume();
             let context = settings.and_then(|mut settings| settings.take_user_context());
-            match context.and_then(|context| context.downcast::<Tunnel>().ok()) {
-                Some(tunnel) => {
-                    let stream = next.into_any().downcast::<ClientStream>().ok()?;
-                    return Some((*stream, tunnel));
-                }
-                None => stream = next,
+            let mut next = next.into_any().downcast::<ClientStream>().ok()?;
+            if let Some(tunnel) = context.and_then(|context| context.downcast::<Tunnel>().ok()) {
+                return Some((*next, tunnel));
             }
+            next.await_request();
+            stream = next;
         }
     }
 }

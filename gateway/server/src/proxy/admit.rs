@@ -2,15 +2,18 @@
 
 use super::context::{Client, RequestContext, Target};
 use super::target;
+use crate::connection::ClientStream;
 use crate::upstream::RetryRule;
 use fleetgate_core::forwarded::{Scheme, client_address, client_scheme, is_trusted};
 use fleetgate_core::guard::BodyLength;
 use fleetgate_core::host::{HostKey, HostName};
 use fleetgate_core::rejection::Rejection;
+use fleetgate_core::request::{Target as RequestTarget, judge_parsed};
 use fleetgate_core::tenant::TenantMatch;
 use fleetgate_core::verdict::{RequestView, Verdict, admit};
-use http::header::{CONTENT_LENGTH, HOST, HeaderName, TRANSFER_ENCODING};
+use http::header::{CONTENT_LENGTH, HOST};
 use pingora::http::RequestHeader;
+use pingora::proxy::Session;
 use std::net::IpAddr;
 
 /// What happens to a request next.
@@ -25,29 +28,35 @@ pub(super) enum Decision {
 }
 
 /// Reads the head, fills the context, and decides.
-pub(super) fn decide(
-    context: &mut RequestContext,
-    head: &mut RequestHeader,
-    body_comes: bool,
-    peer: IpAddr,
-) -> Decision {
-    context.client = client_of(context, head, peer);
-    context.retry = RetryRule::of(&head.method);
-    if let Err(rejection) = target::read(head).and_then(|()| clear_framing(head)) {
+pub(super) fn decide(context: &mut RequestContext, session: &mut Session, peer: IpAddr) -> Decision {
+    let refusal = refusal(session);
+    context.client = client_of(context, session.req_header(), peer);
+    if let Some(rejection) = refusal {
+        context.refused_unread = session.req_header().version != http::Version::HTTP_2;
+        session.set_keepalive(None);
         return Decision::Reject(rejection);
     }
+    let body_comes = !session.as_downstream_mut().is_body_empty();
+    let head = session.req_header_mut();
+    context.retry = RetryRule::of(&head.method);
+    if let Err(fault) = target::settle(head) {
+        return Decision::Reject(Rejection::from(fault));
+    }
     let head = &*head;
-    let (host, port) =
-        match authority(head).and_then(|authority| HostKey::parse(authority).map_err(Rejection::from)) {
-            Ok(parsed) => parsed,
-            Err(rejection) => return Decision::Reject(rejection),
-        };
+    let asked = match RequestTarget::parse(head.raw_path()) {
+        Ok(asked) => asked,
+        Err(fault) => return Decision::Reject(Rejection::from(fault)),
+    };
+    let (host, port) = match HostKey::parse(authority(head)) {
+        Ok(parsed) => parsed,
+        Err(error) => return Decision::Reject(Rejection::from(error)),
+    };
     context.port = port;
     let snapshot = std::sync::Arc::clone(&context.snapshot);
     let view = RequestView {
         host: &host,
-        path: raw_path(head),
-        query: raw_query(head),
+        path: &asked.path,
+        query: asked.query.unwrap_or_default(),
         safe_method: crate::upstream::is_safe(&head.method),
         body: body_length(head, body_comes),
         client: context.client.address,
@@ -91,29 +100,23 @@ fn client_of(context: &RequestContext, head: &RequestHeader, peer: IpAddr) -> Cl
     }
 }
 
-/// The one authority of a request: `:authority` of HTTP/2, else `Host`. Both may be there if they agree.
-fn authority(head: &RequestHeader) -> Result<&[u8], Rejection> {
-    let mut hosts = head.headers.get_all(HOST).iter().map(http::HeaderValue::as_bytes);
-    let (header, second) = (hosts.next(), hosts.next());
+/// The one authority of a request: `:authority` of HTTP/2, else `Host`. Where both are there, they agree: the client's
+/// bytes were checked for HTTP/1, and Pingora checks it for HTTP/2.
+fn authority(head: &RequestHeader) -> &[u8] {
+    let header = || head.headers.get(HOST).map(http::HeaderValue::as_bytes);
     let target = head.uri.authority().map(|authority| authority.as_str().as_bytes());
-    match (target, header, second) {
-        (_, _, Some(_)) => Err(Rejection::BadRequest),
-        (Some(target), Some(header), None) if target != header => Err(Rejection::BadRequest),
-        (Some(one), _, None) | (None, Some(one), None) => Ok(one),
-        (None, None, None) => Ok(b""),
-    }
+    target.or_else(header).unwrap_or_default()
 }
 
-/// A body has one length, written once, or comes in chunks and nothing else. Pingora lets equal lengths pass and sends
-/// them on, and WSGI servers join them; of `gzip, chunked` it forwards the compressed bytes and forgets to say so.
-fn clear_framing(head: &RequestHeader) -> Result<(), Rejection> {
-    let one = |name: HeaderName, fine: fn(&[u8]) -> bool| {
-        let mut lines = head.headers.get_all(name).iter();
-        lines.next().is_none_or(|line| fine(line.as_bytes())) && lines.next().is_none()
-    };
-    let length = one(CONTENT_LENGTH, |length| length.iter().all(u8::is_ascii_digit));
-    let coding = one(TRANSFER_ENCODING, |coding| coding.trim_ascii().eq_ignore_ascii_case(b"chunked"));
-    if length && coding { Ok(()) } else { Err(Rejection::BadRequest) }
+/// Why the head must be refused, as far as that does not depend on where it leads. Heads of HTTP/1 were judged byte by
+/// byte when they came in.
+fn refusal(session: &Session) -> Option<Rejection> {
+    if let Some(stream) = session.as_downstream().stream() {
+        return (**stream).as_any().downcast_ref::<ClientStream>()?.refused();
+    }
+    let head = session.req_header();
+    let fields = head.headers.iter().map(|(name, value)| (name.as_str().as_bytes(), value.as_bytes()));
+    judge_parsed(head.method.as_str().as_bytes(), head.raw_path(), fields).err()
 }
 
 /// What a head whose framing is clear says about its body. HTTP/2 need not announce one.
@@ -126,13 +129,6 @@ fn body_length(head: &RequestHeader, comes: bool) -> BodyLength {
         None if comes => BodyLength::Unknown,
         None => BodyLength::None,
     }
-}
-
-/// The query as sent, without the question mark.
-fn raw_query(head: &RequestHeader) -> &[u8] {
-    let target = head.raw_path();
-    let start = target.iter().position(|&byte| byte == b'?');
-    start.and_then(|at| target.get(at.saturating_add(1)..)).unwrap_or_default()
 }
 
 /// The path as sent, without the query.

@@ -5,8 +5,11 @@ use super::context::RequestContext;
 use super::headers::REQUEST_ID;
 use fleetgate_core::host::HostName;
 use fleetgate_core::rejection::{AnswerShape, Rejection};
+use fleetgate_core::request;
 use fleetgate_core::tenant::TenantState;
-use http::header::{ACCEPT, CACHE_CONTROL, CONTENT_LENGTH, CONTENT_TYPE, EXPECT, LOCATION, RETRY_AFTER};
+use http::header::{
+    ACCEPT, ALLOW, CACHE_CONTROL, CONTENT_LENGTH, CONTENT_TYPE, EXPECT, LOCATION, RETRY_AFTER,
+};
 use pingora::Result;
 use pingora::http::ResponseHeader;
 use pingora::proxy::Session;
@@ -43,6 +46,9 @@ pub(super) async fn reject(
     answer.insert_header(REQUEST_ID, context.request_id.as_str())?;
     if let Some(seconds) = rejection.retry_after_seconds() {
         answer.insert_header(RETRY_AFTER, seconds.to_string())?;
+    }
+    if rejection == Rejection::MethodNotAllowed {
+        answer.insert_header(ALLOW, request::ALLOW)?;
     }
     let without_body = session.req_header().method == http::Method::HEAD;
     session.write_response_header(Box::new(answer), without_body).await?;

@@ -34,6 +34,8 @@ pub struct RequestContext {
     pub(super) target: Option<Target>,
     /// Why the gateway answers itself, if it does.
     pub(super) rejection: Option<Rejection>,
+    /// Whether the head was refused before it was parsed: what Pingora shows is not what the client sent.
+    pub(super) refused_unread: bool,
     /// Backends asked.
     pub(super) attempts: Attempts,
     /// Rule about asking again.
@@ -92,6 +94,7 @@ impl RequestContext {
             port: None,
             target: None,
             rejection: None,
+            refused_unread: false,
             attempts: Attempts::default(),
             retry: RetryRule::of(&http::Method::POST),
             lease: None,

@@ -4,6 +4,7 @@ use super::context::RequestContext;
 use crate::upstream::Failure;
 use fleetgate_core::pool::Timeouts;
 use fleetgate_core::rejection::Rejection;
+use fleetgate_core::request::Fault;
 use fleetgate_core::traffic::TrafficClass;
 use pingora::protocols::TcpKeepalive;
 use pingora::upstreams::peer::{H1UpgradePolicy, HttpPeer, HttpUpstreamRequestPolicy};
@@ -97,8 +98,9 @@ pub(super) fn rejection_for(error: &Error) -> Option<Rejection> {
     match (error.esource(), error.etype()) {
         (_, ErrorType::HTTPStatus(_)) => Some(Rejection::Internal),
         (ErrorSource::Downstream, ErrorType::InvalidHTTPHeader | ErrorType::ReadTimedout) => {
-            Some(Rejection::BadRequest)
+            Some(Rejection::BadRequest(Fault::Body))
         }
+        (ErrorSource::Downstream, _) if broke_framing(error) => Some(Rejection::BadRequest(Fault::Chunks)),
         (ErrorSource::Downstream, _) => None,
         (
             _,
@@ -114,4 +116,10 @@ pub(super) fn rejection_for(error: &Error) -> Option<Rejection> {
         (ErrorSource::Upstream, _) => Some(Rejection::BackendReset),
         (ErrorSource::Internal | ErrorSource::Unset, _) => Some(Rejection::Internal),
     }
+}
+
+/// Whether the client's connection refused to go on: the chunks of the body broke.
+fn broke_framing(error: &Error) -> bool {
+    let cause = error.root_cause().downcast_ref::<std::io::Error>();
+    cause.is_some_and(|cause| cause.kind() == std::io::ErrorKind::InvalidData)
 }

@@ -1,6 +1,5 @@
 //! The head of a request as Odoo gets it.
 
-use super::admit::raw_path;
 use super::context::RequestContext;
 use super::cookies::{harden_session, join_cookies};
 use super::hop;
@@ -8,10 +7,10 @@ use super::service::GatewayState;
 use crate::telemetry::trace::trace_id;
 use fleetgate_core::odoo::headers::{SESSION_COOKIE, is_internal_answer, is_reserved};
 use fleetgate_core::outbound::Outbound;
-use fleetgate_core::path::DecodedPath;
+use fleetgate_core::path::NormalPath;
 use http::header::{CONNECTION, CONTENT_LENGTH, COOKIE, SERVER, TE, TRANSFER_ENCODING, UPGRADE};
 use http::request::Parts as ReqParts;
-use http::{HeaderMap, HeaderName, HeaderValue};
+use http::{HeaderMap, HeaderName, HeaderValue, Uri};
 use pingora::http::{RequestHeader, ResponseHeader};
 use pingora::proxy::Session;
 use pingora::{Error, ErrorType, OrErr, Result};
@@ -26,18 +25,21 @@ static BACKEND_HOP: [HeaderName; 4] =
 /// Drops Pingora's record of how the client spelled the names of fields: names have no case (RFC 9110, section 5.1),
 /// and the record costs as much as the fields themselves whenever a head is copied, changed or written.
 pub(super) fn forget_spelling(head: &mut RequestHeader) -> Result<()> {
-    if head.has_case() { change_fields(head, |_| Ok(())) } else { Ok(()) }
+    if head.has_case() { change_fields(head, |_, _| Ok(())) } else { Ok(()) }
 }
 
-/// Changes the fields of a head in place. Pingora lets nobody do so but by taking the head apart, and through its own
+/// Changes the fields of a head in place, seeing its target. Pingora lets nobody do so but by taking the head apart, and through its own
 /// methods each change parses the name again.
-fn change_fields(head: &mut RequestHeader, change: impl FnOnce(&mut HeaderMap) -> Result<()>) -> Result<()> {
+fn change_fields(
+    head: &mut RequestHeader,
+    change: impl FnOnce(&Uri, &mut HeaderMap) -> Result<()>,
+) -> Result<()> {
     let target = head.raw_path();
     let in_uri = head.uri.path_and_query().is_some_and(|path| path.as_str().as_bytes() == target);
     let target = (!in_uri).then(|| target.to_vec());
     let empty = RequestHeader::from(http::Request::new(()).into_parts().0);
     let mut parts = ReqParts::from(std::mem::replace(head, empty));
-    let changed = change(&mut parts.headers);
+    let changed = change(&parts.uri, &mut parts.headers);
     *head = RequestHeader::from(parts);
     target.map_or(Ok(()), |target| head.set_raw_path(&target)).and(changed)
 }
@@ -45,8 +47,9 @@ fn change_fields(head: &mut RequestHeader, change: impl FnOnce(&mut HeaderMap) -
 /// Rewrites a head for a backend: everything a client may not say goes, and each thing that Odoo believes is set
 /// once, with one canonical value (`ProxyFix` of Werkzeug takes the last of several).
 pub(super) fn rewrite(context: &RequestContext, head: &mut RequestHeader) -> Result<()> {
-    let path = DecodedPath::new(raw_path(head));
-    change_fields(head, |fields| {
+    change_fields(head, |target, fields| {
+        let path = NormalPath::new(target.path().as_bytes());
+        let path = path.or_err(ErrorType::InternalError, "a path was not settled")?;
         remove_reserved(fields);
         join_cookies(fields)?;
         set(fields, REQUEST_ID, context.request_id.as_str())?;
@@ -80,7 +83,7 @@ fn set(fields: &mut HeaderMap, name: &'static str, value: &str) -> Result<()> {
 /// # Errors
 /// The `Connection` field names what it must not.
 pub(super) fn remove_client_hop(head: &mut RequestHeader) -> Result<()> {
-    change_fields(head, hop::remove_client_hop)
+    change_fields(head, |_, fields| hop::remove_client_hop(fields))
 }
 
 /// Makes the head of a backend's answer fit for the client. `ends`: nothing follows it.

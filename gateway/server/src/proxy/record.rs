@@ -42,6 +42,8 @@ pub(super) fn describe<'a>(context: &'a RequestContext, head: &'a RequestHeader)
         let end = path.floor_char_boundary(PATH_BYTES_MAX);
         path.to_mut().truncate(end);
     }
+    let (method, path) =
+        if context.refused_unread { ("", Cow::Borrowed("")) } else { (head.method.as_str(), path) };
     let trace = head.headers.get("traceparent").and_then(|value| trace_id(value.as_bytes()));
     AccessEvent {
         time: jiff::Timestamp::UNIX_EPOCH,
@@ -51,7 +53,7 @@ pub(super) fn describe<'a>(context: &'a RequestContext, head: &'a RequestHeader)
         client: context.client.address,
         scheme: context.client.scheme.as_str(),
         protocol: protocol(head.version),
-        method: Cow::Borrowed(head.method.as_str()),
+        method: Cow::Borrowed(method),
         host: Cow::Borrowed(context.host.as_ref().map_or("", |host| host.as_str())),
         path,
         tenant: context.tenant_id(),

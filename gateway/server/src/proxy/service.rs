@@ -65,8 +65,7 @@ impl ProxyHttp for Gateway {
 
     async fn request_filter(&self, session: &mut Session, context: &mut RequestContext) -> Result<bool> {
         let peer = peer_address(session);
-        let body_comes = !session.as_downstream_mut().is_body_empty();
-        let decision = decide(context, session.req_header_mut(), body_comes, peer);
+        let decision = decide(context, session, peer);
         let inbound = session.req_header().headers.get(headers::REQUEST_ID).map(http::HeaderValue::as_bytes);
         context.request_id = RequestId::new(inbound.filter(|_| context.client.through_trusted_proxy));
         // HTTP/1.0, or a body with two lengths: Pingora has decided to close, and that stands.

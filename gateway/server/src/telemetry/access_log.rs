@@ -57,7 +57,7 @@ pub struct AccessEvent<'a> {
     /// Code of the rejection when the gateway answered.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub rejection: Option<&'static str>,
-    /// Guard that refused.
+    /// What exactly was wrong with a malformed request, or the guard that refused.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub reason: Option<&'static str>,
     /// Body bytes from the client.

@@ -1,6 +1,10 @@
 //! A client's connection, as Pingora and the websocket tunnel use it.
 
+mod gate;
+
 use async_trait::async_trait;
+use fleetgate_core::rejection::Rejection;
+use gate::Gate;
 use pingora::protocols::l4::socket::SocketAddr as PeerAddr;
 use pingora::protocols::raw_connect::ProxyDigest;
 use pingora::protocols::{
@@ -13,13 +17,19 @@ use std::os::fd::AsRawFd;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
-use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt, BufWriter, ReadBuf};
+use std::time::Duration;
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, BufWriter, ReadBuf};
 use tokio::net::TcpStream;
+use tokio::time::timeout;
 
 /// Idle time after which a connection that a client keeps open is closed, in seconds.
 pub const KEEPALIVE_SECONDS: u64 = 75;
 /// Head and body of a small answer leave in one packet; larger writes go past the buffer.
 const WRITE_BUFFER_BYTES: usize = 2_048;
+/// For the rest of a request that was refused, before its connection is closed for good.
+const LINGER: Duration = Duration::from_secs(2);
+/// Bytes read at a time while lingering.
+const LINGER_BYTES: usize = 4_096;
 
 /// A client's TCP connection.
 ///
@@ -28,7 +38,8 @@ const WRITE_BUFFER_BYTES: usize = 2_048;
 #[derive(Debug)]
 pub struct ClientStream {
     inner: BufWriter<TcpStream>,
-    http2: bool,
+    /// Checks what a client of HTTP/1 sends; frames of HTTP/2 are checked by who reads them.
+    gate: Option<Gate>,
     digest: Arc<SocketDigest>,
 }
 
@@ -39,16 +50,48 @@ impl ClientStream {
         let digest = SocketDigest::from_raw_fd(stream.as_raw_fd());
         // The cell is new, so it takes the value.
         let _set = digest.peer_addr.set(Some(PeerAddr::Inet(peer)));
-        Self { inner: BufWriter::with_capacity(WRITE_BUFFER_BYTES, stream), http2, digest: Arc::new(digest) }
+        Self {
+            inner: BufWriter::with_capacity(WRITE_BUFFER_BYTES, stream),
+            gate: (!http2).then(Gate::default),
+            digest: Arc::new(digest),
+        }
+    }
+
+    /// Expects the head of a further request next.
+    pub fn await_request(&mut self) {
+        self.gate = self.gate.take().map(|_| Gate::default());
+    }
+
+    /// Why the request that Pingora reads from here must be refused, whatever it looks like; `None` when it is sound.
+    /// The connection must be closed after the answer.
+    #[must_use]
+    pub fn refused(&self) -> Option<Rejection> {
+        self.gate.as_ref()?.refused()
     }
 
     /// The bare connection, once everything is written.
     ///
     /// # Errors
-    /// The client is gone.
+    /// The client is gone, or has sent more than was read.
     pub async fn into_tcp(mut self) -> io::Result<TcpStream> {
+        if self.gate.as_ref().is_some_and(Gate::holds_bytes) {
+            return Err(io::Error::new(io::ErrorKind::InvalidData, "bytes of the client were not read"));
+        }
         self.inner.flush().await?;
         Ok(self.inner.into_inner())
+    }
+}
+
+impl ClientStream {
+    /// Reads what a refused client is still sending. Closing a connection with unread bytes resets it, and a reset takes
+    /// the answer away (RFC 9112, section 9.6).
+    async fn linger(&mut self) {
+        let mut scratch = [0; LINGER_BYTES];
+        let stream = self.inner.get_mut();
+        let rest = async { while stream.read(&mut scratch).await.is_ok_and(|bytes| bytes > 0) {} };
+        if timeout(LINGER, rest).await.is_err() {
+            tracing::debug!("a refused client sends for too long");
+        }
     }
 }
 
@@ -58,7 +101,12 @@ impl AsyncRead for ClientStream {
         cx: &mut Context<'_>,
         buf: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
-        Pin::new(self.inner.get_mut()).poll_read(cx, buf)
+        let Self { inner, gate, .. } = &mut *self;
+        let mut read = |buf: &mut ReadBuf<'_>| Pin::new(inner.get_mut()).poll_read(cx, buf);
+        match gate {
+            Some(gate) => gate.poll_read(buf, read),
+            None => read(buf),
+        }
     }
 }
 
@@ -93,6 +141,9 @@ impl Shutdown for ClientStream {
     async fn shutdown(&mut self) {
         // A client that is gone needs no goodbye.
         let _gone = AsyncWriteExt::shutdown(&mut self.inner).await;
+        if self.refused().is_some() {
+            self.linger().await;
+        }
     }
 }
 
@@ -104,7 +155,7 @@ impl UniqueID for ClientStream {
 
 impl Ssl for ClientStream {
     fn selected_alpn_proto(&self) -> Option<ALPN> {
-        self.http2.then_some(ALPN::H2)
+        self.gate.is_none().then_some(ALPN::H2)
     }
 }
 
