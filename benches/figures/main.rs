@@ -11,6 +11,7 @@ mod comparison;
 mod cpu;
 mod fleet;
 mod gateway;
+mod guards;
 mod load;
 mod machine;
 mod memory;

@@ -1,6 +1,6 @@
 //! The figures there are, and how they are printed.
 
-use crate::{Failure, admission, cpu, memory, reload, upgrade};
+use crate::{Failure, admission, cpu, guards, memory, reload, upgrade};
 use std::io::Write;
 use std::pin::Pin;
 
@@ -58,6 +58,10 @@ pub(crate) const GROUPS: &[Group] = &[
     Group {
         names: &["admit_ns_10k_tenants", "admit_ns_100k_tenants", "admit_allocations"],
         measure: || Box::pin(admission::measure()),
+    },
+    Group {
+        names: &["manager_block_spellings", "manager_block_leaks"],
+        measure: || Box::pin(guards::of_the_database_manager()),
     },
     Group { names: &["proxy_cpu_vs_bare_pingora"], measure: || Box::pin(cpu::beside_bare_pingora()) },
     Group { names: &["worker_path_cpu_vs_nginx"], measure: || Box::pin(cpu::worker_path_beside_nginx()) },

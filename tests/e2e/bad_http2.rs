@@ -1,109 +1,18 @@
 //! HTTP/2 frames that no honest client sends: what they carry must not become lines of HTTP/1 on the way to Odoo.
 
 use fleetgate_stub::StubOdoo;
-use fleetgate_tests::{DEADLINE, Gateway, wait_for};
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::TcpStream;
+use fleetgate_tests::{DEADLINE, Frames, FramesOutcome as Outcome, Gateway, wait_for};
 
 use crate::fleet;
 
-const DATA: u8 = 0;
-const HEADERS: u8 = 1;
-const RST_STREAM: u8 = 3;
-const SETTINGS: u8 = 4;
-const PING: u8 = 6;
-const GOAWAY: u8 = 7;
-const END_STREAM: u8 = 1;
-const END_HEADERS: u8 = 4;
-
-/// A field in the plainest form of HPACK: not indexed, not compressed (RFC 7541, section 6.2.2).
-fn field(name: &str, value: &str) -> Vec<u8> {
-    let text = |text: &str| {
-        let mut bytes = Vec::new();
-        match u8::try_from(text.len()) {
-            Ok(short @ ..127) => bytes.push(short),
-            _ => {
-                bytes.push(127);
-                let mut rest = text.len() - 127;
-                while rest >= 128 {
-                    bytes.push(u8::try_from(rest % 128).unwrap() | 128);
-                    rest /= 128;
-                }
-                bytes.push(u8::try_from(rest).unwrap());
-            }
-        }
-        bytes.extend_from_slice(text.as_bytes());
-        bytes
-    };
-    [vec![0], text(name), text(value)].concat()
-}
-
-fn frame(kind: u8, flags: u8, stream: u32, payload: &[u8]) -> Vec<u8> {
-    let length = u32::try_from(payload.len()).unwrap().to_be_bytes();
-    [&length[1..], &[kind, flags], &stream.to_be_bytes(), payload].concat()
-}
-
-/// What a stream came to.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Outcome {
-    /// With a head of the answer: whether its status is 200.
-    Answered { ok: bool },
-    /// The stream was reset.
-    Reset,
-    /// The connection ended, or all was seen and nothing said.
-    Gone,
-}
-
 /// Sends one request as frames, and says what became of it.
 async fn outcome(gateway: &Gateway, fields: &[(&str, &str)], data: &[(&str, bool)]) -> Outcome {
-    let flags = if data.is_empty() { END_HEADERS | END_STREAM } else { END_HEADERS };
-    let mut frames = head(flags, fields);
-    for (part, last) in data {
-        frames.extend(frame(DATA, u8::from(*last), 1, part.as_bytes()));
-    }
-    exchange(gateway, &frames).await
+    Frames::request(fields, data).outcome(gateway.address()).await
 }
 
 /// Sends a part of one request as frames, takes it back, and says what became of it.
 async fn cut_off(gateway: &Gateway, fields: &[(&str, &str)], data: &str) -> Outcome {
-    let mut frames = head(END_HEADERS, fields);
-    frames.extend(frame(DATA, 0, 1, data.as_bytes()));
-    const CANCEL: [u8; 4] = [0, 0, 0, 8];
-    frames.extend(frame(RST_STREAM, 0, 1, &CANCEL));
-    // The acknowledgement comes after everything before it was seen.
-    frames.extend(frame(PING, 0, 0, b"are-you-"));
-    exchange(gateway, &frames).await
-}
-
-fn head(flags: u8, fields: &[(&str, &str)]) -> Vec<u8> {
-    let fields: Vec<u8> = fields.iter().flat_map(|(name, value)| field(name, value)).collect();
-    frame(HEADERS, flags, 1, &fields)
-}
-
-async fn exchange(gateway: &Gateway, frames: &[u8]) -> Outcome {
-    let mut bytes = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n".to_vec();
-    bytes.extend(frame(SETTINGS, 0, 0, b""));
-    bytes.extend_from_slice(frames);
-    let exchange = async {
-        let mut stream = TcpStream::connect(gateway.address()).await?;
-        stream.write_all(&bytes).await?;
-        loop {
-            let mut head = [0; 9];
-            stream.read_exact(&mut head).await?;
-            let length = u32::from_be_bytes([0, head[0], head[1], head[2]]);
-            let mut payload = vec![0; usize::try_from(length).unwrap()];
-            stream.read_exact(&mut payload).await?;
-            match head[3] {
-                // 0x88 is `:status: 200` in the static table.
-                HEADERS => return Ok(Outcome::Answered { ok: payload.first() == Some(&0x88) }),
-                RST_STREAM => return Ok(Outcome::Reset),
-                GOAWAY | PING => return Ok(Outcome::Gone),
-                _ => {}
-            }
-        }
-    };
-    let ended: Result<std::io::Result<Outcome>, _> = tokio::time::timeout(DEADLINE, exchange).await;
-    ended.expect("neither an answer nor an end").unwrap_or(Outcome::Gone)
+    Frames::cut_off(fields, data).outcome(gateway.address()).await
 }
 
 /// The fields of an honest GET, some replaced by others of the same name (or taken out), others put behind.

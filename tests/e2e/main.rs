@@ -21,6 +21,7 @@ mod cookies;
 mod database;
 mod filestore;
 mod forwarding;
+mod guards;
 mod routing;
 mod spool;
 mod vectors;

@@ -6,21 +6,25 @@
 
 mod connection;
 mod directory;
+mod frames;
 mod gateway;
 mod lines;
 mod program;
 mod raw;
 mod request;
+mod spellings;
 mod wait;
 mod websocket;
 
 pub use connection::Connection;
 pub use directory::ConfigDirectory;
+pub use frames::{Frames, FramesOutcome};
 pub use gateway::{Builder, Gateway, backend};
 pub use lines::Lines;
 pub use program::program;
 pub use raw::{RawConnection, raw_exchange};
 pub use request::{Answer, Request, http_get};
+pub use spellings::{NEIGHBOURS, manager_spellings, reaches_manager, send_spelling};
 pub use wait::{DEADLINE, wait_for};
 pub use websocket::{Websocket, ws_connect};
 
