@@ -22,6 +22,7 @@ mod database;
 mod filestore;
 mod forwarding;
 mod guards;
+mod isolation;
 mod routing;
 mod spool;
 mod vectors;

@@ -8,6 +8,7 @@ mod connection;
 mod directory;
 mod frames;
 mod gateway;
+pub mod isolation;
 mod lines;
 mod program;
 mod raw;
