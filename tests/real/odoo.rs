@@ -71,10 +71,13 @@ pools:
     odoo_version: "19.0"
     database_selection: dbfilter_header
     session_cookie: {{ secure: false }}
+    filestore: "{}"
     regions:
       here: {{ backends: [{{ http: "127.0.0.1:{}", websocket: "127.0.0.1:{}" }}] }}
 "#,
-            self.http_port, self.gevent_port
+            self.lab.join("data/filestore").display(),
+            self.http_port,
+            self.gevent_port
         )
     }
 }

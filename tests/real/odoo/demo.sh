@@ -33,6 +33,7 @@ pools:
     odoo_version: "19.0"
     database_selection: dbfilter_header
     session_cookie: { secure: false } # browsers come by plain HTTP here
+    filestore: $LAB/data/filestore
     regions:
       here: { backends: [ { http: "127.0.0.1:$HTTP_PORT", websocket: "127.0.0.1:$GEVENT_PORT" } ] }
 tenants_directory: tenants.d

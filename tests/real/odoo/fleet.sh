@@ -201,7 +201,7 @@ start_odoo() {
   for try in 1 2 3; do
     read -r HTTP_PORT GEVENT_PORT < <(free_ports 2)
     odoo server --http-interface 127.0.0.1 --http-port "$HTTP_PORT" --gevent-port "$GEVENT_PORT" --workers 2 --max-cron-threads 0 \
-      --proxy-mode --load base,web,bus,rpc,dbfilter_from_header >"$RUN/odoo.log" 2>&1 </dev/null &
+      --x-sendfile --proxy-mode --load base,web,bus,rpc,dbfilter_from_header >"$RUN/odoo.log" 2>&1 </dev/null &
     ODOO_PID=$!
     local deadline=$((SECONDS + 60))
     while [ $SECONDS -lt $deadline ] && kill -0 "$ODOO_PID" 2>/dev/null; do
