@@ -104,11 +104,11 @@ fn step(dice: &mut Dice, requests: Vec<Crafted>, http2: bool) -> Step {
     let clear = requests.iter().all(Crafted::is_clear);
     let unfinished = requests.iter().any(|request| request.framed.unfinished);
     let then = match dice.below(24) {
+        // Nobody answers a request that is not whole.
+        _ if unfinished && !http2 => Then::Leave,
         0 => Then::Leave,
         1 => Then::LeaveMidway,
         2 if !http2 => Then::HalfClose,
-        // Nobody answers a request that is not whole.
-        _ if unfinished && !http2 => Then::Leave,
         _ if clear || http2 => Then::GoOn,
         _ => Then::AskOnceMore,
     };

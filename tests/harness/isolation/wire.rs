@@ -93,7 +93,8 @@ impl Wire {
             self.answer(visit, ledger).await;
             count += 1;
         }
-        if self.asked.is_empty() && !self.buffer.is_empty() {
+        // A refusal to a head that could not be read may have a body even if that was a HEAD; then the connection ends.
+        if self.asked.is_empty() && !self.buffer.is_empty() && !self.over {
             ledger.leak(visit, &format!("an answer nobody asked for: {}", self.buffer.escape_ascii()));
             self.over = true;
         }
