@@ -150,6 +150,7 @@ fn pool() -> Pool {
         database_header: false,
         backends_per_tenant: 2,
         filestore: None,
+        stream_paths: Box::default(),
         session_cookie: SessionCookie { secure: true, same_site: None },
         http: timeouts,
         longpolling: timeouts,

@@ -1,5 +1,7 @@
 //! Bodies between a slow side and a fast one.
 
+use std::time::Duration;
+
 use fleetgate_stub::StubOdoo;
 use fleetgate_tests::{Builder, DEADLINE, Gateway, RawConnection, Request, backend, http_get, wait_for};
 use serde_json::json;
@@ -173,4 +175,46 @@ async fn a_gateway_without_a_place_for_bodies_does_not_start() {
         in_front_of(&backend(&stub), "spool: { directory: /nonexistent/spool }\n").run_to_exit().await;
     let said = String::from_utf8_lossy(&ended.stderr);
     assert!(said.contains("/nonexistent/spool") && said.contains("spool.directory"), "{said}");
+}
+
+#[tokio::test]
+async fn configured_paths_stream_and_calls_never_do() {
+    let stub = fleet::prefork("eu-1").await;
+    let config = fleet::config(&[backend(&stub)], "stream_paths: [/stub/upload, /jsonrpc]");
+    let gateway = Gateway::builder(&config).tenants("tenants.yaml", fleet::TENANTS).start().await;
+    let mut call = RawConnection::open(gateway.address()).await.unwrap();
+    call.send(upload(10).replace("/stub/upload", "/jsonrpc")).await.unwrap();
+    let mut slow = RawConnection::open(gateway.address()).await.unwrap();
+    slow.send(upload(10)).await.unwrap();
+    wait_for("the upload is at Odoo", DEADLINE, async || stub.counts().requests == 1).await;
+    slow.send("0123456789").await.unwrap();
+    fleet::assert_status(slow.read_to_end().await.unwrap(), 200, "a streamed upload");
+    assert!(
+        fleet::only_request(&stub).target.starts_with("/stub/upload"),
+        "the call waits until it is whole"
+    );
+}
+
+#[tokio::test]
+async fn a_streamed_body_has_its_limit_too() {
+    let stub = fleet::prefork("eu-1").await;
+    let pool = "stream_paths: [/stub/upload]\nguards: { body_size_max: { page: 100KiB } }";
+    let config = fleet::config(&[backend(&stub)], pool);
+    let gateway = Gateway::builder(&config).tenants("tenants.yaml", fleet::TENANTS).start().await;
+    let parts = |count: usize| vec![vec![b'x'; 10 << 10].into(); count];
+    let request =
+        |count| Request::post("acme.test", "/stub/upload", "").body_in_parts(parts(count), Duration::ZERO);
+    for request in [request(10), request(10).http2()] {
+        assert_eq!(request.send(gateway.address()).await.status, 200);
+    }
+    for request in [request(11), request(11).http2()] {
+        let refused = request.send(gateway.address()).await;
+        assert_eq!(refused.status, 413, "{}", refused.text());
+        assert!(refused.text().contains("body_too_large"), "{}", refused.text());
+    }
+    assert_eq!(
+        stub.received().iter().filter(|request| request.complete).count(),
+        2,
+        "no part is taken for a whole"
+    );
 }

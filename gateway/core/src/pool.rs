@@ -1,6 +1,9 @@
 //! Pools: Odoo servers that serve the same databases, in one or more regions.
 
 use crate::odoo::OdooVersion;
+use crate::path::NormalPath;
+use crate::rpc::RpcRoute;
+use crate::traffic::{BackendPort, TrafficClass};
 use core::net::SocketAddr;
 use core::time::Duration;
 
@@ -37,6 +40,8 @@ pub struct Pool {
     pub session_cookie: SessionCookie,
     /// Folder that holds the filestore of each database, for files that Odoo lets the gateway send.
     pub filestore: Option<Box<str>>,
+    /// Starts of paths whose bodies are passed on as they come, both ways.
+    pub stream_paths: Box<[Box<str>]>,
     /// Clocks of page, RPC and other HTTP traffic.
     pub http: Timeouts,
     /// Clocks of longpolling.
@@ -48,6 +53,21 @@ pub struct Pool {
 }
 
 impl Pool {
+    /// Whether the bodies of a request are passed on as they come. Calls whose bodies name a database never are: they
+    /// have to be read to their end first.
+    #[must_use]
+    pub fn streams(&self, class: TrafficClass, path: &NormalPath<'_>) -> bool {
+        let listed = || {
+            let route = path.without_language();
+            self.stream_paths.iter().any(|start| route.starts_with(start.as_bytes()))
+        };
+        match class.port() {
+            BackendPort::Gevent => true,
+            BackendPort::Http if self.stream_paths.is_empty() => false,
+            BackendPort::Http => listed() && RpcRoute::of(self.odoo_version, path.as_bytes()).is_none(),
+        }
+    }
+
     /// The region that serves: the first that is no standby, in the order of the config's `regions`.
     #[must_use]
     pub fn active_region(&self) -> Option<&PoolRegion> {

@@ -60,6 +60,8 @@ pub struct Route<'a> {
     pub class: TrafficClass,
     /// Longest body in bytes; an announced length is within it already.
     pub body_bytes_max: u64,
+    /// Whether bodies are passed on as they come, instead of whole.
+    pub streamed: bool,
 }
 
 /// Decides about a request.
@@ -98,6 +100,9 @@ pub fn admit<'a>(fleet: &'a Fleet, view: &RequestView<'a>) -> Verdict<'a> {
         {
             Verdict::Redirect { host, found }
         }
-        _ => Verdict::Forward(Route { found, pool, class, body_bytes_max }),
+        _ => {
+            let streamed = pool.streams(class, path);
+            Verdict::Forward(Route { found, pool, class, body_bytes_max, streamed })
+        }
     }
 }

@@ -32,6 +32,7 @@ pub(super) fn check(
             secure: written.session_cookie.secure,
             same_site: written.session_cookie.same_site.value.0.0,
         },
+        stream_paths: written.stream_paths.0.into_iter().map(|start| start.0).collect(),
         filestore: written.filestore.map(|folder| folder.0),
         http: Timeouts {
             connect: written.http.connect_timeout.0,

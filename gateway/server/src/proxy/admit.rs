@@ -10,7 +10,7 @@ use fleetgate_core::host::{HostKey, HostName};
 use fleetgate_core::rejection::Rejection;
 use fleetgate_core::request::{Target as RequestTarget, judge_parsed};
 use fleetgate_core::tenant::TenantMatch;
-use fleetgate_core::verdict::{RequestView, Verdict, admit};
+use fleetgate_core::verdict::{RequestView, Route, Verdict, admit};
 use http::header::{CONTENT_LENGTH, HOST};
 use pingora::http::RequestHeader;
 use pingora::proxy::Session;
@@ -62,24 +62,26 @@ pub(super) fn decide(context: &mut RequestContext, session: &mut Session, peer: 
         client: context.client.address,
     };
     let verdict = admit(&snapshot.fleet, &view);
-    let target = |found: TenantMatch<'_, '_>, class, body_bytes_max| Target {
+    let target = |found: TenantMatch<'_, '_>| Target {
         tenant: found.index,
         by_suffix: found.label.is_some(),
         pool: found.tenant.pool,
-        class,
-        body_bytes_max,
+        class: None,
+        body_bytes_max: 0,
+        streamed: false,
     };
     let decision = match verdict {
         Verdict::Forward(route) => {
-            context.target = Some(target(route.found, Some(route.class), route.body_bytes_max));
+            let Route { found, class, body_bytes_max, streamed, .. } = route;
+            context.target = Some(Target { class: Some(class), body_bytes_max, streamed, ..target(found) });
             Decision::Forward
         }
         Verdict::Redirect { host, found } => {
-            context.target = Some(target(found, None, 0));
+            context.target = Some(target(found));
             Decision::Redirect(host.clone())
         }
         Verdict::Reject { rejection, found } => {
-            context.target = found.map(|found| target(found, None, 0));
+            context.target = found.map(target);
             Decision::Reject(rejection)
         }
     };

@@ -44,6 +44,8 @@ pub struct RequestContext {
     pub(super) lease: Option<BackendLease>,
     /// From the start to the first byte of the backend's answer.
     pub(super) first_byte: Option<Duration>,
+    /// Body bytes passed on so far, of a streamed request.
+    pub(super) body_bytes: u64,
     /// Whether the next attempt must not use a kept connection.
     pub(super) fresh_connection: bool,
     /// A websocket to run on the connection after this request. Pingora takes it from behind a shared reference.
@@ -74,6 +76,8 @@ pub(super) struct Target {
     pub(super) class: Option<TrafficClass>,
     /// Longest body in bytes.
     pub(super) body_bytes_max: u64,
+    /// Whether bodies are passed on as they come.
+    pub(super) streamed: bool,
 }
 
 impl RequestContext {
@@ -99,6 +103,7 @@ impl RequestContext {
             retry: RetryRule::of(&http::Method::POST),
             lease: None,
             first_byte: None,
+            body_bytes: 0,
             fresh_connection: false,
             tunnel: Mutex::new(None),
         }
@@ -178,6 +183,12 @@ impl RequestContext {
     #[must_use]
     pub(super) fn body_bytes_max(&self) -> u64 {
         self.target.map_or(0, |target| target.body_bytes_max)
+    }
+
+    /// Whether the bodies of the request are passed on as they come.
+    #[must_use]
+    pub(super) fn is_streamed(&self) -> bool {
+        self.target.is_some_and(|target| target.streamed)
     }
 
     /// Leaves a websocket for whoever runs the connection.

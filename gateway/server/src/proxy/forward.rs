@@ -13,6 +13,8 @@ use std::time::Duration;
 
 /// Idle connections to a backend are closed before Odoo or a firewall does it.
 pub(super) const BACKEND_IDLE: Duration = Duration::from_secs(30);
+/// A streamed body beyond its limit.
+const BODY_TOO_LARGE: ErrorType = ErrorType::HTTPStatus(413);
 /// Group of connections that serve one request only. Connections of this group are never kept.
 const SINGLE_USE: u64 = 1;
 
@@ -23,6 +25,7 @@ const SINGLE_USE: u64 = 1;
 pub(super) fn next_peer(context: &mut RequestContext) -> Result<Box<HttpPeer>> {
     let timeouts = timeouts(context);
     let may_reuse = context.may_reuse_connection();
+    context.body_bytes = 0;
     let Some(lease) = context.next_backend() else {
         return Error::e_explain(ErrorType::ConnectError, "no backend is left to ask");
     };
@@ -71,6 +74,19 @@ pub(super) fn note_connect_failure(context: &RequestContext) {
     }
 }
 
+/// Counts the body of a streamed request.
+///
+/// # Errors
+/// It is longer than allowed.
+pub(super) fn count_body(context: &mut RequestContext, piece: &[u8]) -> Result<()> {
+    let bytes = u64::try_from(piece.len()).unwrap_or(u64::MAX);
+    context.body_bytes = context.body_bytes.saturating_add(bytes);
+    if context.body_bytes > context.body_bytes_max() {
+        return Err(Error::explain(BODY_TOO_LARGE, "the body is longer than allowed").into_down());
+    }
+    Ok(())
+}
+
 /// Decides whether a failed attempt is followed by another: the one place where the retry rule meets Pingora.
 pub(super) fn settle(
     context: &mut RequestContext,
@@ -96,6 +112,7 @@ pub(super) fn settle(
 /// What the client is told about a failure. `None` when the client itself is gone.
 pub(super) fn rejection_for(error: &Error) -> Option<Rejection> {
     match (error.esource(), error.etype()) {
+        (_, &BODY_TOO_LARGE) => Some(Rejection::BodyTooLarge),
         (_, ErrorType::HTTPStatus(_)) => Some(Rejection::Internal),
         (ErrorSource::Downstream, ErrorType::InvalidHTTPHeader | ErrorType::ReadTimedout) => {
             Some(Rejection::BadRequest(Fault::Body))

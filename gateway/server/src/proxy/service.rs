@@ -13,7 +13,8 @@ use crate::telemetry::metrics::Metrics;
 use crate::telemetry::trace::RequestId;
 use crate::upstream::Failure;
 use async_trait::async_trait;
-use fleetgate_core::traffic::{BackendPort, TrafficClass};
+use bytes::Bytes;
+use fleetgate_core::traffic::TrafficClass;
 use pingora::connectors::http::v1::Connector;
 use pingora::http::{RequestHeader, ResponseHeader};
 use pingora::proxy::{FailToProxy, ProxyHttp, Session};
@@ -80,10 +81,10 @@ impl ProxyHttp for Gateway {
             }
             Decision::Forward => {
                 headers::forget_spelling(session.req_header_mut())?;
-                if context.class().is_some_and(|class| class.port() == BackendPort::Http) {
-                    return exchange(session, context, &self.state).await.map(|()| true);
+                if context.is_streamed() {
+                    return Ok(false);
                 }
-                Ok(false)
+                exchange(session, context, &self.state).await.map(|()| true)
             }
             Decision::Redirect(host) => answer::redirect(session, context, &host).await.map(|()| true),
             Decision::Reject(rejection) => answer::reject(session, context, rejection).await.map(|()| true),
@@ -107,6 +108,16 @@ impl ProxyHttp for Gateway {
         headers::rewrite(context, head)?;
         target::drop_authority(head);
         headers::set_connection(context, head)
+    }
+
+    async fn request_body_filter(
+        &self,
+        _session: &mut Session,
+        body: &mut Option<Bytes>,
+        _end_of_stream: bool,
+        context: &mut RequestContext,
+    ) -> Result<()> {
+        forward::count_body(context, body.as_deref().unwrap_or_default())
     }
 
     async fn connected_to_upstream(

@@ -7,6 +7,7 @@ use super::collection::{Choice, List, Named, OneOf};
 use super::value::{Folder, Lasting, Whole, text_schema};
 use crate::config::read::{At, Text, section};
 use crate::odoo::OdooVersion;
+use crate::path::NormalPath;
 use crate::pool::{BACKENDS_PER_REGION_MAX, DatabaseSelection, SameSite};
 use std::borrow::Cow;
 
@@ -31,6 +32,10 @@ section! {
         /// and later with `--x-sendfile` then leave the sending of files to the gateway. Nothing but files of the
         /// tenant's own database is sent, and no link is followed.
         filestore: Option<Folder> = null,
+        /// Starts of paths whose requests and answers are passed on as they come, such as those of a module that
+        /// takes uploads of many gigabytes or wants to see them grow. A slow client then holds a worker. Calls
+        /// whose bodies name a database are never streamed.
+        stream_paths: List<PathStart, 0, 100> = [],
         /// Clocks of pages, RPC and other HTTP traffic.
         http: HttpTimeoutsEntry = {},
         /// Clocks of longpolling (Odoo 14.0 and 15.0).
@@ -129,7 +134,7 @@ impl Text for Version {
     }
 }
 
-text_schema! { Version; }
+text_schema! { Version; PathStart; }
 
 impl Choice for DatabaseSelection {
     const CHOICES: &'static [(&'static str, Self)] = &[
@@ -137,6 +142,27 @@ impl Choice for DatabaseSelection {
         (Self::Host.as_str(), Self::Host),
         (Self::Fixed.as_str(), Self::Fixed),
     ];
+}
+
+/// The start of a path as Odoo reads it: decoded, slashes single.
+#[derive(Debug)]
+pub(in crate::config) struct PathStart(pub(in crate::config) Box<str>);
+
+impl Text for PathStart {
+    fn expected() -> Cow<'static, str> {
+        "the start of a path, such as `/my_module/upload`".into()
+    }
+
+    fn parse(text: &str) -> Result<Self, String> {
+        match NormalPath::new(text.as_bytes()) {
+            Ok(path) if path.as_bytes() == text.as_bytes() && text.len() > 1 => Ok(Self(text.into())),
+            Ok(_) => {
+                Err("it is written otherwise: without `//` and without needless `%`, and longer than `/`"
+                    .into())
+            }
+            Err(_) => Err("it is no path: it starts with `/` and has no `..`".into()),
+        }
+    }
 }
 
 /// What is written for `SameSite`.
