@@ -25,7 +25,7 @@ pub use lines::Lines;
 pub use program::program;
 pub use raw::{RawConnection, raw_exchange};
 pub use request::{Answer, Request, http_get};
-pub use spellings::{NEIGHBOURS, manager_spellings, reaches_manager, send_spelling};
+pub use spellings::{NEIGHBOURS, get_spelling, manager_spellings, reaches_manager, send_spelling};
 pub use wait::{DEADLINE, wait_for};
 pub use websocket::{Websocket, ws_connect};
 

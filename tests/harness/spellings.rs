@@ -306,26 +306,38 @@ pub fn reaches_manager(target: &str) -> bool {
     })
 }
 
-/// Sends a target over HTTP/1 exactly as written, as GET and as POST, and over HTTP/2; returns the answers over HTTP/1.
+/// Sends a target as GET and as POST over HTTP/1, exactly as written, and over HTTP/2; returns the answers over HTTP/1.
 ///
 /// # Errors
 /// When there is no connection. One that is cut off is a refusal.
 pub async fn send_spelling(address: SocketAddr, host: &str, target: &str) -> io::Result<Vec<Vec<u8>>> {
-    let mut answers = Vec::new();
-    for rest in ["GET", "POST"] {
-        let body = if rest == "POST" { "master_pwd=admin&name=acme" } else { "" };
-        let head = format!(
-            "{rest} {target} HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\nAccept: text/html\r\n\
-             Content-Type: application/x-www-form-urlencoded\r\nContent-Length: {}\r\n\r\n{body}",
-            body.len()
-        );
-        match raw_exchange(address, head).await {
-            Ok(answer) => answers.push(answer),
-            Err(error) if error.kind() == io::ErrorKind::ConnectionReset => answers.push(Vec::new()),
-            Err(error) => return Err(error),
-        }
-    }
+    // No password: where this does get through to an Odoo, it must not do any work there.
+    const FORM: &str = "master_pwd=&name=no_such_database";
+    let answers = vec![
+        get_spelling(address, host, target).await?,
+        send(address, &format!("POST {target} HTTP/1.1"), host, FORM).await?,
+    ];
     let fields = [(":method", "GET"), (":scheme", "http"), (":authority", host), (":path", target)];
     Frames::request(&fields, &[]).outcome(address).await;
     Ok(answers)
+}
+
+/// Sends a target as GET over HTTP/1, exactly as written, and returns the answer.
+///
+/// # Errors
+/// When there is no connection. One that is cut off is a refusal.
+pub async fn get_spelling(address: SocketAddr, host: &str, target: &str) -> io::Result<Vec<u8>> {
+    send(address, &format!("GET {target} HTTP/1.1"), host, "").await
+}
+
+async fn send(address: SocketAddr, line: &str, host: &str, form: &str) -> io::Result<Vec<u8>> {
+    let length = form.len();
+    let request = format!(
+        "{line}\r\nHost: {host}\r\nConnection: close\r\nAccept: text/html\r\nContent-Length: {length}\r\n\
+         Content-Type: application/x-www-form-urlencoded\r\n\r\n{form}"
+    );
+    match raw_exchange(address, request).await {
+        Err(error) if error.kind() == io::ErrorKind::ConnectionReset => Ok(Vec::new()),
+        answered => answered,
+    }
 }

@@ -10,11 +10,12 @@
 )]
 
 use std::env;
+use std::net::{Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::time::Duration;
 
-use fleetgate_tests::Gateway;
+use fleetgate_tests::{Gateway, get_spelling, manager_spellings, send_spelling};
 use tokio::process::Command;
 
 /// For downloads on a slow line.
@@ -34,8 +35,46 @@ async fn users_of_two_tenants_work_in_a_real_odoo_at_once_and_never_meet() {
     let gateway = Gateway::builder(&fleet.config()).tenants("fleet.yaml", TENANTS).start().await;
     let address = gateway.address().to_string();
 
+    no_spelling_finds_the_database_manager(&fleet, gateway.address()).await;
     run(Command::new(fleet.lab.join("venv/bin/python")).arg(script("clients.py")).arg(&address), VISIT).await;
     run(Command::new(fleet.lab.join("node/node")).arg(script("browser.mjs")).arg(&address), VISIT).await;
+}
+
+/// Odoo itself answers to many of the spellings, and to none of them through the gateway.
+async fn no_spelling_finds_the_database_manager(fleet: &Fleet, gateway: SocketAddr) {
+    const HOST: &str = "acme.example.com";
+    let spellings = manager_spellings(HOST);
+    let odoo = SocketAddr::from((Ipv4Addr::LOCALHOST, fleet.http_port));
+    let (mut direct, mut leaks) = (0, Vec::new());
+    for target in &spellings {
+        // Looks only: what is posted here would be done.
+        let answer = get_spelling(odoo, HOST, target).await.expect("Odoo takes connections");
+        direct += usize::from(is_manager(&answer));
+        let answers = send_spelling(gateway, HOST, target).await.expect("the gateway takes connections");
+        if answers.iter().any(|answer| is_manager(answer)) {
+            leaks.push(target);
+        }
+    }
+    println!(
+        "ok {} spellings of the database manager: Odoo answers {direct}, behind the gateway none",
+        spellings.len()
+    );
+    assert!(
+        spellings.len() >= 500 && direct >= 50,
+        "{direct} of {} spellings mean anything",
+        spellings.len()
+    );
+    assert!(leaks.is_empty(), "LEAK: {leaks:#?}");
+}
+
+/// Whether an answer is one of the manager's: a page with its forms, a file, a redirect back to it, a refusal of the
+/// master password, or of a method that the route does not take.
+fn is_manager(answer: &[u8]) -> bool {
+    let text = String::from_utf8_lossy(answer);
+    let status = text.get(9..12).unwrap_or_default();
+    let page =
+        text.contains("master_pwd") || text.contains("/web/database/") || text.contains("Access Denied");
+    matches!(status, "200" | "303" | "405") && (page || status == "405")
 }
 
 /// A running Odoo and its PostgreSQL. Ended when dropped, unless it ran before.

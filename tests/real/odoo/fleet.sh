@@ -153,7 +153,8 @@ CONF
 odoo() {
   local command=${1:?}
   shift
-  PYTHONPATH=$ODOO_LIB exec setsid "$LAB/venv/bin/python" "$LAB/odoo/usr/bin/odoo" "$command" --db_host 127.0.0.1 --db_port "$PG_PORT" \
+  # A settings file of our own: Odoo reads and writes ~/.odoorc otherwise.
+  ODOO_RC=$RUN/odoorc PYTHONPATH=$ODOO_LIB exec setsid "$LAB/venv/bin/python" "$LAB/odoo/usr/bin/odoo" "$command" --db_host 127.0.0.1 --db_port "$PG_PORT" \
     --db_user odoo --data-dir "$LAB/data" --addons-path "$ODOO_LIB/odoo/addons,$LAB/addons/odoo/addons" "$@" 9>&-
 }
 

@@ -20,10 +20,15 @@ pub(super) fn hidden_route(path: &[u8]) -> Option<Guard> {
     let mut buffer = [0; DECODED_BYTES_MAX];
     let mut len = path.len().min(DECODED_BYTES_MAX);
     buffer.get_mut(..len)?.copy_from_slice(path.get(..len)?);
-    (0..DECODINGS_MAX).find_map(|_| {
+    for _ in 0..DECODINGS_MAX {
+        let before = len;
         len = decode_again(&mut buffer, len);
-        in_either_reading(buffer.get(..len)?)
-    })
+        let found = in_either_reading(buffer.get(..len)?);
+        if found.is_some() || len == before {
+            return found;
+        }
+    }
+    None
 }
 
 /// Percent-decodes the start of a buffer in place, with slashes standing alone; returns its new length.
