@@ -66,7 +66,10 @@ async fn send(gateway: &Gateway, method: &str, url: &str, from: &str) -> Answer 
     let at = rest.find('/').unwrap_or(rest.len());
     let (authority, target) = rest.split_at(at);
     let target = if target.is_empty() { "/" } else { target };
-    let request = Request::new(method, authority, target);
+    let request = match target {
+        "/jsonrpc" => Request::version(authority),
+        _ => Request::new(method, authority, target),
+    };
     let request = request.header("X-Forwarded-For", from).header("X-Forwarded-Proto", scheme);
     request.send(gateway.address()).await
 }

@@ -334,7 +334,7 @@ async fn when_every_backend_is_away_the_client_is_told_when_to_come_back() {
     let host = "t1.odoo.test";
     for request in [
         Request::get(host, "/odoo").header("Accept", "text/html"),
-        Request::post(host, "/jsonrpc", vec![b'u'; 3 << 20]),
+        Request::post(host, "/web/dataset/call_kw", vec![b'u'; 3 << 20]),
         Request::get(host, "/websocket"),
     ] {
         for request in versions(request) {

@@ -62,7 +62,7 @@ async fn each_version_has_its_bus_on_the_gevent_port_and_all_else_on_the_other()
         "/french/websocket",
         "/?/websocket",
         "/web/static/websocket.js",
-        "/jsonrpc",
+        "/json/2/res.partner/read",
     ];
     for version in VERSIONS {
         let host = format!("v{}.test", &version[..2]);

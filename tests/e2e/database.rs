@@ -50,7 +50,7 @@ async fn each_mode_tells_odoo_the_database_in_its_own_way() {
         for request in [
             Request::get("acme.test", "/web/login"),
             Request::get("ACME.test.:80", "/stub/echo").http2(),
-            Request::post("acme.test", "/jsonrpc", "{}"),
+            Request::version("acme.test"),
             Request::get("acme.test", "/websocket/health"),
         ] {
             request.send(gateway.address()).await;
@@ -219,7 +219,16 @@ async fn the_database_header_is_for_stateless_routes_without_a_session() {
     let stub = fleet::prefork("eu-1").await;
     let gateway = fleet::before(&stub, "database_header: true", fleet::TENANTS).start().await;
     let sent = async |target: &str, cookie: Option<&str>| {
-        let mut request = Request::post("acme.test", target, "{}").header("X-Odoo-Database", "globex");
+        let request = match target {
+            "/jsonrpc" => Request::version("acme.test"),
+            "/xmlrpc/2/common" => Request::post(
+                "acme.test",
+                target,
+                "<methodCall><methodName>version</methodName></methodCall>",
+            ),
+            _ => Request::post("acme.test", target, "{}"),
+        };
+        let mut request = request.header("X-Odoo-Database", "acme");
         if let Some(cookie) = cookie {
             request = request.header("Cookie", "tz=UTC").header("Cookie", cookie);
         }

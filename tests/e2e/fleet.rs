@@ -3,7 +3,8 @@
 use std::net::SocketAddr;
 
 use fleetgate_stub::{Received, StubOdoo, StubOptions};
-use fleetgate_tests::{Builder, Gateway, RawConnection, Request, backend, raw_exchange};
+use fleetgate_tests::{Answer, Builder, DEADLINE, Gateway, RawConnection, Request, backend, raw_exchange};
+use serde_json::Value;
 
 /// The databases of every stand-in server, so that a request without a database is never right by chance.
 pub(crate) const DATABASES: [&str; 3] = ["acme", "globex", "initech"];
@@ -85,6 +86,12 @@ pub(crate) fn only_request(stub: &StubOdoo) -> Received {
     stub.forget_received();
     assert_eq!(received.len(), 1, "{received:#?}");
     received.remove(0)
+}
+
+/// The event of a request, by the id in its answer.
+pub(crate) async fn event_of(gateway: &Gateway, answer: &Answer) -> Value {
+    let id = answer.header("x-request-id").expect("every answer names its request").to_owned();
+    gateway.access_log().event(&id, DEADLINE, |event| event["request_id"] == id).await
 }
 
 /// Sends a GET with header lines exactly as written, and returns the raw answer.

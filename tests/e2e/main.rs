@@ -24,6 +24,7 @@ mod forwarding;
 mod guards;
 mod isolation;
 mod routing;
+mod rpc;
 mod spool;
 mod vectors;
 

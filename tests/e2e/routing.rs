@@ -209,9 +209,7 @@ async fn what_would_not_survive_a_redirect_is_served_on_any_host() {
     for request in [
         Request::post(host, "/web/login", "login=a&password=a"),
         Request::post(host, "/web/dataset/call_kw", "{}"),
-        Request::post(host, "/jsonrpc", "{}"),
-        Request::get(host, "/jsonrpc"),
-        Request::get(host, "/xmlrpc/2/common"),
+        Request::version(host),
         Request::get(host, "/json/2/res.partner/read"),
         Request::get(host, "/web/static/src/x.js"),
         Request::get(host, "/websocket/health"),

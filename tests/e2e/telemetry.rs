@@ -14,7 +14,7 @@ use serde_json::{Value, json};
 use tokio::io::AsyncWriteExt;
 use tokio::net::TcpStream;
 
-use crate::fleet;
+use crate::fleet::{self, event_of};
 use crate::script::{self, Script, handshake};
 
 /// Address of the listener for probes and metrics.
@@ -74,12 +74,6 @@ fn series(text: &str) -> BTreeSet<String> {
     lines.filter_map(|line| line.rsplit_once(' ')).map(|(series, _)| series.to_owned()).collect()
 }
 
-/// The event of a request, by the id in its answer.
-async fn event_of(gateway: &Gateway, answer: &Answer) -> Value {
-    let id = answer.header("x-request-id").expect("every answer names its request").to_owned();
-    gateway.access_log().event(&id, DEADLINE, |event| event["request_id"] == id).await
-}
-
 #[tokio::test]
 async fn an_event_tells_all_about_a_request() {
     let (stub, _dead, gateway) = start().await;
@@ -123,7 +117,7 @@ async fn every_answer_has_its_event() {
         (get("acme.test", "/web/login").http2(), 200, "acme", "page", ""),
         (Request::new("HEAD", "acme.test", "/web/login"), 200, "acme", "page", ""),
         (get("acme.test", "/web/static/src/a.css"), 200, "acme", "static", ""),
-        (Request::post("acme.test", "/jsonrpc", "{}"), 415, "acme", "rpc", ""),
+        (Request::post("acme.test", "/jsonrpc", "{}"), 415, "acme", "rpc", "rpc_media_type"),
         (get("acme.test", "/nothing/here"), 404, "acme", "page", ""),
         (get("acme.test", "/websocket/health"), 200, "acme", "websocket", ""),
         (get("shop.acme.test", "/web/login"), 301, "acme", "", ""),

@@ -32,6 +32,7 @@ struct Case {
     proto: String,
     client: IpAddr,
     send: Vec<(String, String)>,
+    body: String,
     expected: Expected,
 }
 
@@ -91,7 +92,10 @@ fn pairs(value: &Value) -> Vec<(String, String)> {
 fn case(value: &Value, file: &str) -> Case {
     assert_keys(
         value,
-        &["case", "method", "host", "target", "proto", "client", "send", "forward", "redirect", "reject"],
+        &[
+            "case", "method", "host", "target", "proto", "client", "send", "body", "forward", "redirect",
+            "reject",
+        ],
     );
     let text = |key: &str, default: &str| value[key].as_str().unwrap_or(default).to_owned();
     let expected = match (&value["forward"], &value["redirect"], &value["reject"]) {
@@ -119,6 +123,7 @@ fn case(value: &Value, file: &str) -> Case {
         proto: text("proto", "http"),
         client: text("client", "192.0.2.1").parse().unwrap(),
         send: pairs(&value["send"]),
+        body: text("body", ""),
         expected,
     }
 }
@@ -279,7 +284,8 @@ async fn gateway() -> (StubOdoo, Gateway) {
 async fn ask(case: &Case, connection: &mut Connection, stub: &StubOdoo, gateway: &Gateway) -> Seen {
     let mut request = Request::new(&case.method, &case.host, &case.target)
         .header("X-Forwarded-For", &case.client.to_string())
-        .header("X-Forwarded-Proto", &case.proto);
+        .header("X-Forwarded-Proto", &case.proto)
+        .body(case.body.clone());
     for (name, value) in &case.send {
         request = request.header(name, value);
     }

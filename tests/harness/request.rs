@@ -62,6 +62,15 @@ impl Request {
         Self::post(host, target, body.to_string()).header("Content-Type", "application/json")
     }
 
+    /// A call that every Odoo answers, whatever its databases: `common.version` by JSON-RPC.
+    pub fn version(host: &str) -> Self {
+        Self::call(
+            host,
+            "/jsonrpc",
+            &serde_json::json!({"service": "common", "method": "version", "args": []}),
+        )
+    }
+
     /// Adds a header line; a name may be given again. Use a raw connection for names that no library would send.
     pub fn header(mut self, name: &str, value: &str) -> Self {
         match (HeaderName::from_bytes(name.as_bytes()), HeaderValue::from_bytes(value.as_bytes())) {
@@ -84,6 +93,11 @@ impl Request {
     /// The same request to another host.
     pub fn at(self, host: &str) -> Self {
         Self { host: host.to_owned(), ..self }
+    }
+
+    /// The same request to another path.
+    pub fn to(self, target: &str) -> Self {
+        Self { target: target.to_owned(), ..self }
     }
 
     /// Sends it over HTTP/2 without TLS and without asking first (RFC 9113, prior knowledge).

@@ -35,7 +35,10 @@ fn policy() -> RpcPolicy {
         version: OdooVersion::V19,
         database: DatabaseName::parse("acme").unwrap(),
         alias: Some(DatabaseName::parse("acme-live").unwrap()),
-        denied: Arc::new(DeniedCalls { models: vec!["res.users".into()], methods: vec!["unlink".into()] }),
+        denied: Some(Arc::new(DeniedCalls {
+            models: vec!["res.users".into()],
+            methods: vec!["unlink".into()],
+        })),
     }
 }
 

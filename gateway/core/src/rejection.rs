@@ -3,6 +3,7 @@
 use crate::guard::Guard;
 use crate::host::HostError;
 use crate::request::Fault;
+use crate::rpc::{Denial, RpcRefusal};
 use crate::traffic::TrafficClass;
 
 /// Why a request is answered by the gateway itself.
@@ -42,6 +43,12 @@ pub enum Rejection {
     /// The head is larger than [`crate::request::HEAD_BYTES_MAX`], or has more than [`crate::request::FIELDS_MAX`]
     /// fields.
     HeadTooLarge,
+    /// A call by a program is denied. The client gets a fault of its protocol, which has the status 200.
+    RpcDenied(Denial),
+    /// The body of a call cannot be read in one way only.
+    RpcUnreadable(RpcRefusal),
+    /// The body of a call is encoded in a way that Odoo does not read.
+    RpcMediaType(RpcRefusal),
     /// No backend of the pool took a connection.
     BackendUnreachable,
     /// The backend ended the connection before its answer was whole.
@@ -65,7 +72,7 @@ const SUSPENDED_RETRY_AFTER_SECONDS: u32 = 3_600;
 
 impl Rejection {
     /// One of each, for documents and tests.
-    pub const ALL: [Self; 22] = [
+    pub const ALL: [Self; 25] = [
         Self::BadHost(HostError::Empty),
         Self::UnknownHost,
         Self::TenantSuspended,
@@ -81,6 +88,9 @@ impl Rejection {
         Self::TargetTooLong,
         Self::ExpectationFailed,
         Self::HeadTooLarge,
+        Self::RpcDenied(Denial::Database),
+        Self::RpcUnreadable(RpcRefusal::Malformed),
+        Self::RpcMediaType(RpcRefusal::Charset),
         Self::BackendUnreachable,
         Self::BackendReset,
         Self::BackendTimeout,
@@ -109,6 +119,9 @@ impl Rejection {
             Self::TargetTooLong => "target_too_long",
             Self::ExpectationFailed => "expectation_failed",
             Self::HeadTooLarge => "head_too_large",
+            Self::RpcDenied(_) => "rpc_denied",
+            Self::RpcUnreadable(_) => "rpc_unreadable",
+            Self::RpcMediaType(_) => "rpc_media_type",
             Self::BackendUnreachable => "backend_unreachable",
             Self::BackendReset => "backend_reset",
             Self::BackendTimeout => "backend_timeout",
@@ -119,13 +132,18 @@ impl Rejection {
         }
     }
 
-    /// Which of several causes of the same code it was: the name of a guard, or of a fault of the request.
+    /// Which of several causes of the same code it was: the name of a guard, of a fault of the request, or of what is wrong with
+    /// a call.
     #[must_use]
     pub const fn reason(self) -> Option<&'static str> {
         if let Self::GuardDenied(guard) | Self::GuardHidden(guard) = self {
             Some(guard.as_str())
         } else if let Self::BadRequest(fault) = self {
             Some(fault.as_str())
+        } else if let Self::RpcDenied(denial) = self {
+            Some(denial.code())
+        } else if let Self::RpcUnreadable(refusal) | Self::RpcMediaType(refusal) = self {
+            Some(refusal.code())
         } else {
             None
         }
@@ -138,14 +156,15 @@ impl Rejection {
     #[must_use]
     pub const fn status(self) -> u16 {
         match self {
-            Self::BadHost(_) | Self::BadRequest(_) => 400,
-            Self::GuardDenied(_) => 403,
+            Self::BadHost(_) | Self::BadRequest(_) | Self::RpcUnreadable(_) => 400,
+            Self::GuardDenied(_) | Self::RpcDenied(_) => 403,
             Self::FileMissing | Self::GuardHidden(_) => 404,
             Self::MethodNotAllowed => 405,
             Self::BodyTooSlow => 408,
             Self::LengthRequired => 411,
             Self::BodyTooLarge => 413,
             Self::TargetTooLong => 414,
+            Self::RpcMediaType(_) => 415,
             Self::ExpectationFailed => 417,
             Self::UnknownHost => 421,
             Self::HeadTooLarge => 431,
@@ -176,6 +195,9 @@ impl Rejection {
             | Self::TargetTooLong
             | Self::ExpectationFailed
             | Self::HeadTooLarge
+            | Self::RpcDenied(_)
+            | Self::RpcUnreadable(_)
+            | Self::RpcMediaType(_)
             | Self::BackendReset
             | Self::BackendTimeout
             | Self::BackendInvalid
@@ -193,9 +215,11 @@ impl Rejection {
             | Self::BadRequest(_)
             | Self::MethodNotAllowed
             | Self::LengthRequired
-            | Self::ExpectationFailed => "This request cannot be understood",
+            | Self::ExpectationFailed
+            | Self::RpcUnreadable(_)
+            | Self::RpcMediaType(_) => "This request cannot be understood",
             Self::UnknownHost => "Nothing lives at this address",
-            Self::GuardDenied(_) => "This is not allowed",
+            Self::GuardDenied(_) | Self::RpcDenied(_) => "This is not allowed",
             Self::GuardHidden(_) => "There is no such page",
             Self::TenantSuspended => "This service is suspended",
             Self::TenantMaintenance { .. } => "Down for maintenance",
@@ -218,6 +242,11 @@ impl Rejection {
             Self::GuardDenied(_) => "Go back to the start page. If you need this, ask your provider.",
             Self::GuardHidden(_) => "Check the address, or go back to the start page.",
             Self::BadRequest(_) => "The request is malformed.",
+            Self::RpcDenied(_) => {
+                "Check the name of the database: it must be the one that lives at this address."
+            }
+            Self::RpcUnreadable(_) => "The body must be one call, as XML-RPC or JSON-RPC defines it.",
+            Self::RpcMediaType(_) => "Send JSON as application/json, XML in UTF-8, and neither compressed.",
             Self::MethodNotAllowed => "The method is not served here.",
             Self::LengthRequired => "The request must say how long its body is.",
             Self::TargetTooLong => "The address is too long.",
@@ -248,6 +277,12 @@ impl Rejection {
 impl From<Fault> for Rejection {
     fn from(fault: Fault) -> Self {
         Self::BadRequest(fault)
+    }
+}
+
+impl From<RpcRefusal> for Rejection {
+    fn from(refusal: RpcRefusal) -> Self {
+        if refusal.is_about_media() { Self::RpcMediaType(refusal) } else { Self::RpcUnreadable(refusal) }
     }
 }
 

@@ -1,10 +1,13 @@
 //! Settings of guards: the fleet's, what a pool changes, and what a tenant changes.
 
-use super::file::{ClassNetworksEntry, GuardsEntry, Networks};
+use super::file::{CallNames, ClassNetworksEntry, GuardsEntry, Networks, RpcEntry};
 use crate::guard::{DatabaseNames, Guards, GuardsIndex};
+use crate::rpc::DeniedCalls;
+use crate::tenant::NameTemplate;
 use crate::traffic::TrafficClass;
 use ipnet::IpNet;
 use rustc_hash::FxHashMap;
+use std::sync::Arc;
 
 /// Settings that are written in one place; the others are left as they are.
 #[derive(Debug, Clone, Default)]
@@ -18,6 +21,9 @@ pub(super) struct GuardChanges {
     login_bytes: Option<u64>,
     database_manager_bytes: Option<u64>,
     crawler_traps: (Option<bool>, Option<u16>, Option<u16>),
+    database_alias: Option<NameTemplate>,
+    deny_models: Option<Vec<Box<str>>>,
+    deny_methods: Option<Vec<Box<str>>>,
 }
 
 impl GuardChanges {
@@ -31,6 +37,7 @@ impl GuardChanges {
             allow,
             body_size_max: sizes,
             crawler_traps,
+            rpc,
         } = written;
         let mut changes = Self {
             database_manager: database_manager.and_then(|guard| guard.allow).map(networks),
@@ -62,6 +69,11 @@ impl GuardChanges {
                 traps.query_bytes_max.map(|number| number.0),
             );
         }
+        if let Some(RpcEntry { database_alias, deny_models, deny_methods }) = rpc {
+            changes.database_alias = database_alias.map(|alias| alias.0);
+            changes.deny_models = deny_models.map(call_names);
+            changes.deny_methods = deny_methods.map(call_names);
+        }
         changes
     }
 
@@ -86,6 +98,15 @@ impl GuardChanges {
         set(&mut guards.crawler_traps.enabled, enabled.as_ref());
         set(&mut guards.crawler_traps.parameters_max, parameters_max.as_ref());
         set(&mut guards.crawler_traps.query_bytes_max, query_bytes_max.as_ref());
+        if self.database_alias.is_some() {
+            guards.rpc.database_alias.clone_from(&self.database_alias);
+        }
+        if self.deny_models.is_some() || self.deny_methods.is_some() {
+            let mut denied = guards.rpc.denied.as_deref().cloned().unwrap_or_default();
+            set(&mut denied.models, self.deny_models.as_ref());
+            set(&mut denied.methods, self.deny_methods.as_ref());
+            guards.rpc.denied = (denied != DeniedCalls::default()).then(|| Arc::new(denied));
+        }
         guards
     }
 }
@@ -98,6 +119,10 @@ fn set<T: Clone>(setting: &mut T, change: Option<&T>) {
 
 fn networks(list: Networks) -> Vec<IpNet> {
     list.0.into_iter().map(|network| network.0).collect()
+}
+
+fn call_names(list: CallNames) -> Vec<Box<str>> {
+    list.0.into_iter().map(|name| name.0).collect()
 }
 
 fn class_networks(written: ClassNetworksEntry) -> Vec<(TrafficClass, Vec<IpNet>)> {

@@ -23,6 +23,7 @@ pub use database_names::DatabaseNames;
 use crate::odoo::OdooVersion;
 use crate::path::NormalPath;
 use crate::rejection::Rejection;
+use crate::rpc::RpcSettings;
 use crate::tenant::TenantMatch;
 use crate::traffic::TrafficClass;
 use core::net::IpAddr;
@@ -132,6 +133,8 @@ pub struct Guards {
     pub body_size_max: BodySizes,
     /// Bounds on filters of public pages.
     pub crawler_traps: CrawlerTraps,
+    /// What programs may call; held against bodies by [`crate::rpc`].
+    pub rpc: RpcSettings,
 }
 
 /// What applies where nothing is configured.
@@ -149,6 +152,7 @@ impl Guards {
             allow: ClassNetworks::EVERYBODY,
             body_size_max: BodySizes::DEFAULT,
             crawler_traps: CrawlerTraps::OFF,
+            rpc: RpcSettings::NONE,
         }
     }
 

@@ -88,7 +88,7 @@ impl Call {
             (Service::Common, Some(b"login" | b"authenticate")) => judge_database(&self.database, policy),
             (Service::Object, Some(b"execute" | b"execute_kw")) => {
                 let judgement = judge_database(&self.database, policy);
-                let listed = policy.denied.hold(self.model.name(), self.function.name());
+                let listed = policy.denies(self.model.name(), self.function.name());
                 if listed && matches!(judgement, Judgement::Pass(_)) {
                     Judgement::Denied(Denial::Listed)
                 } else {

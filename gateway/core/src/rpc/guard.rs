@@ -14,7 +14,7 @@ pub struct BodyFacts<'r> {
     pub content_type: Option<&'r [u8]>,
     /// Value of `Content-Encoding`.
     pub content_encoding: Option<&'r [u8]>,
-    /// Databases that the head names: values of `X-Odoo-Database`, and of `db` in the query.
+    /// Databases that the head names: values of `X-Odoo-Database`.
     pub databases: &'r [&'r [u8]],
 }
 
@@ -60,14 +60,14 @@ impl RpcGuard {
         }
     }
 
-    /// Whether the outcome is sure already. It is not [`RpcOutcome::Forward`] then, unless the body does not matter at
-    /// all ([`RpcRoute::Json2`]); more bytes may be fed, and change nothing.
+    /// Whether the call may still go to Odoo. Once it may not, nothing of the body needs to be kept; more bytes may be
+    /// fed, and change nothing but the `id` of the answer.
     #[must_use]
-    pub fn is_decided(&self) -> bool {
+    pub fn may_forward(&self) -> bool {
         match &self.reader {
-            Reader::Json(call) => call.is_decided(),
-            Reader::Xml(call) => call.is_decided(),
-            Reader::Settled(_) => true,
+            Reader::Json(call) => call.may_forward(),
+            Reader::Xml(call) => call.may_forward(),
+            Reader::Settled(outcome) => matches!(outcome, RpcOutcome::Forward { .. }),
         }
     }
 
@@ -98,7 +98,7 @@ fn json2(
         return denied(Denial::Database);
     }
     match (model, method) {
-        (Some(_), Some(_)) if policy.denied.hold(model, method) => denied(Denial::Listed),
+        (Some(_), Some(_)) if policy.denies(model, method) => denied(Denial::Listed),
         _ => RpcOutcome::Forward { replace: None },
     }
 }

@@ -1,7 +1,6 @@
 //! What becomes of a call.
 
 use super::answer::RpcAnswer;
-use crate::odoo::OdooVersion;
 use core::ops::Range;
 
 /// What becomes of a call once its body is read.
@@ -43,9 +42,9 @@ impl Denial {
     #[must_use]
     pub const fn code(self) -> &'static str {
         match self {
-            Self::Database => "rpc_database",
-            Self::Method => "rpc_method",
-            Self::Listed => "rpc_listed",
+            Self::Database => "database",
+            Self::Method => "method",
+            Self::Listed => "listed",
         }
     }
 }
@@ -104,41 +103,23 @@ impl RpcRefusal {
     #[must_use]
     pub const fn code(self) -> &'static str {
         match self {
-            Self::ContentEncoding => "rpc_content_encoding",
-            Self::ContentType => "rpc_content_type",
-            Self::Charset => "rpc_charset",
-            Self::Utf8 => "rpc_utf8",
-            Self::Doctype => "rpc_doctype",
-            Self::Malformed => "rpc_malformed",
-            Self::Shape => "rpc_shape",
-            Self::DuplicateKey => "rpc_duplicate_key",
-            Self::Depth => "rpc_depth",
-            Self::Length => "rpc_length",
+            Self::ContentEncoding => "content_encoding",
+            Self::ContentType => "content_type",
+            Self::Charset => "charset",
+            Self::Utf8 => "utf8",
+            Self::Doctype => "doctype",
+            Self::Malformed => "malformed",
+            Self::Shape => "shape",
+            Self::DuplicateKey => "duplicate_key",
+            Self::Depth => "depth",
+            Self::Length => "length",
         }
     }
 
-    /// Status of the answer: what Odoo answers to a JSON route with another content type (400 before 19.0, 415 since;
-    /// `odoo/http.py`, `Request._serve_db`), 415 for codings nobody reads, else 400.
+    /// Whether the encoding of the body is to blame (415), and not what it says (400).
     #[must_use]
-    pub const fn status(self, version: OdooVersion) -> u16 {
-        match self {
-            Self::ContentType => match version {
-                OdooVersion::V19 => 415,
-                OdooVersion::V14
-                | OdooVersion::V15
-                | OdooVersion::V16
-                | OdooVersion::V17
-                | OdooVersion::V18 => 400,
-            },
-            Self::ContentEncoding | Self::Charset => 415,
-            Self::Utf8
-            | Self::Doctype
-            | Self::Malformed
-            | Self::Shape
-            | Self::DuplicateKey
-            | Self::Depth
-            | Self::Length => 400,
-        }
+    pub const fn is_about_media(self) -> bool {
+        matches!(self, Self::ContentEncoding | Self::ContentType | Self::Charset)
     }
 }
 
@@ -147,15 +128,12 @@ mod tests {
     use super::*;
 
     #[test]
-    fn codes_are_unique_and_statuses_are_two() {
+    fn codes_are_unique() {
         let mut codes: Vec<&str> = RpcRefusal::ALL.iter().map(|refusal| refusal.code()).collect();
         codes.extend([Denial::Database, Denial::Method, Denial::Listed].map(Denial::code));
         let all = codes.len();
         codes.sort_unstable();
         codes.dedup();
         assert_eq!(codes.len(), all);
-        for version in OdooVersion::ALL {
-            assert!(RpcRefusal::ALL.iter().all(|refusal| matches!(refusal.status(version), 400 | 415)));
-        }
     }
 }

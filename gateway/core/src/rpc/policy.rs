@@ -1,7 +1,7 @@
 //! What a tenant's programs may call.
 
 use crate::odoo::OdooVersion;
-use crate::tenant::DatabaseName;
+use crate::tenant::{DatabaseName, NameError, NameTemplate};
 use std::sync::Arc;
 
 /// What the guard holds a call against: the tenant of the host that was asked.
@@ -15,13 +15,18 @@ pub struct RpcPolicy {
     /// working when a database comes back under another name. `db.list` then shows this name.
     pub alias: Option<DatabaseName>,
     /// Calls that the tenant does not want from outside.
-    pub denied: Arc<DeniedCalls>,
+    pub denied: Option<Arc<DeniedCalls>>,
 }
 
 impl RpcPolicy {
     /// The name that clients are told.
     pub(super) fn public_name(&self) -> &str {
         self.alias.as_ref().unwrap_or(&self.database).as_str()
+    }
+
+    /// Whether the tenant does not want a call. A name that could not be read is taken for one on the list.
+    pub(super) fn denies(&self, model: Option<&[u8]>, method: Option<&[u8]>) -> bool {
+        self.denied.as_ref().is_some_and(|denied| denied.hold(model, method))
     }
 
     /// What a database name means here.
@@ -33,6 +38,41 @@ impl RpcPolicy {
             }
             Some(_) | None => Named::Other,
         }
+    }
+}
+
+/// What a tenant's config says about calls.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Hash)]
+pub struct RpcSettings {
+    /// Public name of the database, see [`RpcPolicy::alias`].
+    pub database_alias: Option<NameTemplate>,
+    /// Calls that are denied; `None` denies none.
+    pub denied: Option<Arc<DeniedCalls>>,
+}
+
+impl RpcSettings {
+    /// What applies where nothing is configured.
+    pub const NONE: Self = Self { database_alias: None, denied: None };
+
+    /// What calls to a tenant's host are held against; the label is the one that a `*.suffix` matched.
+    ///
+    /// # Errors
+    /// [`NameError`]: the database's name is none that a database can have.
+    pub fn policy(
+        &self,
+        version: OdooVersion,
+        database: &str,
+        label: Option<&str>,
+    ) -> Result<RpcPolicy, NameError> {
+        // With `{1}` in it and no label it is no name: the tenant has no alias then.
+        let alias = self.database_alias.as_ref();
+        let alias = alias.and_then(|alias| DatabaseName::parse(&alias.resolve(label)).ok());
+        Ok(RpcPolicy {
+            version,
+            database: DatabaseName::parse(database)?,
+            alias,
+            denied: self.denied.clone(),
+        })
     }
 }
 
@@ -49,7 +89,7 @@ pub(super) enum Named {
 ///
 /// This closes doors for honest programs; it is no sandbox. `/web/dataset/call_kw` is how the web client works and is
 /// not held against these lists: Odoo takes the model from the body there, whatever the path says.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Hash)]
 pub struct DeniedCalls {
     /// Models, such as `res.users`.
     pub models: Vec<Box<str>>,
@@ -59,7 +99,7 @@ pub struct DeniedCalls {
 
 impl DeniedCalls {
     /// Whether a call is denied. A name that could not be read is, as soon as there is a list it could be on.
-    pub(super) fn hold(&self, model: Option<&[u8]>, method: Option<&[u8]>) -> bool {
+    fn hold(&self, model: Option<&[u8]>, method: Option<&[u8]>) -> bool {
         let on = |list: &[Box<str>], name: Option<&[u8]>| {
             !list.is_empty() && name.is_none_or(|name| list.iter().any(|denied| denied.as_bytes() == name))
         };

@@ -62,7 +62,8 @@ pub enum FaultCodes {
 }
 
 impl<'p> RpcRoute<'p> {
-    /// Finds the route of a path: decoded, slashes single, whole.
+    /// Finds the route of a path in normal form ([`crate::path::NormalPath`]): bytes that stand for themselves do, slashes
+    /// stand alone, and it is whole.
     ///
     /// Any first segment is seen through as if it were a language: the administrator of a database chooses the URL
     /// codes of its languages freely, so that `/whatever/jsonrpc` is `/jsonrpc` for Odoo. Source: Odoo 19.0

@@ -82,7 +82,7 @@ checked_name!(
 );
 
 /// A name that is either fixed or made from the label that a `*.suffix` host matched.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct NameTemplate {
     /// Shared, as the config and the table of a large fleet hold the same one.
     text: Arc<str>,

@@ -6,6 +6,7 @@ use super::headers::REQUEST_ID;
 use fleetgate_core::host::HostName;
 use fleetgate_core::rejection::{AnswerShape, Rejection};
 use fleetgate_core::request;
+use fleetgate_core::rpc::RpcAnswer;
 use fleetgate_core::tenant::TenantState;
 use http::header::{
     ACCEPT, ALLOW, CACHE_CONTROL, CONTENT_LENGTH, CONTENT_TYPE, EXPECT, LOCATION, RETRY_AFTER,
@@ -56,6 +57,25 @@ pub(super) async fn reject(
         session.write_response_body(Some(body.into()), true).await?;
     }
     linger(session).await;
+    Ok(())
+}
+
+/// Answers a call by a program in its protocol.
+///
+/// # Errors
+/// The client is gone.
+pub(super) async fn call(session: &mut Session, context: &mut RequestContext, call: RpcAnswer) -> Result<()> {
+    context.rejection = call.denial.map(Rejection::RpcDenied);
+    let mut answer = ResponseHeader::build(call.status, Some(4))?;
+    answer.insert_header(CONTENT_TYPE, call.content_type)?;
+    answer.insert_header(CONTENT_LENGTH, call.body.len().to_string())?;
+    answer.insert_header(CACHE_CONTROL, "no-store")?;
+    answer.insert_header(REQUEST_ID, context.request_id.as_str())?;
+    let without_body = session.req_header().method == http::Method::HEAD;
+    session.write_response_header(Box::new(answer), without_body).await?;
+    if !without_body {
+        session.write_response_body(Some(call.body.into()), true).await?;
+    }
     Ok(())
 }
 

@@ -3,6 +3,7 @@
 
 use crate::spool::{BodySpool, DiskUse, SpoolError, SpoolStore};
 use fleetgate_core::rejection::Rejection;
+use fleetgate_core::rpc::RpcGuard;
 use http::header::{CONTENT_LENGTH, EXPECT};
 use pingora::Error;
 use pingora::proxy::Session;
@@ -25,12 +26,13 @@ pub(super) enum Incomplete {
     Broken(Box<Error>),
 }
 
-/// Reads a body to its end.
+/// Reads a body to its end. A guard reads along; what it is sure not to let through is not kept.
 pub(super) async fn collect(
     session: &mut Session,
     store: &SpoolStore,
     tenant: &Arc<DiskUse>,
     bytes_max: u64,
+    mut guard: Option<&mut RpcGuard>,
 ) -> Result<BodySpool, Incomplete> {
     let mut body = BodySpool::default();
     if session.as_mut().is_body_empty() {
@@ -49,15 +51,22 @@ pub(super) async fn collect(
             .map_err(|error| Incomplete::Broken(error.into_down()))?;
     }
     let began = Instant::now();
+    let mut received = 0_u64;
     loop {
-        let earned = Duration::from_secs(body.len().checked_div(BYTES_PER_SECOND_MIN).unwrap_or(0));
+        let earned = Duration::from_secs(received.checked_div(BYTES_PER_SECOND_MIN).unwrap_or(0));
         let deadline = began + PATIENCE + earned;
         let read = timeout_at(deadline, session.as_mut().read_request_body()).await;
         let Ok(read) = read else { return Err(Incomplete::Refused(Rejection::BodyTooSlow)) };
         let Some(chunk) = read.map_err(|error| Incomplete::Broken(error.into_down()))? else { break };
-        let len = body.len().saturating_add(u64::try_from(chunk.len()).unwrap_or(u64::MAX));
-        if len > bytes_max {
+        received = received.saturating_add(u64::try_from(chunk.len()).unwrap_or(u64::MAX));
+        if received > bytes_max {
             return Err(Incomplete::Refused(Rejection::BodyTooLarge));
+        }
+        if let Some(guard) = &mut guard {
+            guard.feed(&chunk);
+            if !guard.may_forward() {
+                continue;
+            }
         }
         body.push(chunk, store, tenant).await.map_err(|error| {
             if let SpoolError::Io(error) = &error {

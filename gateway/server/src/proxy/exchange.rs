@@ -6,10 +6,11 @@ use super::collect::{Incomplete, collect};
 use super::context::RequestContext;
 use super::relay::relay;
 use super::service::GatewayState;
-use super::{answer, filestore, forward, headers, target};
+use super::{answer, filestore, forward, headers, rpc, target};
 use crate::snapshot::BackendLease;
 use crate::spool::{BodySpool, SpoolError};
 use crate::upstream::Failure;
+use fleetgate_core::rpc::{RpcGuard, RpcOutcome};
 use http::Version;
 use http::header::{CONTENT_LENGTH, TRANSFER_ENCODING};
 use pingora::connectors::http::v1::Connector;
@@ -61,7 +62,11 @@ pub(super) async fn exchange(
     };
     session.set_write_timeout(Some(CLIENT_WRITE));
     let bytes_max = context.body_bytes_max();
-    let body = match collect(session, &state.spool, tenant.disk_use(), bytes_max).await {
+    let mut guard = match rpc::guard(context, session.req_header()) {
+        Ok(guard) => guard,
+        Err(rejection) => return answer::reject(session, context, rejection).await,
+    };
+    let mut body = match collect(session, &state.spool, tenant.disk_use(), bytes_max, guard.as_mut()).await {
         Ok(body) => body,
         Err(Incomplete::Refused(rejection)) => {
             session.set_keepalive(None);
@@ -69,6 +74,12 @@ pub(super) async fn exchange(
         }
         Err(Incomplete::Broken(error)) => return Err(error),
     };
+    match guard.map(RpcGuard::finish) {
+        None | Some(RpcOutcome::Forward { replace: None }) => {}
+        Some(RpcOutcome::Forward { replace: Some(replace) }) => body.replace(replace.range, replace.bytes),
+        Some(RpcOutcome::Answer(call)) => return answer::call(session, context, call).await,
+        Some(RpcOutcome::Refuse(refusal)) => return answer::reject(session, context, refusal.into()).await,
+    }
     loop {
         match ask(session, context, &state.connector, &body).await {
             Ok(answering) => {

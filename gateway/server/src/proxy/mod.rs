@@ -12,6 +12,7 @@ mod headers;
 mod hop;
 mod record;
 mod relay;
+mod rpc;
 mod service;
 mod target;
 mod tunnel;

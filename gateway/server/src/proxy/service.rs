@@ -4,7 +4,7 @@ use super::admit::{Decision, decide};
 use super::context::RequestContext;
 use super::exchange::exchange;
 use super::record::{Outcome, cause_of, conclude, count, describe};
-use super::{answer, forward, headers, target, tunnel, websocket};
+use super::{answer, forward, headers, rpc, target, tunnel, websocket};
 use crate::connection::KEEPALIVE_SECONDS;
 use crate::snapshot::SnapshotStore;
 use crate::spool::SpoolStore;
@@ -73,15 +73,19 @@ impl ProxyHttp for Gateway {
         if session.get_keepalive().is_some() {
             session.set_keepalive((!*self.state.draining.borrow()).then_some(KEEPALIVE_SECONDS));
         }
+        // Only an exchange reads bodies, so every call is one.
+        let is_call = decision == Decision::Forward && rpc::is_call(context, session.req_header());
         match decision {
             Decision::Forward
-                if context.class() == Some(TrafficClass::Websocket) && websocket::asks(session) =>
+                if !is_call
+                    && context.class() == Some(TrafficClass::Websocket)
+                    && websocket::asks(session) =>
             {
                 Box::pin(websocket::open(session, context, &self.state)).await
             }
             Decision::Forward => {
                 headers::forget_spelling(session.req_header_mut())?;
-                if context.is_streamed() {
+                if context.is_streamed() && !is_call {
                     return Ok(false);
                 }
                 exchange(session, context, &self.state).await.map(|()| true)

@@ -3,6 +3,7 @@
 use super::file::{SpoolError, SpoolFile};
 use super::store::{DiskUse, SpoolStore};
 use bytes::{Bytes, BytesMut};
+use std::ops::Range;
 use std::sync::Arc;
 
 /// A body that is written once and can be read as often as backends are asked.
@@ -11,14 +12,42 @@ pub struct BodySpool {
     /// The start of the body; what comes after it is in the file.
     memory: Bytes,
     file: Option<SpoolFile>,
+    edit: Option<Edit>,
+}
+
+/// Bytes of a whole body that read as others.
+#[derive(Debug)]
+struct Edit {
+    /// Which bytes of those that came.
+    range: Range<u64>,
+    bytes: Bytes,
+}
+
+impl Edit {
+    /// Where the other bytes end.
+    fn end(&self) -> u64 {
+        self.range.start.saturating_add(length(&self.bytes))
+    }
+}
+
+fn length(bytes: &[u8]) -> u64 {
+    u64::try_from(bytes.len()).unwrap_or(u64::MAX)
 }
 
 impl BodySpool {
     /// Bytes so far.
     #[must_use]
     pub fn len(&self) -> u64 {
-        let memory = u64::try_from(self.memory.len()).unwrap_or(u64::MAX);
-        memory.saturating_add(self.file.as_ref().map_or(0, SpoolFile::len))
+        let came = length(&self.memory).saturating_add(self.file.as_ref().map_or(0, SpoolFile::len));
+        match &self.edit {
+            Some(edit) => came.saturating_sub(edit.range.end).saturating_add(edit.end()),
+            None => came,
+        }
+    }
+
+    /// Has a whole body read as if other bytes stood in place of some. Nothing may be added after that.
+    pub fn replace(&mut self, range: Range<u64>, bytes: Box<[u8]>) {
+        self.edit = Some(Edit { range, bytes: bytes.into() });
     }
 
     /// Whether nothing was added.
@@ -61,6 +90,23 @@ impl BodySpool {
     /// # Errors
     /// The file system failed.
     pub async fn read(&self, at: u64) -> Result<Bytes, SpoolError> {
+        let Some(edit) = &self.edit else { return self.read_came(at).await };
+        if let Some(before) = edit.range.start.checked_sub(at).filter(|before| *before > 0) {
+            let mut chunk = self.read_came(at).await?;
+            chunk.truncate(usize::try_from(before).unwrap_or(usize::MAX));
+            return Ok(chunk);
+        }
+        match at.checked_sub(edit.end()) {
+            Some(after) => self.read_came(edit.range.end.saturating_add(after)).await,
+            None => {
+                let skipped = usize::try_from(at.saturating_sub(edit.range.start)).unwrap_or(usize::MAX);
+                Ok(edit.bytes.slice(skipped.min(edit.bytes.len())..))
+            }
+        }
+    }
+
+    /// Reads what came.
+    async fn read_came(&self, at: u64) -> Result<Bytes, SpoolError> {
         let in_memory = self.memory.len();
         match usize::try_from(at).ok().filter(|at| *at < in_memory) {
             Some(at) => Ok(self.memory.slice(at..)),

@@ -2,6 +2,7 @@
 
 use super::address::Network;
 use super::collection::{Choice, List, OneOf};
+use super::rpc::RpcEntry;
 use super::size::Size;
 use super::value::Whole;
 use crate::config::read::section;
@@ -42,6 +43,9 @@ section! {
         /// `/forum`), whose combinations keep crawlers busy for ever.
         #[schemars(extend("x-default" = "off"))]
         crawler_traps: Option<CrawlerTrapsEntry> = null,
+        /// What programs may call by XML-RPC, JSON-RPC and JSON-2.
+        #[schemars(extend("x-default" = "its defaults"))]
+        rpc: Option<RpcEntry> = null,
     }
 }
 

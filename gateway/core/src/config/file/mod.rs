@@ -6,6 +6,7 @@ mod address;
 mod collection;
 mod guards;
 mod pool;
+mod rpc;
 mod size;
 mod tenant;
 mod value;
@@ -13,6 +14,7 @@ mod value;
 pub(super) use collection::Named;
 pub(super) use guards::{ClassNetworksEntry, GuardsEntry, Networks};
 pub(super) use pool::{PoolEntry, PoolRegionEntry};
+pub(super) use rpc::{CallNames, RpcEntry};
 pub(super) use tenant::{IdText, MaintenanceEntry, StateWord, TenantEntry};
 
 use address::{Network, Socket};

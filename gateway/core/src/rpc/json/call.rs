@@ -81,13 +81,17 @@ impl JsonCall {
         }
     }
 
-    pub(in crate::rpc) const fn is_decided(&self) -> bool {
+    pub(in crate::rpc) const fn may_forward(&self) -> bool {
+        matches!(self.state, State::Reading)
+    }
+
+    const fn is_over(&self) -> bool {
         matches!(self.state, State::Over(_))
     }
 
     pub(in crate::rpc) fn feed(&mut self, piece: &[u8], policy: &RpcPolicy) {
         let mut rest = piece;
-        while !self.is_decided() {
+        while !self.is_over() {
             let step = match self.lexer.next(&mut rest) {
                 Ok(Some(token)) => self.token(token, policy),
                 Ok(None) => break,

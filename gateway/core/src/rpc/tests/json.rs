@@ -293,7 +293,7 @@ fn listed_models_and_methods_are_denied() {
 fn only_json_in_clear_is_read() {
     let settled = |content_type: Option<&'static [u8]>, content_encoding: Option<&'static [u8]>| {
         let facts = BodyFacts { content_type, content_encoding, databases: &[] };
-        RpcGuard::new(RpcRoute::Json, policy(OdooVersion::V19), facts).is_decided()
+        !RpcGuard::new(RpcRoute::Json, policy(OdooVersion::V19), facts).may_forward()
     };
     for fine in [
         "application/json",

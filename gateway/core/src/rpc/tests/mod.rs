@@ -17,7 +17,10 @@ fn policy(version: OdooVersion) -> RpcPolicy {
         version,
         database: DatabaseName::parse("acme").unwrap(),
         alias: Some(DatabaseName::parse("acme-live").unwrap()),
-        denied: Arc::new(DeniedCalls { models: vec!["res.users".into()], methods: vec!["unlink".into()] }),
+        denied: Some(Arc::new(DeniedCalls {
+            models: vec!["res.users".into()],
+            methods: vec!["unlink".into()],
+        })),
     }
 }
 

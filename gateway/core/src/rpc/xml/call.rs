@@ -63,8 +63,8 @@ impl XmlCall {
         }
     }
 
-    pub(in crate::rpc) const fn is_decided(&self) -> bool {
-        self.over.is_some()
+    pub(in crate::rpc) const fn may_forward(&self) -> bool {
+        self.over.is_none()
     }
 
     pub(in crate::rpc) fn feed(&mut self, piece: &[u8], policy: &RpcPolicy) {
