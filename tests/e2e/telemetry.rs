@@ -7,10 +7,10 @@ use std::process::Stdio;
 use fleetgate_stub::StubOdoo;
 use fleetgate_stub::fault::{DeadPort, Fault, FaultyBackend};
 use fleetgate_tests::{
-    Answer, Builder, Connection, DEADLINE, Gateway, RawConnection, Request, Websocket, backend, http_get,
+    Builder, Connection, DEADLINE, Gateway, RawConnection, Request, Websocket, backend, http_get,
     raw_exchange, wait_for, ws_connect,
 };
-use serde_json::{Value, json};
+use serde_json::json;
 use tokio::io::AsyncWriteExt;
 use tokio::net::TcpStream;
 

@@ -310,7 +310,8 @@ async fn ask(case: &Case, connection: &mut Connection, stub: &StubOdoo, gateway:
         None if answer.status == 301 => seen.location = answer.header("location").map(str::to_owned),
         None => {
             (seen.code, seen.reason) = (logged("rejection"), logged("reason"));
-            assert!(case.method == "HEAD" || answer.text().contains(seen.code.as_deref().unwrap()));
+            let told = case.method == "HEAD" || answer.text().contains(seen.code.as_deref().unwrap());
+            assert!(told, "{}: {}", case.name, answer.text());
             seen.retry_after = Some(answer.header("retry-after").map(|seconds| seconds.parse().unwrap()));
         }
     }

@@ -3,6 +3,7 @@
 use crate::odoo::OdooVersion;
 use crate::odoo::paths::{self, BusRoute};
 use crate::path::NormalPath;
+use crate::rpc::RpcRoute;
 
 /// What a request is for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -52,6 +53,9 @@ impl TrafficClass {
     /// Decides the class of a path for a version of Odoo.
     #[must_use]
     pub fn of(version: OdooVersion, path: &NormalPath<'_>) -> Self {
+        if RpcRoute::of(version, path.as_bytes()).is_some_and(|route| route != RpcRoute::Authenticate) {
+            return Self::Rpc;
+        }
         let route = path.without_language();
         match paths::bus_route(version, route) {
             Some(BusRoute::Websocket) => return Self::Websocket,
@@ -167,6 +171,9 @@ mod tests {
             ("/fr/web/assets/1-abc/web.css", TrafficClass::Static),
             ("/xmlrpc/2/object", TrafficClass::Rpc),
             ("/jsonrpc", TrafficClass::Rpc),
+            ("/any-language/jsonrpc", TrafficClass::Rpc),
+            ("/websocket/jsonrpc", TrafficClass::Rpc),
+            ("/web/session/authenticate", TrafficClass::Page),
             ("/json/2/res.partner/read", TrafficClass::Rpc),
             ("/report/pdf/x/1", TrafficClass::Report),
             ("/web/hook/1234", TrafficClass::Integration),

@@ -78,6 +78,10 @@ impl<'p> RpcRoute<'p> {
     }
 
     fn exact(version: OdooVersion, path: &'p [u8]) -> Option<Self> {
+        // Nearly every path is done with after one byte.
+        if !matches!(path, [b'/', b'x' | b'j' | b'w', ..]) {
+            return None;
+        }
         let path = path.strip_suffix(b"/").unwrap_or(path);
         if let Some(rest) = under(path, b"/xmlrpc") {
             let (faults, service) = match under(rest, b"/2") {

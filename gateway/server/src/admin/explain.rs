@@ -11,6 +11,7 @@ use fleetgate_core::outbound::Outbound;
 use fleetgate_core::pool::Pool;
 use fleetgate_core::rejection::Rejection;
 use fleetgate_core::request::Target;
+use fleetgate_core::rpc::RpcRoute;
 use fleetgate_core::tenant::TenantMatch;
 use fleetgate_core::traffic::TrafficClass;
 use fleetgate_core::verdict::{RequestView, Route, Verdict, admit};
@@ -195,6 +196,14 @@ fn tell_route(told: &mut Explanation, snapshot: &Snapshot, route: &Route<'_>, as
         class.as_str(),
         class.port().as_str()
     ));
+    if let Some(rpc) = RpcRoute::of(pool.odoo_version, asked.target.path.as_bytes()) {
+        told.why.push(match rpc {
+            RpcRoute::Json2 { .. } => "a client that sends X-Odoo-Database must name the tenant's".to_owned(),
+            RpcRoute::Xml { .. } | RpcRoute::Json | RpcRoute::Authenticate => {
+                "its body is read and must name the tenant's database, see docs/rpc.md".to_owned()
+            }
+        });
+    }
     let tenant = told.tenant.clone().unwrap_or_default();
     let order = preference(
         snapshot.backends(route.found.tenant.pool),
