@@ -3,7 +3,7 @@
 use std::io;
 
 use fleetgate_stub::StubOdoo;
-use fleetgate_tests::{DEADLINE, Gateway, RawConnection, raw_exchange, wait_for};
+use fleetgate_tests::{DEADLINE, Gateway, RawConnection, wait_for};
 
 use crate::fleet;
 
@@ -256,66 +256,6 @@ async fn broken_chunks_are_never_a_whole_request() {
         }
         fleet::still_serves(&gateway).await;
     }
-}
-
-#[tokio::test]
-async fn lines_that_end_with_a_line_feed_alone_are_one_clean_request_or_none() {
-    let (stub, gateway) = fleet::start().await;
-    for bytes in [
-        "GET /stub/echo HTTP/1.1\nHost: acme.test\nConnection: close\n\n",
-        "GET /stub/echo HTTP/1.1\r\nHost: acme.test\r\nConnection: close\r\nA: b\nX-Odoo-dbfilter: forged\r\n\r\n",
-        "GET /stub/echo HTTP/1.1\r\nHost: acme.test\nConnection: close\n\r\n",
-        "\r\nGET /stub/echo HTTP/1.1\r\nHost: acme.test\r\nConnection: close\r\n\r\n",
-        "\nGET /stub/echo HTTP/1.1\r\nHost: acme.test\r\nConnection: close\r\n\r\n",
-    ] {
-        let answer = raw_exchange(gateway.address(), bytes).await.unwrap();
-        let fine = matches!(fleet::status(&answer), Some(200 | 400));
-        assert!(fine, "{bytes:?} was answered: {}", String::from_utf8_lossy(&answer));
-        for received in stub.received() {
-            assert_eq!(received.values("x-odoo-dbfilter"), ["^acme$"], "{bytes:?}");
-            assert_eq!(
-                (received.target.as_str(), received.values("host")),
-                ("/stub/echo", vec!["acme.test"])
-            );
-        }
-        assert!(stub.received().len() <= 1, "{bytes:?}");
-        stub.forget_received();
-    }
-    fleet::still_serves(&gateway).await;
-}
-
-#[tokio::test]
-async fn long_and_odd_paths_arrive_as_sent_or_are_refused() {
-    let (stub, gateway) = fleet::start().await;
-    let long = format!("/{}", "a".repeat(100 * 1024));
-    let dots = "/..".repeat(1_000);
-    let encoded = "/%25".repeat(10_000);
-    let params = format!("/x?{}", "a=b&".repeat(20_000));
-    for path in
-        [long.as_str(), &dots, &encoded, &params, "/%", "/%0", "/%zz", "/%00", "/%0d%0aX:%20y", "/\u{1F600}"]
-    {
-        let answer = fleet::raw_get(&gateway, "acme.test", path, "A: b").await;
-        let refused = matches!(fleet::status(&answer), Some(400..=499)) && stub.received().is_empty();
-        let arrived = stub.received().iter().all(|received| received.target == path);
-        assert!(refused || arrived, "{}", shown(path.as_bytes()));
-        stub.forget_received();
-    }
-    for (path, arrives) in [
-        ("/a b", "/a%20b"),
-        ("/a\tb", "/a%09b"),
-        ("/\x01\x7f", "/%01%7F"),
-        ("/a\0b", "/a%00b"),
-        ("/a\rb", "/a%0Db"),
-    ] {
-        let answer = fleet::raw_get(&gateway, "acme.test", path, "A: b").await;
-        let received = stub.received();
-        match fleet::status(&answer) {
-            Some(400) => assert!(received.is_empty(), "{path:?}"),
-            _ => assert_eq!(received[0].target, arrives),
-        }
-        stub.forget_received();
-    }
-    fleet::still_serves(&gateway).await;
 }
 
 #[tokio::test]

@@ -14,6 +14,7 @@ mod fleet;
 
 // What becomes of a request.
 mod backends;
+mod bad_http1;
 mod bad_http2;
 mod bad_input;
 mod classes;

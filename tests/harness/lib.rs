@@ -4,6 +4,7 @@
 //! what was missing; those named `try_*` return what went wrong instead, for tests in which it should.
 #![allow(clippy::panic, reason = "a failure of the harness is a failed test")]
 
+mod bad_http1;
 mod connection;
 mod directory;
 mod frames;
@@ -17,6 +18,7 @@ mod spellings;
 mod wait;
 mod websocket;
 
+pub use bad_http1::{Http1Outcome, Http1Vector, bad_http1, odd_http1};
 pub use connection::Connection;
 pub use directory::ConfigDirectory;
 pub use frames::{Frames, FramesOutcome};

@@ -57,6 +57,9 @@ pub enum Fault {
     /// An upgrade to a websocket by another method than GET, or with a body.
     #[error("an upgrade to a websocket must be a GET without a body")]
     Upgrade,
+    /// `Connection` names a field that every request needs, no field, or too many.
+    #[error("the Connection field names what cannot be left out")]
+    Connection,
     /// The chunks of the body are broken.
     #[error("the chunks of the body are broken")]
     Chunks,
@@ -67,7 +70,7 @@ pub enum Fault {
 
 impl Fault {
     /// One of each, for documents and tests.
-    pub const ALL: [Self; 20] = [
+    pub const ALL: [Self; 21] = [
         Self::RequestLine,
         Self::LineEnd,
         Self::FoldedLine,
@@ -86,6 +89,7 @@ impl Fault {
         Self::TransferEncoding,
         Self::LengthAndCoding,
         Self::Upgrade,
+        Self::Connection,
         Self::Chunks,
         Self::Body,
     ];
@@ -112,6 +116,7 @@ impl Fault {
             Self::TransferEncoding => "transfer_encoding",
             Self::LengthAndCoding => "length_and_coding",
             Self::Upgrade => "upgrade",
+            Self::Connection => "connection",
             Self::Chunks => "chunks",
             Self::Body => "body",
         }

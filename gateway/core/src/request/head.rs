@@ -5,8 +5,10 @@
 //! whoever parses the same bytes afterwards cannot read them differently.
 
 use super::method::is_allowed;
+use super::target::authority_within;
 use super::{FIELDS_MAX, Fault, Fields, HEAD_BYTES_MAX, TARGET_BYTES_MAX, Version};
 use crate::rejection::Rejection;
+use crate::{path, query};
 use core::ops::Range;
 use memchr::memchr;
 
@@ -172,15 +174,25 @@ fn request_line(line: &[u8], start: usize) -> Result<RequestLine, Rejection> {
     if target.len() > TARGET_BYTES_MAX {
         return Err(Rejection::TargetTooLong);
     }
-    if !target.iter().fold(true, |fine, &byte| fine & (matches!(byte, b'!'..=b'~') && byte != b'#')) {
+    let (path, query) =
+        memchr(b'?', target).and_then(|at| target.split_at_checked(at)).unwrap_or((target, b""));
+    let fine = path.iter().copied().all(path::may_stand) && query.iter().copied().all(query::may_stand);
+    if !fine {
         return Err(Fault::TargetByte.into());
     }
     if !is_allowed(method) {
         return Err(Rejection::MethodNotAllowed);
     }
     let at_target = start.saturating_add(method_end).saturating_add(1);
-    let authority = super::target::authority_within(target)
-        .map(|within| at_target.saturating_add(within.start)..at_target.saturating_add(within.end));
+    let authority = match authority_within(target) {
+        _ if target.first() == Some(&b'/') => None,
+        // A backslash after it: some servers read on, and take what follows for the host.
+        Some(within) if within.is_empty() || target.get(within.end) == Some(&b'\\') => {
+            return Err(Fault::TargetForm.into());
+        }
+        Some(within) => Some(at_target.saturating_add(within.start)..at_target.saturating_add(within.end)),
+        None => return Err(Fault::TargetForm.into()),
+    };
     Ok(RequestLine { version, method: start..start.saturating_add(method_end), authority })
 }
 

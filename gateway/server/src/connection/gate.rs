@@ -61,14 +61,14 @@ impl Gate {
         loop {
             match &mut self.stage {
                 Stage::Passing { .. } => break,
+                Stage::Body { .. } if self.refused.is_some() => return Poll::Ready(Err(broken())),
                 Stage::Body { chunks } => {
                     ready!(read(buf))?;
                     let new = buf.filled().get(before..).unwrap_or_default();
-                    let broken = chunks.as_mut().is_some_and(|chunks| chunks.read(new).is_err());
-                    if broken {
+                    if chunks.as_mut().is_some_and(|chunks| chunks.read(new).is_err()) {
                         buf.set_filled(before);
                         self.refused = Some(Fault::Chunks.into());
-                        return Poll::Ready(Err(io::Error::new(io::ErrorKind::InvalidData, Fault::Chunks)));
+                        return Poll::Ready(Err(broken()));
                     }
                     return Poll::Ready(Ok(()));
                 }
@@ -121,6 +121,11 @@ impl Gate {
             self.stage = Stage::Body { chunks: *chunks };
         }
     }
+}
+
+/// Tells whoever reads a body that it broke.
+fn broken() -> io::Error {
+    io::Error::new(io::ErrorKind::InvalidData, Fault::Chunks)
 }
 
 enum Verdict {

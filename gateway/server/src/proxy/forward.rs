@@ -114,10 +114,10 @@ pub(super) fn rejection_for(error: &Error) -> Option<Rejection> {
     match (error.esource(), error.etype()) {
         (_, &BODY_TOO_LARGE) => Some(Rejection::BodyTooLarge),
         (_, ErrorType::HTTPStatus(_)) => Some(Rejection::Internal),
-        (ErrorSource::Downstream, ErrorType::InvalidHTTPHeader | ErrorType::ReadTimedout) => {
-            Some(Rejection::BadRequest(Fault::Body))
-        }
-        (ErrorSource::Downstream, _) if broke_framing(error) => Some(Rejection::BadRequest(Fault::Chunks)),
+        // Fields for the connection only are the last of a head to be looked at.
+        (ErrorSource::Downstream, ErrorType::InvalidHTTPHeader) => Some(Fault::Connection.into()),
+        (ErrorSource::Downstream, ErrorType::ReadTimedout) => Some(Fault::Body.into()),
+        (ErrorSource::Downstream, _) if broke_framing(error) => Some(Fault::Chunks.into()),
         (ErrorSource::Downstream, _) => None,
         (
             _,
