@@ -6,6 +6,7 @@
 mod admin;
 mod admission;
 mod answer;
+mod bad_http1;
 mod build;
 mod comparison;
 mod cpu;
@@ -19,6 +20,7 @@ mod peers;
 mod process;
 mod reload;
 mod report;
+mod spoofs;
 mod upgrade;
 mod websocket;
 

@@ -1,6 +1,6 @@
 //! The figures there are, and how they are printed.
 
-use crate::{Failure, admission, cpu, guards, memory, reload, upgrade};
+use crate::{Failure, admission, bad_http1, cpu, guards, memory, reload, spoofs, upgrade};
 use std::io::Write;
 use std::pin::Pin;
 
@@ -81,6 +81,20 @@ pub(crate) const GROUPS: &[Group] = &[
         measure: || Box::pin(reload::under_load()),
     },
     Group { names: &["websocket_kib_each"], measure: || Box::pin(memory::of_websockets()) },
+    Group {
+        names: &[
+            "bad_http1_vectors",
+            "bad_http1_refused",
+            "bad_http1_refused_nginx",
+            "bad_http1_refused_haproxy",
+            "bad_http1_laxer_than_nginx",
+        ],
+        measure: || Box::pin(bad_http1::beside_peers()),
+    },
+    Group {
+        names: &["header_spoof_spellings", "header_spoof_leaks"],
+        measure: || Box::pin(spoofs::of_headers()),
+    },
     Group { names: &["upgrade_failed_requests"], measure: || Box::pin(upgrade::under_load()) },
 ];
 

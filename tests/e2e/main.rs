@@ -26,6 +26,7 @@ mod guards;
 mod isolation;
 mod routing;
 mod rpc;
+mod spoofs;
 mod spool;
 mod vectors;
 

@@ -15,6 +15,7 @@ mod program;
 mod raw;
 mod request;
 mod spellings;
+mod spoofs;
 mod wait;
 mod websocket;
 
@@ -28,6 +29,7 @@ pub use program::program;
 pub use raw::{RawConnection, raw_exchange};
 pub use request::{Answer, Request, http_get};
 pub use spellings::{NEIGHBOURS, get_spelling, manager_spellings, reaches_manager, send_spelling};
+pub use spoofs::{send_spoof, spoof_spellings, spoofed};
 pub use wait::{DEADLINE, wait_for};
 pub use websocket::{Websocket, ws_connect};
 

@@ -1,6 +1,7 @@
 //! Other proxies that are given the same work.
 
 pub(crate) mod bare_pingora;
+pub(crate) mod haproxy;
 pub(crate) mod nginx;
 pub(crate) mod traefik;
 
@@ -47,6 +48,11 @@ impl Peer {
             sleep(ROUTED_PAUSE).await;
         }
         Ok(())
+    }
+
+    /// Where clients connect.
+    pub(crate) const fn address(&self) -> SocketAddr {
+        self.address
     }
 
     /// A load of so many tenants over so many kept connections.

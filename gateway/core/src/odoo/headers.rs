@@ -8,19 +8,33 @@ pub const DATABASE: &str = "x-odoo-database";
 /// Odoo's session cookie. Source: Odoo 14.0 to 19.0 `odoo/http.py`.
 pub const SESSION_COOKIE: &str = "session_id";
 
-/// Names below these are the gateway's to set, or nobody's.
-const RESERVED: [&str; 9] = [
+/// Names that are the gateway's to set, or nobody's: who asks, for which host, path and method, and which file to send.
+/// Beside Odoo's own, those that modules of Odoo, Werkzeug, CGI programs (`Proxy` is `HTTP_PROXY`) and proxies in
+/// between believe.
+const RESERVED: [&str; 19] = [
     "forwarded",
-    "x-real-ip",
-    DBFILTER,
-    "x-openerp-dbfilter",
-    "x-odoo-db",
-    DATABASE,
-    "x-openerp-session-id",
-    "x-sendfile",
     "proxy",
+    "true-client-ip",
+    "cf-connecting-ip",
+    "fastly-client-ip",
+    "x-real-ip",
+    "x-client-ip",
+    "x-cluster-client-ip",
+    "x-original-forwarded-for",
+    "x-original-host",
+    "x-original-url",
+    "x-original-uri",
+    "x-rewrite-url",
+    "x-url-scheme",
+    "x-http-method",
+    "x-http-method-override",
+    "x-method-override",
+    "x-sendfile",
+    "x-sendfile-type",
 ];
-const RESERVED_PREFIXES: [&str; 2] = ["x-forwarded-", "x-accel-"];
+/// Names that begin with these are too. Source of `X-Odoo-*` and `X-Openerp-*`: Odoo 19.0 `odoo/http.py`; OCA/server-tools
+/// `dbfilter_from_header`; Odoo 14.0 and 15.0 `odoo/http.py`, `explicit_session`.
+const RESERVED_PREFIXES: [&str; 4] = ["x-odoo-", "x-openerp-", "x-forwarded-", "x-accel-"];
 
 /// Whether a header sent by a client is removed before Odoo sees the request.
 ///
@@ -28,11 +42,17 @@ const RESERVED_PREFIXES: [&str; 2] = ["x-forwarded-", "x-accel-"];
 /// 3.0, `serving.py`). So every name with `_` goes, and `.` is read as `-`.
 #[must_use]
 pub fn is_reserved(name: &str) -> bool {
+    // No reserved name begins in another way.
+    let suspicious = matches!(
+        name.bytes().next(),
+        Some(b'x' | b'X' | b'f' | b'F' | b'p' | b'P' | b't' | b'T' | b'c' | b'C')
+    );
     name.contains('_')
-        || RESERVED.iter().any(|reserved| folds_to(name, reserved))
-        || RESERVED_PREFIXES
-            .iter()
-            .any(|prefix| name.get(..prefix.len()).is_some_and(|start| folds_to(start, prefix)))
+        || suspicious
+            && (RESERVED.iter().any(|reserved| folds_to(name, reserved))
+                || RESERVED_PREFIXES
+                    .iter()
+                    .any(|prefix| name.get(..prefix.len()).is_some_and(|start| folds_to(start, prefix))))
 }
 
 /// Whether a header of an answer is meant for the server in front of Odoo and tells about its files: `X-Sendfile`,
@@ -85,12 +105,25 @@ mod tests {
             "x-real-ip",
             "proxy",
             "any_thing",
+            "x-odoo-databases",
+            "X.OpenERP-Session.Id",
+            "True-Client-IP",
+            "cf.connecting.ip",
+            "X-HTTP-Method-Override",
+            "x-original.url",
         ] {
             assert!(is_reserved(name), "{name}");
         }
-        for name in
-            ["host", "cookie", "x-odoo", "x-odoo-databases", "x-forwarded", "proxy-authorization", "origin"]
-        {
+        for name in [
+            "host",
+            "cookie",
+            "x-odoo",
+            "x-odoofish",
+            "x-forwarded",
+            "proxy-authorization",
+            "origin",
+            "x-http",
+        ] {
             assert!(!is_reserved(name), "{name}");
         }
     }
