@@ -11,6 +11,7 @@ mod build;
 mod comparison;
 mod cpu;
 mod fleet;
+mod fuzz;
 mod gateway;
 mod guards;
 mod load;
@@ -20,7 +21,11 @@ mod peers;
 mod process;
 mod reload;
 mod report;
+mod rpc;
 mod spoofs;
+#[path = "../../fuzz/targets/mod.rs"]
+#[allow(clippy::indexing_slicing, clippy::expect_used, clippy::panic, reason = "a target says what broke")]
+mod targets;
 mod upgrade;
 mod websocket;
 

@@ -1,6 +1,6 @@
 //! The figures there are, and how they are printed.
 
-use crate::{Failure, admission, bad_http1, cpu, guards, memory, reload, spoofs, upgrade};
+use crate::{Failure, admission, bad_http1, cpu, fuzz, guards, memory, reload, rpc, spoofs, upgrade};
 use std::io::Write;
 use std::pin::Pin;
 
@@ -16,6 +16,7 @@ pub(crate) struct Figure {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Unit {
     Nanoseconds,
+    Microseconds,
     Milliseconds,
     Mebibytes,
     Kibibytes,
@@ -27,6 +28,7 @@ impl Unit {
     const fn as_str(self) -> &'static str {
         match self {
             Self::Nanoseconds => "ns",
+            Self::Microseconds => "us",
             Self::Milliseconds => "ms",
             Self::Mebibytes => "MiB",
             Self::Kibibytes => "KiB",
@@ -38,7 +40,11 @@ impl Unit {
     const fn decimals(self) -> usize {
         match self {
             Self::Count => 0,
-            Self::Nanoseconds | Self::Milliseconds | Self::Mebibytes | Self::Kibibytes => 1,
+            Self::Nanoseconds
+            | Self::Microseconds
+            | Self::Milliseconds
+            | Self::Mebibytes
+            | Self::Kibibytes => 1,
             Self::Ratio => 3,
         }
     }
@@ -96,6 +102,9 @@ pub(crate) const GROUPS: &[Group] = &[
         measure: || Box::pin(spoofs::of_headers()),
     },
     Group { names: &["upgrade_failed_requests"], measure: || Box::pin(upgrade::under_load()) },
+    Group { names: &["rpc_guard_cpu_us_10kib"], measure: || Box::pin(rpc::everyday()) },
+    Group { names: &["rpc_guard_rss_mib_100mib_body"], measure: || Box::pin(rpc::large()) },
+    Group { names: &["fuzz_executions"], measure: || Box::pin(fuzz::executions()) },
 ];
 
 /// Prints figures as `name value unit`.

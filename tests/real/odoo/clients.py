@@ -78,6 +78,11 @@ class Visit:
             self.step = f"xmlrpc at {host}"
             remote.xmlrpc_client(tenant, host)
             self.ok(f"xmlrpc at {host}")
+            self.step = f"trespass by RPC at {host}"
+            remote.odoorpc_trespasser(tenant, host)
+            self.ok(f"odoorpc at {host}: db.list says ['{tenant.name}'], other databases are a clean access error")
+            remote.xmlrpc_trespasser(tenant, host)
+            self.ok(f"xmlrpc at {host}: other databases are fault 3")
         self.step = "json2"
         self.key = self.web.api_key()
         self.search = remote.json2_client(tenant, tenant.hosts[0], self.key)
