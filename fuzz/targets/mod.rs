@@ -4,6 +4,7 @@
 // Each program that includes this file uses some of it.
 #![allow(dead_code, unreachable_pub, reason = "shared by cargo-fuzz, a test and a figure")]
 
+pub mod guards;
 pub mod mutation;
 pub mod rpc;
 
@@ -23,6 +24,7 @@ pub struct Target {
 
 /// All targets.
 pub const TARGETS: &[Target] = &[
+    Target { name: "guards", run: guards::targets, words: &guards::WORDS },
     Target { name: "rpc_json", run: rpc::json, words: &rpc::JSON_WORDS },
     Target { name: "rpc_xml", run: rpc::xml, words: &rpc::XML_WORDS },
 ];
