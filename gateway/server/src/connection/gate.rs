@@ -170,6 +170,8 @@ mod tests {
             });
             match polled {
                 Poll::Pending => return Ok(String::from_utf8(all).unwrap()),
+                // What passed before the end is what Pingora parses.
+                Poll::Ready(Err(_)) if !all.is_empty() => return Ok(String::from_utf8(all).unwrap()),
                 Poll::Ready(Err(error)) => return Err(error.kind()),
                 Poll::Ready(Ok(())) => all.extend_from_slice(buf.filled()),
             }
