@@ -14,6 +14,7 @@ mod fleet;
 mod fuzz;
 mod gateway;
 mod guards;
+mod isolation;
 mod load;
 mod machine;
 mod memory;

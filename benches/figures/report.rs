@@ -1,6 +1,8 @@
 //! The figures there are, and how they are printed.
 
-use crate::{Failure, admission, bad_http1, cpu, fuzz, guards, memory, reload, rpc, spoofs, upgrade};
+use crate::{
+    Failure, admission, bad_http1, cpu, fuzz, guards, isolation, memory, reload, rpc, spoofs, upgrade,
+};
 use std::io::Write;
 use std::pin::Pin;
 
@@ -105,6 +107,7 @@ pub(crate) const GROUPS: &[Group] = &[
     Group { names: &["rpc_guard_cpu_us_10kib"], measure: || Box::pin(rpc::everyday()) },
     Group { names: &["rpc_guard_rss_mib_100mib_body"], measure: || Box::pin(rpc::large()) },
     Group { names: &["fuzz_executions"], measure: || Box::pin(fuzz::executions()) },
+    Group { names: &["isolation_requests", "isolation_leaks"], measure: || Box::pin(isolation::measure()) },
 ];
 
 /// Prints figures as `name value unit`.

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use fleetgate_stub::StubOdoo;
+use fleetgate_stub::{StubOdoo, StubOptions};
 use fleetgate_tests::{Builder, DEADLINE, Gateway, RawConnection, Request, backend, http_get, wait_for};
 use serde_json::json;
 
@@ -15,6 +15,9 @@ const OBSERVE: &str = "127.0.0.2:0";
 
 /// More than the kernel keeps for a connection on loopback.
 const LARGE: usize = 64 << 20;
+
+/// Bytes that a slow client uploads, one at a time.
+const ROUNDS: usize = 10;
 
 async fn start(spool: &str) -> (StubOdoo, Gateway) {
     let stub = fleet::prefork("eu-1").await;
@@ -217,4 +220,42 @@ async fn a_streamed_body_has_its_limit_too() {
         2,
         "no part is taken for a whole"
     );
+}
+
+#[tokio::test]
+async fn twenty_clients_that_upload_a_byte_at_a_time_hold_no_worker() {
+    // A worker that was given to one of them would not come back.
+    let options = StubOptions {
+        workers: Some(2),
+        stall_max: DEADLINE * 10,
+        ..StubOptions::new("eu-1", fleet::DATABASES)
+    };
+    let stub = StubOdoo::start(options).await.unwrap();
+    let gateway = in_front_of(&backend(&stub), "").start().await;
+    let mut slow = Vec::new();
+    for _ in 0..20 {
+        let mut client = RawConnection::open(gateway.address()).await.unwrap();
+        client.send(upload(ROUNDS)).await.unwrap();
+        slow.push(client);
+    }
+    for round in 1..=ROUNDS {
+        for client in &mut slow {
+            client.send("a").await.unwrap();
+        }
+        if round < ROUNDS {
+            let page = Request::get("globex.test", "/web/login").send(gateway.address()).await;
+            assert_eq!((page.status, page.database()), (200, Some("globex")), "a third person's page");
+            let counts = stub.counts();
+            assert_eq!(
+                (counts.requests, counts.stalled),
+                (u64::try_from(round).unwrap(), 0),
+                "only pages are at Odoo"
+            );
+        }
+    }
+    for client in &mut slow {
+        fleet::assert_status(client.read_to_end().await.unwrap(), 200, "an upload that took its time");
+    }
+    let uploads = stub.received().into_iter().filter(|request| request.target == "/stub/upload");
+    assert_eq!(uploads.filter(|upload| upload.complete && upload.body_bytes == 10).count(), 20);
 }

@@ -1,6 +1,7 @@
 //! What must hold of every request that a stand-in Odoo received, and of every answer that came back.
 
 use fleetgate_stub::Received;
+use percent_encoding::percent_decode_str;
 
 use super::answer::Said;
 use super::mark::{Kind, Mark};
@@ -8,8 +9,6 @@ use super::visit::Asked;
 
 /// Headers that decide about databases, with `_` and `.` read as `-`, beside `X-Odoo-dbfilter`.
 const DECIDING: [&str; 4] = ["x-openerp-dbfilter", "x-odoo-db", "x-openerp-session-id", "x-openerp-database"];
-/// Whether the gateway reads whose database a call names.
-const RPC_IS_GUARDED: bool = false;
 /// How much of a body is searched for the other tenant's names.
 const SEARCHED: usize = 16 * 1024;
 
@@ -29,6 +28,9 @@ fn belongs(request: &Received, mark: Mark) -> Result<(), String> {
     let own = mark.tenant.name();
     if mark.kind == Kind::Hidden {
         return Err("what hid in another request became one".to_owned());
+    }
+    if mark.kind == Kind::Foreign && is_rpc(&request.target) {
+        return Err(format!("a call named a database of {}", mark.tenant.other().name()));
     }
     if request.database.as_deref() != Some(own) {
         return Err(format!("it was given the database {:?}, not {own}", request.database));
@@ -55,6 +57,14 @@ fn belongs(request: &Received, mark: Mark) -> Result<(), String> {
     Ok(())
 }
 
+/// Whether Odoo reads the database of a request out of its body.
+fn is_rpc(target: &str) -> bool {
+    let path = target.split(['?', '#']).next().unwrap_or_default();
+    let path = percent_decode_str(path).decode_utf8_lossy();
+    let path = ["/fr_BE", "/fr"].iter().find_map(|language| path.strip_prefix(language)).unwrap_or(&path);
+    path.strip_suffix('/').unwrap_or(path) == "/jsonrpc" || path.starts_with("/xmlrpc/")
+}
+
 /// Every value under a name as WSGI and other readers may see it, with `_` and `.` read as `-`.
 fn values<'r>(request: &'r Received, name: &str) -> Vec<&'r str> {
     let same = |header: &str| {
@@ -72,9 +82,6 @@ pub(super) fn answer(asked: &Asked, said: &Said, body: &[u8]) -> Result<(), Stri
     let other = asked.mark.tenant.other();
     if said.mark.as_deref() != Some(asked.mark.to_string().as_str()) {
         return Err(format!("{} was answered with the answer of {:?}", asked.mark, said.mark));
-    }
-    if asked.mark.kind == Kind::Foreign && !RPC_IS_GUARDED {
-        return Ok(());
     }
     if said.database.as_deref().is_some_and(|database| database != asked.mark.tenant.name()) {
         return Err(format!("{} was answered from the database {:?}", asked.mark, said.database));

@@ -28,7 +28,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use fleetgate_stub::{StubOdoo, StubOptions};
+use fleetgate_stub::{SessionStore, StubOdoo, StubOptions};
 use tokio::task::JoinSet;
 
 use crate::request::Request;
@@ -59,12 +59,17 @@ pub struct Trial<'a> {
     pub clients: usize,
 }
 
-/// Two servers with all databases: a threaded one, whose connections are kept, and one with prefork workers.
+/// Two servers with all databases and one store of sessions: a threaded one, whose connections are kept, and one with prefork workers.
 ///
 /// # Errors
 /// When no address can be bound.
 pub async fn servers() -> std::io::Result<[StubOdoo; 2]> {
-    let options = |name| StubOptions { received_max: RECEIVED_MAX, ..StubOptions::new(name, DATABASES) };
+    let sessions = SessionStore::default();
+    let options = |name| StubOptions {
+        received_max: RECEIVED_MAX,
+        sessions: sessions.clone(),
+        ..StubOptions::new(name, DATABASES)
+    };
     Ok([StubOdoo::start(options("threaded").threaded()).await?, StubOdoo::start(options("prefork")).await?])
 }
 

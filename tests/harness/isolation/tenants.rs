@@ -20,7 +20,8 @@ pub fn main_file(servers: &[StubOdoo]) -> String {
     format!(
         "regions: [ {{ name: eu }} ]\n\
          pools:\n  main:\n    odoo_version: \"19.0\"\n    database_selection: dbfilter_header\n    \
-         database_header: true\n    backends_per_tenant: {}\n    session_cookie: {{ secure: false }}\n    \
+         database_header: true\n    stream_paths: [/stub/drip, /stub/upload]\n    \
+         backends_per_tenant: {}\n    session_cookie: {{ secure: false }}\n    \
          regions: {{ eu: {{ backends: [ {} ] }} }}\n\
          tenants_directory: tenants.d\n",
         backends.len(),

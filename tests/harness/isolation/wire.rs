@@ -9,6 +9,7 @@ use tokio::net::TcpStream;
 
 use super::PATIENCE;
 use super::answer::Head;
+use super::crafted::Crafted;
 use super::judge;
 use super::ledger::Ledger;
 use super::visit::{Asked, Step, Then, Visit};
@@ -41,6 +42,8 @@ struct Wire {
     ended: bool,
     /// No further request can be sent.
     over: bool,
+    /// A request was sent whose end servers may see at different places.
+    loose: bool,
     /// Requests without an answer so far, in the order in which they were sent.
     asked: VecDeque<Asked>,
 }
@@ -48,13 +51,21 @@ struct Wire {
 impl Wire {
     async fn open(gateway: SocketAddr) -> io::Result<Self> {
         let stream = connect(gateway).await?;
-        Ok(Self { stream, buffer: Vec::new(), ended: false, over: false, asked: VecDeque::new() })
+        Ok(Self {
+            stream,
+            buffer: Vec::new(),
+            ended: false,
+            over: false,
+            loose: false,
+            asked: VecDeque::new(),
+        })
     }
 
     /// Afterwards `over` says whether the connection can be used again.
     async fn take_step(&mut self, step: &Step, visit: &Visit, ledger: &Ledger) {
         ledger.sent(step.requests.len(), false);
         self.asked.extend(step.requests.iter().map(Asked::about));
+        self.loose |= !step.requests.iter().all(Crafted::is_clear);
         let sent = self.send(step).await.is_ok();
         // A gateway that stopped reading may have said why; that is to be judged, too.
         let most = if sent && step.then == Then::AskOnceMore { 1 } else { usize::MAX };
@@ -94,7 +105,9 @@ impl Wire {
             count += 1;
         }
         // A refusal to a head that could not be read may have a body even if that was a HEAD; then the connection ends.
-        if self.asked.is_empty() && !self.buffer.is_empty() && !self.over {
+        // Behind a body with odd framing there may be bytes that are refused as another request.
+        let known = !self.over && !self.loose;
+        if known && self.asked.is_empty() && !self.buffer.is_empty() {
             ledger.leak(visit, &format!("an answer nobody asked for: {}", self.buffer.escape_ascii()));
             self.over = true;
         }
