@@ -89,7 +89,15 @@ fn pass(fleet: &Fleet, asked: &[Asked]) -> u32 {
         let Ok(Target { path, query, .. }) = Target::parse(request.target.as_bytes()) else { continue };
         let query = query.unwrap_or_default();
         let body = BodyLength::None;
-        let view = RequestView { host: &host, path: &path, query, safe_method: true, body, client };
+        let view = RequestView {
+            host: &host,
+            path: &path,
+            query,
+            safe_method: true,
+            body,
+            client,
+            server_name: None,
+        };
         if matches!(black_box(admit(fleet, &view)), Verdict::Forward(_)) {
             forwarded += 1;
         }

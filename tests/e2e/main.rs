@@ -28,6 +28,7 @@ mod routing;
 mod rpc;
 mod spoofs;
 mod spool;
+mod tls;
 mod vectors;
 
 // How the process lives.

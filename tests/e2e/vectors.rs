@@ -213,6 +213,7 @@ fn decide(fleet: &Fleet, case: &Case) -> Seen {
         Err(fault) => return rejected(Rejection::from(fault)),
     };
     let view = RequestView {
+        server_name: None,
         host: &host,
         path: &target.path,
         query: target.query.unwrap_or_default(),

@@ -13,6 +13,8 @@ pub enum Rejection {
     BadHost(HostError),
     /// No tenant answers to the host.
     UnknownHost,
+    /// The TLS handshake asked for another tenant's host, or for nobody's.
+    WrongServerName,
     /// The tenant is suspended.
     TenantSuspended,
     /// The tenant is under maintenance.
@@ -72,9 +74,10 @@ const SUSPENDED_RETRY_AFTER_SECONDS: u32 = 3_600;
 
 impl Rejection {
     /// One of each, for documents and tests.
-    pub const ALL: [Self; 25] = [
+    pub const ALL: [Self; 26] = [
         Self::BadHost(HostError::Empty),
         Self::UnknownHost,
+        Self::WrongServerName,
         Self::TenantSuspended,
         Self::TenantMaintenance { retry_after_seconds: 0 },
         Self::BadRequest(Fault::TargetForm),
@@ -106,6 +109,7 @@ impl Rejection {
         match self {
             Self::BadHost(_) => "bad_host",
             Self::UnknownHost => "unknown_host",
+            Self::WrongServerName => "wrong_server_name",
             Self::TenantSuspended => "tenant_suspended",
             Self::TenantMaintenance { .. } => "tenant_maintenance",
             Self::BadRequest(_) => "bad_request",
@@ -166,7 +170,7 @@ impl Rejection {
             Self::TargetTooLong => 414,
             Self::RpcMediaType(_) => 415,
             Self::ExpectationFailed => 417,
-            Self::UnknownHost => 421,
+            Self::UnknownHost | Self::WrongServerName => 421,
             Self::HeadTooLarge => 431,
             Self::Internal => 500,
             Self::BackendReset | Self::BackendInvalid | Self::FileRefused => 502,
@@ -185,6 +189,7 @@ impl Rejection {
             Self::BackendUnreachable | Self::SpoolFull => Some(BACKEND_RETRY_AFTER_SECONDS),
             Self::BadHost(_)
             | Self::UnknownHost
+            | Self::WrongServerName
             | Self::BadRequest(_)
             | Self::BodyTooLarge
             | Self::BodyTooSlow
@@ -219,6 +224,7 @@ impl Rejection {
             | Self::RpcUnreadable(_)
             | Self::RpcMediaType(_) => "This request cannot be understood",
             Self::UnknownHost => "Nothing lives at this address",
+            Self::WrongServerName => "This connection is for another address",
             Self::GuardDenied(_) | Self::RpcDenied(_) => "This is not allowed",
             Self::GuardHidden(_) => "There is no such page",
             Self::TenantSuspended => "This service is suspended",
@@ -254,6 +260,7 @@ impl Rejection {
             Self::HeadTooLarge => {
                 "The request has too many or too long header fields. Deleting the cookies of this site may help."
             }
+            Self::WrongServerName => "Please open the address again.",
             Self::UnknownHost => "Check the address. If it is yours, ask your provider to add it.",
             Self::TenantSuspended => "Please contact your provider.",
             Self::TenantMaintenance { .. } => "We will be back soon. This page reloads by itself.",

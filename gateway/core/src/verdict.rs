@@ -26,6 +26,8 @@ pub struct RequestView<'a> {
     pub body: BodyLength,
     /// The client, behind any trusted proxies.
     pub client: IpAddr,
+    /// The name that the client asked for in its TLS handshake with the gateway.
+    pub server_name: Option<&'a HostKey>,
 }
 
 /// What happens to a request.
@@ -71,6 +73,12 @@ pub fn admit<'a>(fleet: &'a Fleet, view: &RequestView<'a>) -> Verdict<'a> {
         return Verdict::Reject { rejection: Rejection::UnknownHost, found: None };
     };
     let reject = |rejection| Verdict::Reject { rejection, found: Some(found) };
+    // Browsers reuse a connection for every host of its certificate (RFC 9113, section 9.1.1). Hosts of one tenant are
+    // one site; another tenant's are not.
+    let same = |other: TenantMatch<'_, '_>| other.index == found.index && other.label == found.label;
+    if view.server_name.is_some_and(|name| !fleet.tenants.resolve(name).is_some_and(same)) {
+        return reject(Rejection::WrongServerName);
+    }
     match &found.tenant.state {
         TenantState::Active => {}
         TenantState::Suspended => return reject(Rejection::TenantSuspended),

@@ -2,7 +2,7 @@
 
 use super::file::{FileConfig, Named, POOLS_MAX, PoolEntry, RegionEntry};
 use super::guards::GuardChanges;
-use super::model::{Drain, Observe, ProcessConfig, Spool};
+use super::model::{Drain, ListenerConfig, ListenerTls, Observe, ProcessConfig, Spool};
 use super::pools;
 use super::problem::{Problem, Spot};
 use super::read::{At, Lenient, Read, Reader, Step};
@@ -201,6 +201,7 @@ fn check_process(written: FileConfig, reader: &mut Reader<'_>, cores: u16) -> Op
     };
     let listeners = written.listeners.0?.0;
     let mut addresses: Vec<(Spot, SocketAddr)> = Vec::with_capacity(listeners.len());
+    let mut checked = Vec::with_capacity(listeners.len());
     for (index, At { at, value: listener }) in listeners.into_iter().enumerate() {
         let address = listener.address.0;
         if let Some(other) = taken(&addresses, address) {
@@ -216,6 +217,23 @@ fn check_process(written: FileConfig, reader: &mut Reader<'_>, cores: u16) -> Op
             });
         }
         addresses.push((at, address));
+        if let Some(tls) = listener.tls.as_ref().filter(|_| listener.redirect_to_https) {
+            reader.inside(Step::Key("listeners"), |reader| {
+                reader.inside(Step::Index(index), |reader| {
+                    let message = "a listener that speaks TLS has nowhere to redirect to".into();
+                    reader.error(tls.at, message, Some("remove `tls` or `redirect_to_https`".into()));
+                });
+            });
+        }
+        checked.push(ListenerConfig {
+            address,
+            tls: listener.tls.map(|At { value: tls, .. }| ListenerTls {
+                certificates: tls.certificates.0,
+                minimum_version: tls.minimum_version.0,
+            }),
+            redirect_to_https: listener.redirect_to_https,
+            proxy_protocol: listener.proxy_protocol.0.into_iter().map(|network| network.0).collect(),
+        });
     }
     let observe = match written.observe {
         Some(Lenient(observe)) => {
@@ -235,7 +253,7 @@ fn check_process(written: FileConfig, reader: &mut Reader<'_>, cores: u16) -> Op
     let drain = written.drain.0?;
     let spool = written.spool.0?;
     Some(ProcessConfig {
-        listeners: addresses.into_iter().map(|(_, address)| address).collect(),
+        listeners: checked,
         threads,
         admin_socket: written.admin.0?.socket.0,
         observe,

@@ -24,7 +24,10 @@ mod yaml;
 
 pub use compile::{Compiled, compile};
 pub use main_file::MainFile;
-pub use model::{Drain, Fleet, GatewayConfig, Observe, ProcessConfig, Secret, Spool};
+pub use model::{
+    Drain, Fleet, GatewayConfig, ListenerConfig, ListenerTls, Observe, ProcessConfig, Secret, Spool,
+    TlsVersion,
+};
 pub use problem::{Place, Problem, Severity, Spot};
 pub use reference::{NoReferences, References};
 pub use restart::needs_restart;

@@ -21,7 +21,7 @@ pub struct GatewayConfig {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ProcessConfig {
     /// Addresses that clients connect to.
-    pub listeners: Vec<SocketAddr>,
+    pub listeners: Vec<ListenerConfig>,
     /// Threads that move bytes.
     pub threads: u16,
     /// Unix socket of the admin API.
@@ -32,6 +32,37 @@ pub struct ProcessConfig {
     pub drain: Drain,
     /// Where bodies wait until they are whole.
     pub spool: Spool,
+}
+
+/// An address that clients connect to.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ListenerConfig {
+    /// Address.
+    pub address: SocketAddr,
+    /// TLS, unless it speaks plain HTTP.
+    pub tls: Option<ListenerTls>,
+    /// Whether requests are sent on to `https://`.
+    pub redirect_to_https: bool,
+    /// Peers that say in front of each connection whose it is.
+    pub proxy_protocol: Vec<IpNet>,
+}
+
+/// TLS of a listener.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ListenerTls {
+    /// Folder of certificates.
+    pub certificates: Box<str>,
+    /// Oldest version that is spoken.
+    pub minimum_version: TlsVersion,
+}
+
+/// A version of TLS.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum TlsVersion {
+    /// RFC 5246.
+    V12,
+    /// RFC 8446.
+    V13,
 }
 
 /// The listener for probes and metrics.

@@ -116,6 +116,7 @@ pub(super) fn explain(state: &AdminState, query: &ExplainQuery) -> Result<Explan
     let asked =
         Asked { scheme, port, retry: RetryRule::of(&method), from: query.from, target: &target, host: &host };
     let view = RequestView {
+        server_name: None,
         host: &host,
         path: &target.path,
         query: target.query.unwrap_or_default(),

@@ -1,15 +1,20 @@
 //! A client's connection, as Pingora and the websocket tunnel use it.
 
 mod gate;
+mod transport;
+
+pub use transport::Transport;
 
 use async_trait::async_trait;
+use fleetgate_core::host::HostKey;
 use fleetgate_core::rejection::Rejection;
 use gate::Gate;
+use pingora::http::ResponseHeader;
 use pingora::protocols::l4::socket::SocketAddr as PeerAddr;
 use pingora::protocols::raw_connect::ProxyDigest;
 use pingora::protocols::{
-    ALPN, GetProxyDigest, GetSocketDigest, GetTimingDigest, Peek, Shutdown, SocketDigest, Ssl, TimingDigest,
-    UniqueID,
+    ALPN, Digest, GetProxyDigest, GetSocketDigest, GetTimingDigest, Peek, Shutdown, SocketDigest, Ssl,
+    TimingDigest, UniqueID,
 };
 use std::io;
 use std::net::SocketAddr;
@@ -19,7 +24,6 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, BufWriter, ReadBuf};
-use tokio::net::TcpStream;
 use tokio::time::timeout;
 
 /// Idle time after which a connection that a client keeps open is closed, in seconds.
@@ -37,24 +41,48 @@ const LINGER_BYTES: usize = 4_096;
 /// one system call. Pingora's own stream keeps 64 KiB per connection for this.
 #[derive(Debug)]
 pub struct ClientStream {
-    inner: BufWriter<TcpStream>,
+    inner: BufWriter<Transport>,
     /// Checks what a client of HTTP/1 sends; frames of HTTP/2 are checked by who reads them.
     gate: Option<Gate>,
     digest: Arc<SocketDigest>,
+    origin: Arc<ProxyDigest>,
+}
+
+/// What is known of a connection before its first request.
+#[derive(Debug, Clone, Default)]
+pub struct Origin {
+    /// The name that the client asked for in its TLS handshake; `None` without TLS.
+    pub server_name: Option<HostKey>,
+    /// Whether the connection came through TLS.
+    pub tls: bool,
+    /// Whether its listener sends requests on to `https://`.
+    pub redirect_to_https: bool,
+}
+
+impl Origin {
+    /// What is known of the connection of a session. Pingora hands it to each session as data of its own.
+    #[must_use]
+    pub fn of(digest: Option<&Digest>) -> Option<&Self> {
+        digest?.proxy_digest.as_ref()?.user_data.as_ref()?.downcast_ref()
+    }
 }
 
 impl ClientStream {
-    /// Wraps an accepted connection. `http2` says that the client spoke HTTP/2's preface.
-    #[must_use]
-    pub fn new(stream: TcpStream, peer: SocketAddr, http2: bool) -> Self {
+    /// Wraps an accepted connection. `http2` says that the client speaks HTTP/2.
+    ///
+    /// # Errors
+    /// Never in practice: Pingora refuses a status of its own.
+    pub fn new(stream: Transport, peer: SocketAddr, http2: bool, origin: Origin) -> pingora::Result<Self> {
         let digest = SocketDigest::from_raw_fd(stream.as_raw_fd());
+        let origin = ProxyDigest::new(Box::new(ResponseHeader::build(200, None)?), Some(Box::new(origin)));
         // The cell is new, so it takes the value.
         let _set = digest.peer_addr.set(Some(PeerAddr::Inet(peer)));
-        Self {
+        Ok(Self {
             inner: BufWriter::with_capacity(WRITE_BUFFER_BYTES, stream),
             gate: (!http2).then(Gate::default),
             digest: Arc::new(digest),
-        }
+            origin: Arc::new(origin),
+        })
     }
 
     /// Expects the head of a further request next.
@@ -73,7 +101,7 @@ impl ClientStream {
     ///
     /// # Errors
     /// The client is gone, or has sent more than was read.
-    pub async fn into_tcp(mut self) -> io::Result<TcpStream> {
+    pub async fn into_transport(mut self) -> io::Result<Transport> {
         if self.gate.as_ref().is_some_and(Gate::holds_bytes) {
             return Err(io::Error::new(io::ErrorKind::InvalidData, "bytes of the client were not read"));
         }
@@ -167,7 +195,7 @@ impl GetTimingDigest for ClientStream {
 
 impl GetProxyDigest for ClientStream {
     fn get_proxy_digest(&self) -> Option<Arc<ProxyDigest>> {
-        None
+        Some(Arc::clone(&self.origin))
     }
 }
 

@@ -1,7 +1,12 @@
 //! The connection front: listeners, client streams, and what runs on them.
 
+mod entrance;
 mod listen;
+mod proxy_protocol;
 mod serve;
+mod tls;
 
+pub use entrance::Entrance;
 pub use listen::{INHERITED_NAMES_VARIABLE, Inherited, Listener, bind};
 pub use serve::{Front, FrontState};
+pub use tls::TlsFront;

@@ -1,6 +1,6 @@
 //! Accepts connections and runs HTTP, then maybe a websocket, on each.
 
-use super::Listener;
+use super::Entrance;
 use crate::connection::{ClientStream, KEEPALIVE_SECONDS};
 use crate::proxy::{Gateway, Tunnel};
 use crate::telemetry::metrics::Metrics;
@@ -11,19 +11,12 @@ use pingora::proxy::HttpProxy;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
-use tokio::io::Interest;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
-use tokio::time::{Instant, sleep, timeout_at};
+use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-/// Start of the preface with which a client opens HTTP/2 without TLS (RFC 9113, section 3.4).
-const HTTP2_PREFACE: &[u8; 24] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
-/// For the first bytes of a connection.
-const FIRST_BYTES_TIMEOUT: Duration = Duration::from_secs(60);
-/// Pause before a preface that arrives byte by byte is looked at again.
-const PREFACE_PAUSE: Duration = Duration::from_millis(5);
 /// Pause after the kernel refused a connection, when file descriptors are used up.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
@@ -61,8 +54,8 @@ impl Front {
     ///
     /// # Errors
     /// The socket cannot be used by the runtime.
-    pub async fn accept(self, listener: Listener) -> std::io::Result<()> {
-        let socket = TcpListener::from_std(listener.socket)?;
+    pub async fn accept(self, socket: std::net::TcpListener, entrance: Arc<Entrance>) -> std::io::Result<()> {
+        let socket = TcpListener::from_std(socket)?;
         loop {
             let accepted = tokio::select! {
                 biased;
@@ -70,7 +63,7 @@ impl Front {
                 accepted = socket.accept() => accepted,
             };
             match accepted {
-                Ok((stream, peer)) => self.begin(stream, peer),
+                Ok((stream, peer)) => self.begin(stream, peer, &entrance),
                 Err(error) => {
                     tracing::warn!(%error, "cannot accept a connection; raise the limit of open files if this repeats");
                     sleep(ACCEPT_PAUSE).await;
@@ -80,28 +73,27 @@ impl Front {
         let socket = socket.into_std()?;
         while let Ok((stream, peer)) = socket.accept() {
             stream.set_nonblocking(true)?;
-            self.begin(TcpStream::from_std(stream)?, peer);
+            self.begin(TcpStream::from_std(stream)?, peer, &entrance);
         }
         Ok(())
     }
 
-    fn begin(&self, stream: TcpStream, peer: SocketAddr) {
-        let front = self.clone();
-        self.state.connections.spawn(async move { front.serve(stream, peer).await });
+    fn begin(&self, stream: TcpStream, peer: SocketAddr, entrance: &Arc<Entrance>) {
+        let (front, entrance) = (self.clone(), Arc::clone(entrance));
+        self.state.connections.spawn(async move { front.serve(stream, peer, &entrance).await });
     }
 
-    async fn serve(self, stream: TcpStream, peer: SocketAddr) {
+    async fn serve(self, stream: TcpStream, peer: SocketAddr, entrance: &Entrance) {
         let _counted = self.state.metrics.count_connection();
         if stream.set_nodelay(true).is_err() {
             return;
         }
-        let deadline = Instant::now() + FIRST_BYTES_TIMEOUT;
-        let first_bytes = tokio::select! {
-            seen = timeout_at(deadline, speaks_http2(&stream)) => seen,
+        let entered = tokio::select! {
+            entered = entrance.enter(stream, peer) => entered,
             () = self.state.give_up_silent.cancelled() => return,
         };
-        let Ok(Some(http2)) = first_bytes else { return };
-        let stream: Stream = Box::new(ClientStream::new(stream, peer, http2));
+        let Some((stream, http2)) = entered else { return };
+        let stream: Stream = Box::new(stream);
         if http2 {
             // Pingora runs the streams of the connection until it ends; nothing is left to reuse.
             let _ended = self.state.proxy.process_new(stream, &self.state.draining).await;
@@ -127,25 +119,5 @@ impl Front {
             next.await_request();
             stream = next;
         }
-    }
-}
-
-/// Looks at the first bytes without taking them. `None` when the client left.
-async fn speaks_http2(stream: &TcpStream) -> Option<bool> {
-    let mut start = [0; HTTP2_PREFACE.len()];
-    loop {
-        let seen = stream.peek(&mut start).await.ok().filter(|&seen| seen > 0)?;
-        let (seen, preface) = (start.get(..seen)?, HTTP2_PREFACE.get(..seen)?);
-        if seen != preface {
-            return Some(false);
-        }
-        if seen.len() == HTTP2_PREFACE.len() {
-            return Some(true);
-        }
-        // More cannot come from a client that has finished, and a peek does not tell.
-        if stream.ready(Interest::READABLE).await.ok()?.is_read_closed() {
-            return None;
-        }
-        sleep(PREFACE_PAUSE).await;
     }
 }

@@ -2,7 +2,7 @@
 
 use super::context::{Client, RequestContext, Target};
 use super::target;
-use crate::connection::ClientStream;
+use crate::connection::{ClientStream, Origin};
 use crate::upstream::RetryRule;
 use fleetgate_core::forwarded::{Scheme, client_address, client_scheme, is_trusted};
 use fleetgate_core::guard::BodyLength;
@@ -23,6 +23,8 @@ pub(super) enum Decision {
     Forward,
     /// The client is sent to another host.
     Redirect(HostName),
+    /// The client is sent to the same place through TLS.
+    Secure,
     /// The gateway answers.
     Reject(Rejection),
 }
@@ -30,7 +32,9 @@ pub(super) enum Decision {
 /// Reads the head, fills the context, and decides.
 pub(super) fn decide(context: &mut RequestContext, session: &mut Session, peer: IpAddr) -> Decision {
     let refusal = refusal(session);
-    context.client = client_of(context, session.req_header(), peer);
+    let origin = Origin::of(session.digest()).cloned().unwrap_or_default();
+    let spoken = if origin.tls { Scheme::Https } else { Scheme::Http };
+    context.client = client_of(context, session.req_header(), peer, spoken);
     if let Some(rejection) = refusal {
         context.refused_unread = session.req_header().version != http::Version::HTTP_2;
         session.set_keepalive(None);
@@ -60,6 +64,7 @@ pub(super) fn decide(context: &mut RequestContext, session: &mut Session, peer: 
         safe_method: crate::upstream::is_safe(&head.method),
         body: body_length(head, body_comes),
         client: context.client.address,
+        server_name: origin.server_name.as_ref(),
     };
     let verdict = admit(&snapshot.fleet, &view);
     let target = |found: TenantMatch<'_, '_>| Target {
@@ -71,6 +76,12 @@ pub(super) fn decide(context: &mut RequestContext, session: &mut Session, peer: 
         streamed: false,
     };
     let decision = match verdict {
+        Verdict::Forward(Route { found, .. }) | Verdict::Redirect { found, .. }
+            if origin.redirect_to_https =>
+        {
+            context.target = Some(target(found));
+            Decision::Secure
+        }
         Verdict::Forward(route) => {
             let Route { found, class, body_bytes_max, streamed, .. } = route;
             context.target = Some(Target { class: Some(class), body_bytes_max, streamed, ..target(found) });
@@ -89,17 +100,13 @@ pub(super) fn decide(context: &mut RequestContext, session: &mut Session, peer: 
     decision
 }
 
-fn client_of(context: &RequestContext, head: &RequestHeader, peer: IpAddr) -> Client {
+fn client_of(context: &RequestContext, head: &RequestHeader, peer: IpAddr, spoken: Scheme) -> Client {
     let trusted = &context.snapshot.fleet.trusted_proxies;
     let through_trusted_proxy = is_trusted(peer, trusted);
     let hops = head.headers.get_all("x-forwarded-for").iter().map(http::HeaderValue::as_bytes);
     let address = client_address(peer, hops, trusted);
     let proto = head.headers.get_all("x-forwarded-proto").iter().next_back().map(http::HeaderValue::as_bytes);
-    Client {
-        address,
-        scheme: client_scheme(through_trusted_proxy, proto, Scheme::Http),
-        through_trusted_proxy,
-    }
+    Client { address, scheme: client_scheme(through_trusted_proxy, proto, spoken), through_trusted_proxy }
 }
 
 /// The one authority of a request: `:authority` of HTTP/2, else `Host`. Where both are there, they agree: the client's

@@ -110,6 +110,26 @@ pub(super) async fn redirect(session: &mut Session, context: &RequestContext, ho
     session.write_response_header(Box::new(answer), true).await
 }
 
+/// Sends the client to the same place through TLS, on its usual port. What is no GET comes again as it was (308).
+///
+/// # Errors
+/// The client is gone.
+pub(super) async fn secure(session: &mut Session, context: &RequestContext) -> Result<()> {
+    let host = context.host.as_ref().map_or("", |host| host.as_str());
+    let mut location = format!("https://{host}").into_bytes();
+    location.extend_from_slice(session.req_header().raw_path());
+    let status = if crate::upstream::is_safe(&session.req_header().method) { 301 } else { 308 };
+    let mut answer = ResponseHeader::build(status, Some(4))?;
+    answer.insert_header(LOCATION, location)?;
+    answer.insert_header(CONTENT_LENGTH, "0")?;
+    answer.insert_header(REQUEST_ID, context.request_id.as_str())?;
+    // A body that nobody reads would be taken for the next request.
+    session.set_keepalive(None);
+    session.write_response_header(Box::new(answer), true).await?;
+    linger(session).await;
+    Ok(())
+}
+
 fn message(context: &RequestContext) -> Option<&str> {
     match &context.tenant()?.state {
         TenantState::Maintenance(maintenance) => maintenance.message.as_deref(),

@@ -90,6 +90,7 @@ impl ProxyHttp for Gateway {
                 }
                 exchange(session, context, &self.state).await.map(|()| true)
             }
+            Decision::Secure => answer::secure(session, context).await.map(|()| true),
             Decision::Redirect(host) => answer::redirect(session, context, &host).await.map(|()| true),
             Decision::Reject(rejection) => answer::reject(session, context, rejection).await.map(|()| true),
         }

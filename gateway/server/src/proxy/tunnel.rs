@@ -4,18 +4,21 @@ use super::context::RequestContext;
 use super::record::{Outcome, conclude, count, describe};
 use super::service::GatewayState;
 use super::websocket::write_fields;
-use crate::connection::ClientStream;
+use crate::connection::{ClientStream, Transport};
 use crate::snapshot::{BackendLease, TenantCounters};
 use crate::telemetry::access_log::AccessEvent;
 use fleetgate_core::backend::stable_hash;
 use fleetgate_core::websocket::{CLOSE_RESTART, FrameTracker, close_frame};
 use pingora::http::ResponseHeader;
 use pingora::proxy::Session;
+use std::future::poll_fn;
 use std::io;
+use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::task::{Poll, ready};
 use std::time::Duration;
-use tokio::io::AsyncWriteExt;
+use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt, ReadBuf, split};
 use tokio::net::TcpStream;
 use tokio::net::tcp::{ReadHalf, WriteHalf};
 use tokio::time::{Instant, sleep, sleep_until, timeout};
@@ -129,7 +132,7 @@ impl Tunnel {
         let Some(backend) = self.backend.take() else { return };
         let _open = self.counters.clone().map(TenantCounters::open_websocket);
         let traffic = Traffic::new();
-        let (end, error) = match client.into_tcp().await {
+        let (end, error) = match client.into_transport().await {
             Ok(client) => self.relay(client, backend, &traffic).await,
             Err(error) => (End::Client, Some(error)),
         };
@@ -152,21 +155,21 @@ impl Tunnel {
 
     async fn relay(
         &self,
-        mut client: TcpStream,
+        mut client: Transport,
         mut backend: TcpStream,
         traffic: &Traffic,
     ) -> (End, Option<io::Error>) {
-        if let Err(error) = client.write_all(&self.greeting.bytes).await {
+        if let Err(error) = greet(&mut client, &self.greeting.bytes).await {
             return (End::Client, Some(error));
         }
         let mut tracker = FrameTracker::default();
         let frames = self.greeting.bytes.get(self.greeting.head_len..).unwrap_or_default();
         let _boundary = tracker.feed(frames);
         traffic.count(Direction::ToClient, frames.len());
-        let (client_read, mut client_write) = client.split();
+        let (mut client_read, mut client_write) = split(client);
         let (backend_read, mut backend_write) = backend.split();
         let turn = self.state.drain.turn_of(self.event.as_ref().map_or("", |event| &*event.request_id));
-        let up = pump(&client_read, &mut backend_write, traffic);
+        let up = pump(&mut client_read, &mut backend_write, traffic);
         let down = pump_frames(&backend_read, &mut client_write, traffic, &mut tracker, turn);
         tokio::pin!(up);
         tokio::pin!(down);
@@ -198,6 +201,11 @@ impl Drop for Tunnel {
     fn drop(&mut self) {
         self.conclude(End::NeverBegan, None, &Traffic::new());
     }
+}
+
+async fn greet(client: &mut Transport, greeting: &[u8]) -> io::Result<()> {
+    client.write_all(greeting).await?;
+    client.flush().await
 }
 
 /// Bytes moved, and when the last of them were.
@@ -248,8 +256,12 @@ enum Direction {
     ToClient,
 }
 
-async fn pump(from: &ReadHalf<'_>, to: &mut WriteHalf<'_>, traffic: &Traffic) -> io::Result<()> {
-    while let Some(chunk) = next_chunk(from).await? {
+async fn pump(
+    from: &mut (impl AsyncRead + Unpin),
+    to: &mut WriteHalf<'_>,
+    traffic: &Traffic,
+) -> io::Result<()> {
+    while let Some(chunk) = client_chunk(from).await? {
         to.write_all(&chunk).await?;
         traffic.count(Direction::FromClient, chunk.len());
     }
@@ -267,7 +279,7 @@ enum Ended {
 /// a close frame goes out after the frame that is on its way.
 async fn pump_frames(
     from: &ReadHalf<'_>,
-    to: &mut WriteHalf<'_>,
+    to: &mut (impl AsyncWrite + Unpin),
     traffic: &Traffic,
     tracker: &mut FrameTracker,
     turn: impl Future<Output = ()>,
@@ -296,7 +308,11 @@ async fn pump_frames(
     }
 }
 
-async fn close(to: &mut WriteHalf<'_>, traffic: &Traffic, tracker: &FrameTracker) -> io::Result<Ended> {
+async fn close(
+    to: &mut (impl AsyncWrite + Unpin),
+    traffic: &Traffic,
+    tracker: &FrameTracker,
+) -> io::Result<Ended> {
     if !tracker.closed() {
         send(to, &close_frame(CLOSE_RESTART), traffic).await?;
     }
@@ -321,8 +337,22 @@ async fn next_chunk(from: &ReadHalf<'_>) -> io::Result<Option<Vec<u8>>> {
     }
 }
 
-async fn send(to: &mut WriteHalf<'_>, bytes: &[u8], traffic: &Traffic) -> io::Result<()> {
+/// Reads through TLS or without, into a buffer that exists only when there is something to read.
+async fn client_chunk(from: &mut (impl AsyncRead + Unpin)) -> io::Result<Option<Vec<u8>>> {
+    poll_fn(|cx| {
+        let mut chunk = vec![0; CHUNK_BYTES];
+        let mut space = ReadBuf::new(&mut chunk);
+        ready!(Pin::new(&mut *from).poll_read(cx, &mut space))?;
+        let bytes = space.filled().len();
+        chunk.truncate(bytes);
+        Poll::Ready(Ok((bytes > 0).then_some(chunk)))
+    })
+    .await
+}
+
+async fn send(to: &mut (impl AsyncWrite + Unpin), bytes: &[u8], traffic: &Traffic) -> io::Result<()> {
     to.write_all(bytes).await?;
+    to.flush().await?;
     traffic.count(Direction::ToClient, bytes.len());
     Ok(())
 }

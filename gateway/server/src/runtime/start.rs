@@ -5,7 +5,7 @@ use super::upgrade::upgrade;
 use crate::admin::{AdminState, ListenerStatus, PhaseCell, admin_router, bind_socket, observe_router};
 use crate::config::{Loaded, Loader};
 use crate::connection::KEEPALIVE_SECONDS;
-use crate::front::{Front, FrontState, Inherited, Listener, bind};
+use crate::front::{Entrance, Front, FrontState, Inherited, Listener, TlsFront, bind};
 use crate::proxy::{DrainSchedule, Gateway, GatewayState};
 use crate::reload::Reloader;
 use crate::snapshot::{Snapshot, SnapshotStore};
@@ -14,7 +14,7 @@ use crate::telemetry::access_log::AccessLog;
 use crate::telemetry::lines::LinesGuard;
 use crate::telemetry::metrics::Metrics;
 use crate::telemetry::{operations, panic};
-use fleetgate_core::config::{GatewayConfig, ProcessConfig, Spool};
+use fleetgate_core::config::{GatewayConfig, ListenerConfig, ListenerTls, ProcessConfig, Spool};
 use pingora::apps::HttpServerOptions;
 use pingora::connectors::ConnectorOptions;
 use pingora::connectors::http::v1::Connector;
@@ -61,6 +61,15 @@ pub enum StartError {
     /// The system refuses threads, signals or the like.
     #[error("cannot start")]
     System(#[from] io::Error),
+    /// The certificates of a listener cannot be read.
+    #[error("cannot read certificates from {folder}: is the folder there, and may this user read it?")]
+    Certificates {
+        /// Folder.
+        folder: PathBuf,
+        /// Cause.
+        #[source]
+        source: io::Error,
+    },
     /// Bodies cannot be kept on disk.
     #[error("cannot make files in {directory}: change `spool.directory`, or let this user write there")]
     Spool {
@@ -99,12 +108,16 @@ pub fn run(config_path: &Path, access_output: impl io::Write + Send + 'static) -
         // Heard before anybody can know that the process is there: an early SIGHUP would end it.
         let signals = Signals::listen()?;
         let (log, log_guard) = AccessLog::start(access_output)?;
+        let entrances = entrances(&process, config_path.parent().unwrap_or(Path::new("")))?;
         let spool = Arc::new(spool_store(&process.spool)?);
         let metrics = Arc::new(Metrics::new(Arc::clone(&store), Arc::clone(&spool), log.lines())?);
         let (store_of_reload, metrics_of_reload) = (Arc::clone(&store), Arc::clone(&metrics));
         let reload =
             Reloader::new(loader, store_of_reload, metrics_of_reload, process.clone(), &problems, &files);
-        let server = Server::start(process, inherited, store, spool, log, metrics, Arc::new(reload))?;
+        let server = {
+            let shared = Shared { store, spool, log, metrics, reload: Arc::new(reload) };
+            Server::start(process, inherited, entrances, shared)?
+        };
         server.until_signalled(signals, log_guard).await;
         Ok(())
     })
@@ -129,6 +142,15 @@ impl Signals {
     }
 }
 
+/// What the parts of a process share.
+struct Shared {
+    store: Arc<SnapshotStore>,
+    spool: Arc<SpoolStore>,
+    log: AccessLog,
+    metrics: Arc<Metrics>,
+    reload: Arc<Reloader>,
+}
+
 /// A serving process.
 struct Server {
     process: ProcessConfig,
@@ -144,15 +166,14 @@ impl Server {
     fn start(
         process: ProcessConfig,
         mut inherited: Inherited,
-        store: Arc<SnapshotStore>,
-        spool: Arc<SpoolStore>,
-        log: AccessLog,
-        metrics: Arc<Metrics>,
-        reload: Arc<Reloader>,
+        entrances: Vec<Entrance>,
+        shared: Shared,
     ) -> Result<Self, StartError> {
+        let Shared { store, spool, log, metrics, reload } = shared;
         let mut bind_at =
             |address| bind(address, &mut inherited).map_err(|source| StartError::Listen { address, source });
-        let listeners = process.listeners.iter().copied().map(&mut bind_at).collect::<Result<Vec<_>, _>>()?;
+        let addresses = process.listeners.iter().map(|listener| listener.address);
+        let listeners = addresses.map(&mut bind_at).collect::<Result<Vec<_>, _>>()?;
         let observe = process.observe.as_ref().map(|observe| bind_at(observe.address)).transpose()?;
         let kept =
             listeners.iter().chain(&observe).map(Listener::duplicate).collect::<io::Result<Vec<_>>>()?;
@@ -193,8 +214,11 @@ impl Server {
         });
         let handed_over = CancellationToken::new();
         serve_admin(&process, &admin, observe, handed_over.clone())?;
-        for listener in listeners {
-            accepting.spawn(front.clone().accept(listener));
+        for (listener, entrance) in listeners.into_iter().zip(entrances) {
+            if let Some(tls) = &entrance.tls {
+                tokio::spawn(Arc::clone(tls.certificates()).follow());
+            }
+            accepting.spawn(front.clone().accept(listener.socket, Arc::new(entrance)));
         }
         let drainer = Drainer {
             phase,
@@ -272,6 +296,23 @@ async fn end(drainer: Drainer, signals: &mut Signals) {
         _ = signals.terminate.recv() => tracing::warn!("told to end twice; what is in flight is cut"),
         _ = signals.interrupt.recv() => tracing::warn!("told to end twice; what is in flight is cut"),
     }
+}
+
+/// What happens to connections of each listener. Folders are relative to that of the main file.
+fn entrances(process: &ProcessConfig, base: &Path) -> Result<Vec<Entrance>, StartError> {
+    let open = |tls: &ListenerTls| {
+        let folder = base.join(&*tls.certificates);
+        TlsFront::open(&folder, tls.minimum_version)
+            .map_err(|source| StartError::Certificates { folder, source })
+    };
+    let entrance = |listener: &ListenerConfig| {
+        Ok(Entrance {
+            tls: listener.tls.as_ref().map(open).transpose()?,
+            redirect_to_https: listener.redirect_to_https,
+            proxy_protocol: listener.proxy_protocol.clone(),
+        })
+    };
+    process.listeners.iter().map(entrance).collect()
 }
 
 fn spool_store(config: &Spool) -> Result<SpoolStore, StartError> {

@@ -18,10 +18,11 @@ pub(super) use rpc::{CallNames, RpcEntry};
 pub(super) use tenant::{IdText, MaintenanceEntry, StateWord, TenantEntry};
 
 use address::{Network, Socket};
-use collection::List;
+use collection::{Choice, List, OneOf};
 use size::Size;
 use value::{Folder, Lasting, Name, SecretText, SocketPath, Whole};
 
+use super::model::TlsVersion;
 use super::read::{At, Lenient, section};
 
 /// Most addresses to listen on.
@@ -80,7 +81,31 @@ section! {
     pub(in crate::config) struct ListenerEntry {
         /// Address and port.
         address: Socket,
+        /// Speaks TLS. Left out, the listener speaks plain HTTP.
+        tls: Option<At<ListenerTlsEntry>> = null,
+        /// Sends every request to the same address with `https://`, and serves nothing else. On listeners without
+        /// `tls`.
+        redirect_to_https: bool = false,
+        /// Networks of balancers that put the client's address in front of each connection (PROXY protocol, version 1 or
+        /// 2). From them the header is required, from anybody else it is refused.
+        proxy_protocol: List<Network, 0, TRUSTED_PROXIES_MAX> = [],
     }
+}
+
+section! {
+    /// TLS of a listener.
+    pub(in crate::config) struct ListenerTlsEntry {
+        /// Folder of certificates in PEM: pairs of files that differ in their endings (`.crt`, `.pem` or `.cert`, and
+        /// `.key`), or subfolders with `tls.crt` and `tls.key` as Kubernetes mounts them. Each serves the names that it
+        /// holds. Changes are taken live; a pair that is broken keeps what it last was.
+        certificates: Folder,
+        /// Oldest version of TLS that is spoken.
+        minimum_version: OneOf<TlsVersion> = "1.2",
+    }
+}
+
+impl Choice for TlsVersion {
+    const CHOICES: &'static [(&'static str, Self)] = &[("1.2", Self::V12), ("1.3", Self::V13)];
 }
 
 section! {
