@@ -78,6 +78,7 @@ pub fn targets(input: &[u8]) {
         safe_method: true,
         body: BodyLength::None,
         client: IpAddr::V4(Ipv4Addr::LOCALHOST),
+        server_name: None,
     };
     let Verdict::Forward(_) = admit(fleet(), &view) else { return };
     let path = decoded(parsed.path.as_bytes(), false);

@@ -437,7 +437,12 @@ async fn promtool_finds_nothing_to_say_about_the_metrics() {
 
 #[tokio::test]
 async fn the_metrics_reference_lists_every_metric() {
-    let (_stub, _dead, gateway) = start().await;
+    let stub = fleet::prefork("eu-1").await;
+    let dead = DeadPort::reserve().unwrap();
+    let secure = "listeners:\n  - { address: \"127.0.0.1:0\" }\n  - { address: \"127.0.0.3:0\", tls: { certificates: certs } }\n";
+    let builder = before(&stub, &[dead.address()], &format!(" }}\n{secure}#"));
+    crate::tls::certify(&builder.directory().folder().join("certs"), "acme", &["acme.test"]);
+    let gateway = builder.start().await;
     for host in ["acme.test", "globex.test"] {
         http_get(gateway.address(), host, "/web/login").await;
         http_get(gateway.address(), host, "/web/database/manager").await;

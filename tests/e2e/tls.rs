@@ -27,7 +27,7 @@ const REDIRECT: &str = "127.0.0.3:0";
 const BALANCED: &str = "127.0.0.4:0";
 
 /// Makes a certificate for some names and returns it in PEM, for a client to trust.
-fn certify(folder: &Path, file: &str, names: &[&str]) -> String {
+pub(crate) fn certify(folder: &Path, file: &str, names: &[&str]) -> String {
     let key = KeyPair::generate().unwrap();
     let names: Vec<String> = names.iter().map(|name| (*name).to_owned()).collect();
     let chain = CertificateParams::new(names).unwrap().self_signed(&key).unwrap().pem();

@@ -3,6 +3,7 @@
 use super::explain::{ExplainQuery, Explanation, explain};
 use super::status::{ListenerStatus, PhaseCell, Status, status};
 use super::tenants::{TenantList, TenantQuery, list};
+use crate::certificates::CertificateStore;
 use crate::reload::{ReloadReport, Reloader};
 use crate::snapshot::SnapshotStore;
 use crate::telemetry::metrics::Metrics;
@@ -27,6 +28,8 @@ pub struct AdminState {
     pub metrics: Arc<Metrics>,
     /// Phase of the process.
     pub phase: Arc<PhaseCell>,
+    /// Certificates of all listeners.
+    pub certificates: Vec<Arc<CertificateStore>>,
     /// Bound addresses.
     pub listeners: Vec<ListenerStatus>,
     /// When the process started.

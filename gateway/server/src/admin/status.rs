@@ -1,9 +1,11 @@
 //! What the process is doing.
 
 use super::routes::AdminState;
+use crate::certificates::CertificateStore;
 use crate::reload::{HeldBack, ProblemNote};
 use fleetgate_core::traffic::BackendPort;
 use serde::{Deserialize, Serialize};
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, Ordering};
 
 /// Where the process is in its life.
@@ -48,6 +50,8 @@ pub struct Status {
     pub connections: i64,
     /// Addresses.
     pub listeners: Vec<ListenerStatus>,
+    /// Certificates.
+    pub certificates: CertificatesStatus,
     /// Config that serves.
     pub config: ConfigStatus,
     /// Pools with the backends of their active regions.
@@ -63,6 +67,41 @@ pub struct ListenerStatus {
     pub name: String,
     /// As bound.
     pub address: String,
+}
+
+/// The certificates of all listeners.
+#[derive(Debug, Default, Serialize, Deserialize)]
+pub struct CertificatesStatus {
+    /// Certificates that serve.
+    pub serving: usize,
+    /// The one that ends first.
+    pub ends_first: Option<CertificateEnd>,
+    /// What is wrong with files; the certificates that were good before serve on.
+    pub problems: Vec<String>,
+}
+
+/// When a certificate ends.
+#[derive(Debug, Serialize, Deserialize)]
+pub struct CertificateEnd {
+    /// Name of its files.
+    pub name: String,
+    /// Moment.
+    pub not_after: jiff::Timestamp,
+}
+
+impl CertificatesStatus {
+    fn of(stores: &[Arc<CertificateStore>]) -> Self {
+        let mut status = Self::default();
+        for facts in stores.iter().flat_map(|store| store.facts()) {
+            status.problems.extend(facts.problem);
+            let Some(not_after) = facts.not_after else { continue };
+            status.serving = status.serving.saturating_add(1);
+            if status.ends_first.as_ref().is_none_or(|first| not_after < first.not_after) {
+                status.ends_first = Some(CertificateEnd { name: facts.name, not_after });
+            }
+        }
+        status
+    }
 }
 
 /// The config that serves, and what is wrong with its files.
@@ -137,6 +176,7 @@ pub(super) fn status(state: &AdminState) -> Status {
         uptime_seconds: state.started.elapsed().as_secs(),
         connections: state.metrics.connections(),
         listeners: state.listeners.clone(),
+        certificates: CertificatesStatus::of(&state.certificates),
         config: ConfigStatus {
             generation: snapshot.generation,
             revision: snapshot.revision.to_string(),

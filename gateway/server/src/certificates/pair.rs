@@ -109,10 +109,11 @@ fn facts(certificate: &CertificateDer<'_>, path: &Path) -> Result<(Vec<HostPatte
         let ParsedExtension::SubjectAlternativeName(alternatives) = extension.parsed_extension() else {
             continue;
         };
-        names.extend(alternatives.general_names.iter().filter_map(|name| match name {
-            GeneralName::DNSName(text) => HostPattern::parse(text).ok(),
-            _ => None,
-        }));
+        for alternative in &alternatives.general_names {
+            if let GeneralName::DNSName(text) = alternative {
+                names.extend(HostPattern::parse(text));
+            }
+        }
     }
     if names.is_empty() {
         return Err(PairError::NoNames(path.to_owned()));

@@ -34,6 +34,14 @@ pub(super) fn text(status: &Status) -> String {
     for listener in &status.listeners {
         line!(text, "listening  {}", listener.address);
     }
+    let certificates = &status.certificates;
+    for problem in &certificates.problems {
+        line!(text, "PROBLEM    {problem}; what served before serves on");
+    }
+    if let Some(first) = &certificates.ends_first {
+        let (count, name, end) = (certificates.serving, &first.name, first.not_after);
+        line!(text, "tls        {count} certificates, the first to end is {name} at {end}");
+    }
     line!(text, "clients    {} connections", status.connections);
     for pool in &status.pools {
         let standby = match pool.standby.as_slice() {

@@ -4,6 +4,7 @@ use crate::certificates::CertificateStore;
 use crate::connection::Transport;
 use fleetgate_core::config::TlsVersion;
 use rustls::crypto::{CryptoProvider, ring};
+use rustls::server::ResolvesServerCert;
 use rustls::version::{TLS12, TLS13};
 use rustls::{ServerConfig, SupportedProtocolVersion};
 use std::io;
@@ -84,7 +85,8 @@ fn settings(
         TlsVersion::V13 => &[&TLS13],
     };
     let builder = ServerConfig::builder_with_provider(provider).with_protocol_versions(versions)?;
-    let mut settings = builder.with_no_client_auth().with_cert_resolver(Arc::clone(certificates) as _);
+    let certificates: Arc<dyn ResolvesServerCert> = Arc::<CertificateStore>::clone(certificates);
+    let mut settings = builder.with_no_client_auth().with_cert_resolver(certificates);
     settings.alpn_protocols = vec![HTTP2.to_vec(), HTTP1.to_vec()];
     // Keys change by themselves every few hours; a ticket is good for both keys.
     settings.ticketer = ring::Ticketer::new()?;

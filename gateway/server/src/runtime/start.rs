@@ -3,6 +3,7 @@
 use super::drain::Drainer;
 use super::upgrade::upgrade;
 use crate::admin::{AdminState, ListenerStatus, PhaseCell, admin_router, bind_socket, observe_router};
+use crate::certificates::CertificateStore;
 use crate::config::{Loaded, Loader};
 use crate::connection::KEEPALIVE_SECONDS;
 use crate::front::{Entrance, Front, FrontState, Inherited, Listener, TlsFront, bind};
@@ -110,7 +111,12 @@ pub fn run(config_path: &Path, access_output: impl io::Write + Send + 'static) -
         let (log, log_guard) = AccessLog::start(access_output)?;
         let entrances = entrances(&process, config_path.parent().unwrap_or(Path::new("")))?;
         let spool = Arc::new(spool_store(&process.spool)?);
-        let metrics = Arc::new(Metrics::new(Arc::clone(&store), Arc::clone(&spool), log.lines())?);
+        let metrics = Arc::new(Metrics::new(
+            Arc::clone(&store),
+            Arc::clone(&spool),
+            certificates(&entrances),
+            log.lines(),
+        )?);
         let (store_of_reload, metrics_of_reload) = (Arc::clone(&store), Arc::clone(&metrics));
         let reload =
             Reloader::new(loader, store_of_reload, metrics_of_reload, process.clone(), &problems, &files);
@@ -205,6 +211,7 @@ impl Server {
         };
         let phase = Arc::new(PhaseCell::default());
         let admin = Arc::new(AdminState {
+            certificates: certificates(&entrances),
             store,
             reload: Arc::clone(&reload),
             metrics,
@@ -313,6 +320,11 @@ fn entrances(process: &ProcessConfig, base: &Path) -> Result<Vec<Entrance>, Star
         })
     };
     process.listeners.iter().map(entrance).collect()
+}
+
+fn certificates(entrances: &[Entrance]) -> Vec<Arc<CertificateStore>> {
+    let secured = entrances.iter().filter_map(|entrance| entrance.tls.as_ref());
+    secured.map(|tls| Arc::clone(tls.certificates())).collect()
 }
 
 fn spool_store(config: &Spool) -> Result<SpoolStore, StartError> {

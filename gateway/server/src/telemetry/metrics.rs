@@ -3,6 +3,7 @@
 //! Labels come from closed sets (class, status, port) and from the config (pool, backend, tenant): never from what
 //! a client sends. Histograms are per pool and class, counters may be per tenant.
 
+use crate::certificates::CertificateStore;
 use crate::snapshot::{Snapshot, SnapshotStore};
 use crate::spool::SpoolStore;
 use crate::telemetry::lines::Lines;
@@ -42,7 +43,12 @@ impl Metrics {
     ///
     /// # Errors
     /// A name or label that Prometheus does not allow, which a test rules out.
-    pub fn new(store: Arc<SnapshotStore>, spool: Arc<SpoolStore>, lines: Lines) -> prometheus::Result<Self> {
+    pub fn new(
+        store: Arc<SnapshotStore>,
+        spool: Arc<SpoolStore>,
+        certificates: Vec<Arc<CertificateStore>>,
+        lines: Lines,
+    ) -> prometheus::Result<Self> {
         let counter =
             |name: &str, help: &str, labels: &[&str]| IntCounterVec::new(Opts::new(name, help), labels);
         let seconds = HistogramOpts::new(
@@ -89,7 +95,7 @@ impl Metrics {
         for collector in metrics.collectors() {
             metrics.registry.register(collector)?;
         }
-        metrics.registry.register(Box::new(SnapshotCollector::new(store, spool, lines)?))?;
+        metrics.registry.register(Box::new(SnapshotCollector::new(store, spool, certificates, lines)?))?;
         Ok(metrics)
     }
 
@@ -208,11 +214,14 @@ const fn status_class(status: u16) -> &'static str {
 struct SnapshotCollector {
     store: Arc<SnapshotStore>,
     spool: Arc<SpoolStore>,
+    certificates: Vec<Arc<CertificateStore>>,
     lines: Lines,
     collecting: Mutex<()>,
     generation: IntGauge,
     tenants: IntGauge,
     spool_bytes: IntGauge,
+    certificate_problems: IntGauge,
+    certificate_ends: IntGaugeVec,
     panics: IntCounter,
     dropped: IntCounter,
     in_flight: IntGaugeVec,
@@ -222,7 +231,12 @@ struct SnapshotCollector {
 }
 
 impl SnapshotCollector {
-    fn new(store: Arc<SnapshotStore>, spool: Arc<SpoolStore>, lines: Lines) -> prometheus::Result<Self> {
+    fn new(
+        store: Arc<SnapshotStore>,
+        spool: Arc<SpoolStore>,
+        certificates: Vec<Arc<CertificateStore>>,
+        lines: Lines,
+    ) -> prometheus::Result<Self> {
         let gauges =
             |name: &str, help: &str, labels: &[&str]| IntGaugeVec::new(Opts::new(name, help), labels);
         let counters =
@@ -230,6 +244,7 @@ impl SnapshotCollector {
         Ok(Self {
             store,
             spool,
+            certificates,
             lines,
             collecting: Mutex::default(),
             generation: IntGauge::new(
@@ -238,6 +253,15 @@ impl SnapshotCollector {
             )?,
             tenants: IntGauge::new("fleetgate_tenants", "Tenant entries of the snapshot.")?,
             spool_bytes: IntGauge::new("fleetgate_spool_bytes", "Bytes of bodies on disk now.")?,
+            certificate_problems: IntGauge::new(
+                "fleetgate_certificate_problems",
+                "Certificates whose files cannot be used; what was good before serves on.",
+            )?,
+            certificate_ends: gauges(
+                "fleetgate_certificate_not_after_seconds",
+                "When a certificate ends, in seconds since 1970.",
+                &["certificate"],
+            )?,
             panics: IntCounter::new("fleetgate_panics_total", "Panics; each failed one request.")?,
             dropped: IntCounter::new(
                 "fleetgate_access_log_dropped_total",
@@ -270,6 +294,7 @@ impl SnapshotCollector {
         self.generation.set(gauge(snapshot.generation));
         self.tenants.set(gauge(u64::try_from(snapshot.fleet.tenants.len()).unwrap_or(u64::MAX)));
         self.spool_bytes.set(gauge(self.spool.used().bytes()));
+        self.read_certificates();
         self.panics.reset();
         self.panics.inc_by(panic::count());
         self.dropped.reset();
@@ -299,11 +324,25 @@ impl SnapshotCollector {
         }
     }
 
-    fn parts(&self) -> [&dyn Collector; 9] {
+    fn read_certificates(&self) {
+        self.certificate_ends.reset();
+        let mut problems = 0_i64;
+        for facts in self.certificates.iter().flat_map(|store| store.facts()) {
+            problems = problems.saturating_add(i64::from(facts.problem.is_some()));
+            if let Some(not_after) = facts.not_after {
+                self.certificate_ends.with_label_values(&[facts.name.as_str()]).set(not_after.as_second());
+            }
+        }
+        self.certificate_problems.set(problems);
+    }
+
+    fn parts(&self) -> [&dyn Collector; 11] {
         [
             &self.generation,
             &self.tenants,
             &self.spool_bytes,
+            &self.certificate_problems,
+            &self.certificate_ends,
             &self.panics,
             &self.dropped,
             &self.in_flight,

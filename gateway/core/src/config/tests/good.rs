@@ -44,7 +44,9 @@ fn every_key_reaches_its_meaning() {
     assert_eq!(main.tenants_directory().map(|(_, path)| path), Some("tenants.d"));
     let config = super::compile(&main, &[]).config.unwrap();
     let process = &config.process;
-    assert_eq!(process.listeners, ["0.0.0.0:8080".parse().unwrap(), "[::]:8080".parse().unwrap()]);
+    let addresses: Vec<String> =
+        process.listeners.iter().map(|listener| listener.address.to_string()).collect();
+    assert_eq!(addresses, ["0.0.0.0:8080", "[::]:8080"]);
     assert_eq!((process.threads, &*process.admin_socket), (2, "/tmp/admin.sock"));
     let observe = process.observe.as_ref().unwrap();
     assert_eq!(observe.bearer_token.as_ref().map(|token| token.reveal()), Some("s3cret"));
@@ -131,7 +133,7 @@ fn variables_fill_in_values_of_any_kind() {
     let (main, problems) = MainFile::parse("fleetgate.yaml", &text, &world, 4);
     assert_eq!(problems, []);
     let config = super::compile(&main, &[]).config.unwrap();
-    assert_eq!(config.process.listeners, ["127.0.0.1:8081".parse().unwrap()]);
+    assert_eq!(config.process.listeners[0].address.to_string(), "127.0.0.1:8081");
     assert_eq!(config.process.threads, 3);
 }
 
@@ -142,4 +144,19 @@ fn a_main_file_without_tenants_is_fine_but_says_so() {
     let compiled = super::compile(&main, &[]);
     assert!(compiled.config.is_some());
     assert!(compiled.problems[0].message.starts_with("there are no tenants"), "{:?}", compiled.problems);
+}
+
+#[test]
+fn listeners_say_how_connections_come_in() {
+    let text = super::MAIN.replace(
+        "listeners:",
+        "listeners:\n  - { address: \"0.0.0.0:443\", tls: { certificates: certs, minimum_version: \"1.3\" } }\n  \
+         - { address: \"0.0.0.0:80\", redirect_to_https: true, proxy_protocol: [10.0.0.0/8] }\n#",
+    );
+    let process = super::config(&text, &[("t.yaml", "- { id: acme, hosts: [acme.test] }")]).process;
+    let [secure, plain] = &process.listeners[..] else { panic!("{:?}", process.listeners) };
+    let tls = secure.tls.as_ref().unwrap();
+    assert_eq!((&*tls.certificates, tls.minimum_version), ("certs", crate::config::TlsVersion::V13));
+    assert!(plain.redirect_to_https && plain.tls.is_none());
+    assert_eq!(plain.proxy_protocol[0].to_string(), "10.0.0.0/8");
 }
