@@ -13,10 +13,13 @@ use std::env;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
-use std::time::Duration;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
 
-use fleetgate_tests::{Gateway, get_spelling, manager_spellings, send_spelling};
+use fleetgate_tests::{Gateway, RawConnection, get_spelling, http_get, manager_spellings, send_spelling};
 use tokio::process::Command;
+use tokio::task::JoinSet;
 
 /// For downloads on a slow line.
 const GET: Duration = Duration::from_secs(900);
@@ -36,6 +39,7 @@ async fn users_of_two_tenants_work_in_a_real_odoo_at_once_and_never_meet() {
     let address = gateway.address().to_string();
 
     no_spelling_finds_the_database_manager(&fleet, gateway.address()).await;
+    slow_uploads_hold_no_worker(gateway.address()).await;
     run(Command::new(fleet.lab.join("venv/bin/python")).arg(script("clients.py")).arg(&address), VISIT).await;
     run(Command::new(fleet.lab.join("node/node")).arg(script("browser.mjs")).arg(&address), VISIT).await;
 }
@@ -75,6 +79,55 @@ fn is_manager(answer: &[u8]) -> bool {
     let page =
         text.contains("master_pwd") || text.contains("/web/database/") || text.contains("Access Denied");
     matches!(status, "200" | "303" | "405") && (page || status == "405")
+}
+
+/// Twenty clients of one tenant upload a byte a second, and the pages of the other are answered meanwhile: Odoo has two
+/// workers, and would be done with neither.
+async fn slow_uploads_hold_no_worker(gateway: SocketAddr) {
+    const UPLOADS: usize = 20;
+    const PAGES: u32 = 10;
+    let (paused, rest) =
+        (r#"{"jsonrpc":"2.0","method":"call","params":{},"pad":""#, "a".repeat(100) + r#""}"#);
+    let head = format!(
+        "POST /web/webclient/version_info HTTP/1.1\r\nHost: acme.example.com\r\nConnection: close\r\n\
+         Content-Type: application/json\r\nContent-Length: {}\r\n\r\n{paused}",
+        paused.len() + rest.len()
+    );
+    let pages_done = Arc::new(AtomicBool::new(false));
+    let mut uploads = JoinSet::new();
+    for _ in 0..UPLOADS {
+        let mut upload = RawConnection::open(gateway).await.expect("the gateway takes connections");
+        upload.send(&head).await.expect("the gateway reads a head");
+        let (rest, pages_done) = (rest.clone(), Arc::clone(&pages_done));
+        uploads.spawn(async move {
+            let mut seconds = tokio::time::interval(Duration::from_secs(1));
+            let mut sent = 0;
+            while !pages_done.load(Ordering::Relaxed) {
+                seconds.tick().await;
+                upload
+                    .send(rest.get(sent..=sent).expect("fewer pages than bytes"))
+                    .await
+                    .expect("the upload goes on");
+                sent += 1;
+            }
+            upload.send(rest.get(sent..).unwrap_or_default()).await.expect("the upload ends");
+            String::from_utf8_lossy(upload.read_to_end().await.expect("an answer")).into_owned()
+        });
+    }
+    let started = Instant::now();
+    for _ in 0..PAGES {
+        let page = http_get(gateway, "globex.example.com", "/web/login").await;
+        assert_eq!(page.status, 200, "{}", page.text());
+        assert!(page.text().contains("csrf_token"), "{}", page.text());
+    }
+    let each = started.elapsed() / PAGES;
+    pages_done.store(true, Ordering::Relaxed);
+    for answer in uploads.join_all().await {
+        assert!(answer.starts_with("HTTP/1.1 200 ") && answer.contains("server_version"), "{answer}");
+    }
+    println!(
+        "ok {PAGES} pages, {each:?} each, beside {UPLOADS} uploads of a byte a second, which all succeed"
+    );
 }
 
 /// A running Odoo and its PostgreSQL. Ended when dropped, unless it ran before.
