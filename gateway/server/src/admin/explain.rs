@@ -10,7 +10,7 @@ use fleetgate_core::host::HostKey;
 use fleetgate_core::outbound::Outbound;
 use fleetgate_core::pool::Pool;
 use fleetgate_core::rejection::Rejection;
-use fleetgate_core::request::Target;
+use fleetgate_core::request::{Target, judge_parsed};
 use fleetgate_core::rpc::RpcRoute;
 use fleetgate_core::tenant::TenantMatch;
 use fleetgate_core::traffic::TrafficClass;
@@ -105,11 +105,12 @@ pub(super) fn explain(state: &AdminState, query: &ExplainQuery) -> Result<Explan
     };
     told.host = Some(host.as_str().to_owned());
     let raw = uri.path_and_query().map_or("/", http::uri::PathAndQuery::as_str);
-    let target = match Target::parse(raw.as_bytes()) {
+    let target = match read_head(&method, raw) {
         Ok(target) => target,
-        Err(fault) => {
-            told.why.push(format!("the target `{raw}` is refused: {fault}"));
-            reject(&mut told, Rejection::from(fault));
+        Err(rejection) => {
+            let reason = rejection.reason().map(|reason| format!(" ({reason})")).unwrap_or_default();
+            told.why.push(format!("`{method} {raw}` is refused before anybody is asked for{reason}"));
+            reject(&mut told, rejection);
             return Ok(told);
         }
     };
@@ -147,6 +148,12 @@ pub(super) fn explain(state: &AdminState, query: &ExplainQuery) -> Result<Explan
         }
     }
     Ok(told)
+}
+
+/// The strict check, as far as a method and a URL go.
+fn read_head<'a>(method: &http::Method, raw: &'a str) -> Result<Target<'a>, Rejection> {
+    judge_parsed(method.as_str().as_bytes(), raw.as_bytes(), std::iter::empty())?;
+    Ok(Target::parse(raw.as_bytes())?)
 }
 
 /// The question, taken apart.
