@@ -113,11 +113,20 @@ fn forwarded(route: RpcRoute<'_>, body: &[u8], piece: u8) -> Option<Vec<u8>> {
 /// A promise is broken.
 pub fn json(input: &[u8]) {
     let Some((&choice, body)) = input.split_first() else { return };
-    let route = if choice & 1 == 0 { RpcRoute::Json } else { RpcRoute::Authenticate };
-    let Some(forwarded) = forwarded(route, body, choice >> 1) else { return };
+    let route = match choice & 3 {
+        0 | 2 => RpcRoute::Json,
+        1 => RpcRoute::Authenticate,
+        _ => RpcRoute::Elsewhere,
+    };
+    let Some(forwarded) = forwarded(route, body, choice >> 2) else { return };
     // Another reader, one that keeps the last of equal keys as Python does.
     let Ok(read) = serde_json::from_slice::<Value>(&forwarded) else { return };
     let params = &read["params"];
+    if route == RpcRoute::Elsewhere {
+        let call = ["service", "method", "args"].iter().all(|key| params.get(key).is_some());
+        assert!(!call, "a call is forwarded: {read}");
+        return;
+    }
     let database = if choice & 1 == 0 { &params["args"][0] } else { &params["db"] };
     let needs_none = params["service"] == "common"
         && matches!(params["method"].as_str(), Some("version" | "about"))

@@ -252,6 +252,47 @@ async fn a_connection_serves_on_after_a_denial() {
     assert_eq!(stub.received().len(), 2);
 }
 
+#[tokio::test]
+async fn a_call_on_a_path_that_somebody_gave_to_calls_is_refused() {
+    let stub = fleet::prefork("eu-1").await;
+    let gateway = fleet::before(&stub, "stream_paths: [/my/upload]", fleet::TENANTS).start().await;
+    let call = r#"{"params":{"service":"db","method":"list","args":[]}}"#;
+    let xml = "<a><x:methodName>list</x:methodName></a>";
+    for path in ["/garden", "/shop/x", "/web/dataset/call_kw", "/my/upload", "/websocket/x", "/web/static/x"]
+    {
+        for (media, body) in
+            [("application/json", call), ("text/xml", xml), ("application/octet-stream", xml)]
+        {
+            let request = Request::post("acme.test", path, body).header("Content-Type", media);
+            for request in [request.clone(), request.clone().http2()] {
+                let answer = request.send(gateway.address()).await;
+                assert_eq!(answer.status, 400, "{path} {media}: {}", answer.text());
+                let event = fleet::event_of(&gateway, &answer).await;
+                let seen = (&event["rejection"], &event["reason"]);
+                assert_eq!(seen, (&json!("rpc_unreadable"), &json!("stray")), "{path} {media}");
+            }
+            let parts = body.as_bytes().chunks(9).map(Bytes::copy_from_slice).collect();
+            let slowly = Request::new("POST", "acme.test", path).header("Content-Type", media);
+            let answer =
+                slowly.body_in_parts(parts, Duration::from_millis(1)).try_send(gateway.address()).await;
+            assert!(answer.is_err() || answer.is_ok_and(|answer| answer.status == 400), "{path} {media}");
+        }
+        let whole = stub.received().into_iter().filter(|received| received.complete);
+        assert_eq!(whole.count(), 0, "{path}");
+        stub.forget_received();
+    }
+    // The same bytes where Odoo could not take them for a call.
+    for (media, body) in [("text/plain", call), ("application/json", r#"{"params":{"model":"m","args":[]}}"#)]
+    {
+        let answer = Request::post("acme.test", "/stub/echo", body)
+            .header("Content-Type", media)
+            .send(gateway.address())
+            .await;
+        assert_eq!((answer.status, answer.database()), (200, Some("acme")));
+    }
+    fleet::still_serves(&gateway).await;
+}
+
 /// Resident memory of a gateway in KiB.
 fn resident_kib(gateway: &Gateway) -> u64 {
     let status = std::fs::read_to_string(format!("/proc/{}/status", gateway.pid())).unwrap();

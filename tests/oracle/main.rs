@@ -42,6 +42,9 @@ fn policy() -> RpcPolicy {
     }
 }
 
+/// Stands for the service of a path that is no route of calls.
+const ELSEWHERE: &str = "elsewhere";
+
 /// What Odoo gets of a body, if it gets it.
 fn forwarded(route: RpcRoute<'_>, body: &[u8], random: &mut Random) -> Option<Vec<u8>> {
     let facts = BodyFacts { content_type: Some(b"application/json"), ..BodyFacts::default() };
@@ -67,6 +70,7 @@ fn forwarded(route: RpcRoute<'_>, body: &[u8], random: &mut Random) -> Option<Ve
 fn fault(service: &str, method: &Value, args: &Value) -> Option<&'static str> {
     let named = |place: usize| args.get(place).and_then(Value::as_str);
     match (service, method.as_str()) {
+        (ELSEWHERE, _) => Some("a call on a path that is no route of calls"),
         ("common", Some("version" | "about")) => None,
         ("common", Some("login" | "authenticate")) | ("object", Some("execute" | "execute_kw"))
             if !args.is_array() || named(0) != Some("acme") =>
@@ -103,6 +107,7 @@ fn run(
     let mut random = Random::new(seed);
     let mut seen = Seen::default();
     let mut waiting: Vec<(&str, Vec<u8>, Vec<u8>)> = Vec::new();
+    let mut elsewhere = false;
     for count in 1..=DOCUMENTS {
         let mut body = document(&mut random);
         if random.one_in(2) {
@@ -110,6 +115,7 @@ fn run(
             mutate(&mut random, &mut body, words, &other);
         }
         let (route, service) = routes(&mut random);
+        elsewhere |= route == RpcRoute::Elsewhere;
         match forwarded(route, &body, &mut random) {
             Some(forwarded) => waiting.push((service, body, forwarded)),
             None => seen.kept_back += 1,
@@ -126,9 +132,12 @@ fn run(
                 (b'a', Some([_, database])) => {
                     (database.as_str() != Some("acme")).then_some("another database")
                 }
+                (b'j', Some([_, method, args])) if *service == ELSEWHERE => fault(service, method, args),
                 (b'j', Some([service, method, args])) => {
                     fault(service.as_str().unwrap_or_default(), method, args)
                 }
+                // Without a method nothing is called.
+                (_, Some([Value::Null, _])) => continue,
                 (_, Some([method, params])) => fault(service, method, params),
                 (_, Some(other)) => panic!("{other:?}"),
             };
@@ -138,7 +147,8 @@ fn run(
         waiting.clear();
     }
     println!("{seen:?}");
-    assert!(seen.called > DOCUMENTS / 100 && seen.kept_back > DOCUMENTS / 10, "this tests nothing: {seen:?}");
+    let (called, kept_back) = (seen.called > DOCUMENTS / 100, seen.kept_back > DOCUMENTS / 10);
+    assert!(kept_back && called != elsewhere, "this tests nothing: {seen:?}");
     seen
 }
 
@@ -160,6 +170,13 @@ fn xml_that_is_let_through_is_a_call_of_the_own_database_for_python() {
         (RpcRoute::Xml { service, faults: FaultCodes::Number }, name)
     };
     run(b'x', 3, route, xml::document, &xml::WORDS);
+}
+
+#[test]
+fn on_other_paths_nothing_is_let_through_that_is_a_call_for_python() {
+    let elsewhere = |_: &mut Random| (RpcRoute::Elsewhere, ELSEWHERE);
+    run(b'j', 5, elsewhere, json::document, &json::WORDS);
+    run(b'x', 6, elsewhere, xml::document, &xml::WORDS);
 }
 
 #[test]

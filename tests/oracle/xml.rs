@@ -87,7 +87,15 @@ pub(crate) fn document(random: &mut Random) -> Vec<u8> {
     let parts = parts.join(&gap(random));
     text.push_str(&element(random, "methodCall", &parts));
     text.push_str(rarely(random, &["", "\n", "<!-- z -->", "<?z?>"], &["x", "<value/>"]));
-    text.into_bytes()
+    if random.one_in(12) { wide(random, &text) } else { text.into_bytes() }
+}
+
+/// A text in UTF-16, which expat knows by its first two bytes, mark or not.
+fn wide(random: &mut Random, text: &str) -> Vec<u8> {
+    let to = if random.one_in(2) { u16::to_le_bytes } else { u16::to_be_bytes };
+    let start = random_of(random, &["", "\u{feff}", " ", " \n", "\u{feff} "]);
+    let text = text.trim_start_matches('\u{feff}').replace("utf-8", "utf-16");
+    format!("{start}{text}").encode_utf16().flat_map(to).collect()
 }
 
 fn random_of<'a>(random: &mut Random, list: &[&'a str]) -> &'a str {

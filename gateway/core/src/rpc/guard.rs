@@ -5,6 +5,7 @@ use super::json::{JsonCall, JsonShape};
 use super::outcome::{Denial, RpcOutcome, RpcRefusal};
 use super::policy::{Named, RpcPolicy};
 use super::route::RpcRoute;
+use super::stray::StrayCall;
 use super::xml::XmlCall;
 
 /// What the head of a request says about its body and its database.
@@ -30,6 +31,8 @@ pub struct RpcGuard {
 enum Reader {
     Json(Box<JsonCall>),
     Xml(Box<XmlCall>),
+    /// On a path where no call belongs.
+    Stray(StrayCall),
     /// The head was enough.
     Settled(RpcOutcome),
 }
@@ -39,6 +42,7 @@ impl RpcGuard {
     #[must_use]
     pub fn new(route: RpcRoute<'_>, policy: RpcPolicy, facts: BodyFacts<'_>) -> Self {
         let reader = match route {
+            RpcRoute::Elsewhere => Reader::Stray(StrayCall::new(is_json(facts.content_type))),
             _ if is_encoded(facts.content_encoding) => refuse(RpcRefusal::ContentEncoding),
             RpcRoute::Xml { service, faults } => Reader::Xml(Box::new(XmlCall::new(service, faults))),
             RpcRoute::Json | RpcRoute::Authenticate if !is_json(facts.content_type) => {
@@ -56,6 +60,7 @@ impl RpcGuard {
         match &mut self.reader {
             Reader::Json(call) => call.feed(piece, &self.policy),
             Reader::Xml(call) => call.feed(piece, &self.policy),
+            Reader::Stray(stray) => stray.feed(piece),
             Reader::Settled(_) => {}
         }
     }
@@ -67,6 +72,7 @@ impl RpcGuard {
         match &self.reader {
             Reader::Json(call) => call.may_forward(),
             Reader::Xml(call) => call.may_forward(),
+            Reader::Stray(stray) => stray.refusal().is_none(),
             Reader::Settled(outcome) => matches!(outcome, RpcOutcome::Forward { .. }),
         }
     }
@@ -77,6 +83,9 @@ impl RpcGuard {
         match self.reader {
             Reader::Json(call) => call.finish(&self.policy),
             Reader::Xml(call) => call.finish(&self.policy),
+            Reader::Stray(stray) => {
+                stray.refusal().map_or(RpcOutcome::Forward { replace: None }, RpcOutcome::Refuse)
+            }
             Reader::Settled(outcome) => outcome,
         }
     }

@@ -18,6 +18,7 @@ mod outcome;
 mod policy;
 mod route;
 mod span;
+mod stray;
 mod text;
 mod xml;
 

@@ -79,6 +79,9 @@ pub enum RpcRefusal {
     /// Nested deeper than any honest call.
     #[error("the body is nested too deeply")]
     Depth,
+    /// A call of a service on a path that is no route of calls.
+    #[error("calls are not taken on this path")]
+    Stray,
     /// A tag with too many attributes, too many keys, or a name that is too long.
     #[error("a name, a tag or a list of keys in the body is too long")]
     Length,
@@ -86,7 +89,7 @@ pub enum RpcRefusal {
 
 impl RpcRefusal {
     /// One of each, for documents and tests.
-    pub const ALL: [Self; 10] = [
+    pub const ALL: [Self; 11] = [
         Self::ContentEncoding,
         Self::ContentType,
         Self::Charset,
@@ -96,6 +99,7 @@ impl RpcRefusal {
         Self::Shape,
         Self::DuplicateKey,
         Self::Depth,
+        Self::Stray,
         Self::Length,
     ];
 
@@ -112,6 +116,7 @@ impl RpcRefusal {
             Self::Shape => "shape",
             Self::DuplicateKey => "duplicate_key",
             Self::Depth => "depth",
+            Self::Stray => "stray",
             Self::Length => "length",
         }
     }

@@ -24,6 +24,8 @@ pub enum RpcRoute<'p> {
         /// Method of `/json/2/<model>/<method>`.
         method: Option<&'p [u8]>,
     },
+    /// Any other path. Nothing is called there, unless somebody has given a route another path.
+    Elsewhere,
 }
 
 /// A service of Odoo's RPC. Source: Odoo 14.0 to 19.0 `odoo/http.py`, `dispatch_rpc`.

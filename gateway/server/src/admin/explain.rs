@@ -204,14 +204,14 @@ fn tell_route(told: &mut Explanation, snapshot: &Snapshot, route: &Route<'_>, as
         class.as_str(),
         class.port().as_str()
     ));
-    if let Some(rpc) = RpcRoute::of(pool.odoo_version, asked.target.path.as_bytes()) {
-        told.why.push(match rpc {
-            RpcRoute::Json2 { .. } => "a client that sends X-Odoo-Database must name the tenant's".to_owned(),
-            RpcRoute::Xml { .. } | RpcRoute::Json | RpcRoute::Authenticate => {
-                "its body is read and must name the tenant's database, see docs/rpc.md".to_owned()
-            }
-        });
-    }
+    let rule = match RpcRoute::of(pool.odoo_version, asked.target.path.as_bytes()) {
+        Some(RpcRoute::Json2 { .. }) => Some("a client that sends X-Odoo-Database must name the tenant's"),
+        Some(RpcRoute::Xml { .. } | RpcRoute::Json | RpcRoute::Authenticate) => {
+            Some("its body is read and must name the tenant's database, see docs/rpc.md")
+        }
+        Some(RpcRoute::Elsewhere) | None => None,
+    };
+    told.why.extend(rule.map(str::to_owned));
     let tenant = told.tenant.clone().unwrap_or_default();
     let order = preference(
         snapshot.backends(route.found.tenant.pool),

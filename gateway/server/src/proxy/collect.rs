@@ -32,7 +32,7 @@ pub(super) async fn collect(
     store: &SpoolStore,
     tenant: &Arc<DiskUse>,
     bytes_max: u64,
-    mut guard: Option<&mut RpcGuard>,
+    guard: &mut RpcGuard,
 ) -> Result<BodySpool, Incomplete> {
     let mut body = BodySpool::default();
     if session.as_mut().is_body_empty() {
@@ -62,11 +62,9 @@ pub(super) async fn collect(
         if received > bytes_max {
             return Err(Incomplete::Refused(Rejection::BodyTooLarge));
         }
-        if let Some(guard) = &mut guard {
-            guard.feed(&chunk);
-            if !guard.may_forward() {
-                continue;
-            }
+        guard.feed(&chunk);
+        if !guard.may_forward() {
+            continue;
         }
         body.push(chunk, store, tenant).await.map_err(|error| {
             if let SpoolError::Io(error) = &error {

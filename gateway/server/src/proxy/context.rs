@@ -7,6 +7,7 @@ use fleetgate_core::forwarded::Scheme;
 use fleetgate_core::host::HostKey;
 use fleetgate_core::pool::{Pool, PoolIndex};
 use fleetgate_core::rejection::Rejection;
+use fleetgate_core::rpc::RpcGuard;
 use fleetgate_core::tenant::{Tenant, TenantIndex};
 use fleetgate_core::traffic::TrafficClass;
 use std::borrow::Cow;
@@ -44,6 +45,8 @@ pub struct RequestContext {
     pub(super) lease: Option<BackendLease>,
     /// From the start to the first byte of the backend's answer.
     pub(super) first_byte: Option<Duration>,
+    /// Reads along the body of a streamed request.
+    pub(super) guard: Option<RpcGuard>,
     /// Body bytes passed on so far, of a streamed request.
     pub(super) body_bytes: u64,
     /// Whether the next attempt must not use a kept connection.
@@ -103,6 +106,7 @@ impl RequestContext {
             retry: RetryRule::of(&http::Method::POST),
             lease: None,
             first_byte: None,
+            guard: None,
             body_bytes: 0,
             fresh_connection: false,
             tunnel: Mutex::new(None),

@@ -10,7 +10,7 @@ use super::{answer, filestore, forward, headers, rpc, target};
 use crate::snapshot::BackendLease;
 use crate::spool::{BodySpool, SpoolError};
 use crate::upstream::Failure;
-use fleetgate_core::rpc::{RpcGuard, RpcOutcome};
+use fleetgate_core::rpc::RpcOutcome;
 use http::Version;
 use http::header::{CONTENT_LENGTH, TRANSFER_ENCODING};
 use pingora::connectors::http::v1::Connector;
@@ -64,9 +64,9 @@ pub(super) async fn exchange(
     let bytes_max = context.body_bytes_max();
     let mut guard = match rpc::guard(context, session.req_header()) {
         Ok(guard) => guard,
-        Err(rejection) => return answer::reject(session, context, rejection).await,
+        Err(rejection) => return Box::pin(answer::reject(session, context, rejection)).await,
     };
-    let mut body = match collect(session, &state.spool, tenant.disk_use(), bytes_max, guard.as_mut()).await {
+    let mut body = match collect(session, &state.spool, tenant.disk_use(), bytes_max, &mut guard).await {
         Ok(body) => body,
         Err(Incomplete::Refused(rejection)) => {
             session.set_keepalive(None);
@@ -74,11 +74,13 @@ pub(super) async fn exchange(
         }
         Err(Incomplete::Broken(error)) => return Err(error),
     };
-    match guard.map(RpcGuard::finish) {
-        None | Some(RpcOutcome::Forward { replace: None }) => {}
-        Some(RpcOutcome::Forward { replace: Some(replace) }) => body.replace(replace.range, replace.bytes),
-        Some(RpcOutcome::Answer(call)) => return answer::call(session, context, call).await,
-        Some(RpcOutcome::Refuse(refusal)) => return answer::reject(session, context, refusal.into()).await,
+    match guard.finish() {
+        RpcOutcome::Forward { replace: None } => {}
+        RpcOutcome::Forward { replace: Some(replace) } => body.replace(replace.range, replace.bytes),
+        RpcOutcome::Answer(call) => return Box::pin(answer::call(session, context, call)).await,
+        RpcOutcome::Refuse(refusal) => {
+            return Box::pin(answer::reject(session, context, refusal.into())).await;
+        }
     }
     loop {
         match ask(session, context, &state.connector, &body).await {

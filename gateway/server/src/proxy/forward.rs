@@ -5,6 +5,7 @@ use crate::upstream::Failure;
 use fleetgate_core::pool::Timeouts;
 use fleetgate_core::rejection::Rejection;
 use fleetgate_core::request::Fault;
+use fleetgate_core::rpc::RpcRefusal;
 use fleetgate_core::traffic::TrafficClass;
 use pingora::protocols::TcpKeepalive;
 use pingora::upstreams::peer::{H1UpgradePolicy, HttpPeer, HttpUpstreamRequestPolicy};
@@ -15,6 +16,8 @@ use std::time::Duration;
 pub(super) const BACKEND_IDLE: Duration = Duration::from_secs(30);
 /// A streamed body beyond its limit.
 const BODY_TOO_LARGE: ErrorType = ErrorType::HTTPStatus(413);
+/// A streamed body that may not go on.
+const STRAY_CALL: ErrorType = ErrorType::HTTPStatus(400);
 /// Group of connections that serve one request only. Connections of this group are never kept.
 const SINGLE_USE: u64 = 1;
 
@@ -74,11 +77,17 @@ pub(super) fn note_connect_failure(context: &RequestContext) {
     }
 }
 
-/// Counts the body of a streamed request.
+/// Looks at the next piece of a streamed request's body before the backend gets it.
 ///
 /// # Errors
-/// It is longer than allowed.
-pub(super) fn count_body(context: &mut RequestContext, piece: &[u8]) -> Result<()> {
+/// It is longer than allowed, or hides a call. The backend never gets the end of such a body, so it does nothing.
+pub(super) fn watch_body(context: &mut RequestContext, piece: &[u8]) -> Result<()> {
+    if let Some(guard) = &mut context.guard {
+        guard.feed(piece);
+        if !guard.may_forward() {
+            return Err(Error::explain(STRAY_CALL, "the body hides a call by a program").into_down());
+        }
+    }
     let bytes = u64::try_from(piece.len()).unwrap_or(u64::MAX);
     context.body_bytes = context.body_bytes.saturating_add(bytes);
     if context.body_bytes > context.body_bytes_max() {
@@ -113,6 +122,7 @@ pub(super) fn settle(
 pub(super) fn rejection_for(error: &Error) -> Option<Rejection> {
     match (error.esource(), error.etype()) {
         (_, &BODY_TOO_LARGE) => Some(Rejection::BodyTooLarge),
+        (_, &STRAY_CALL) => Some(RpcRefusal::Stray.into()),
         (_, ErrorType::HTTPStatus(_)) => Some(Rejection::Internal),
         // Fields for the connection only are the last of a head to be looked at.
         (ErrorSource::Downstream, ErrorType::InvalidHTTPHeader) => Some(Fault::Connection.into()),

@@ -17,22 +17,22 @@ pub(super) fn is_call(context: &RequestContext, head: &RequestHeader) -> bool {
     context.pool().is_some_and(|pool| RpcRoute::of(pool.odoo_version, raw_path(head)).is_some())
 }
 
-/// The guard of a request that names its database itself.
+/// The guard of a body: of a call, or of any other request, for no call may hide in it.
 ///
 /// # Errors
 /// The tenant has no database that one could be held against.
-pub(super) fn guard(context: &RequestContext, head: &RequestHeader) -> Result<Option<RpcGuard>, Rejection> {
-    let Some(pool) = context.pool() else { return Ok(None) };
-    let Some(route) = RpcRoute::of(pool.odoo_version, raw_path(head)) else { return Ok(None) };
+pub(super) fn guard(context: &RequestContext, head: &RequestHeader) -> Result<RpcGuard, Rejection> {
+    let version = context.pool().ok_or(Rejection::Internal)?.odoo_version;
+    let route = RpcRoute::of(version, raw_path(head)).unwrap_or(RpcRoute::Elsewhere);
     let policy = policy(context).ok_or(Rejection::Internal)?;
     let databases: Vec<&[u8]> =
         head.headers.get_all(DATABASE).iter().map(http::HeaderValue::as_bytes).collect();
     let facts = BodyFacts {
-        content_type: only_line(&head.headers, CONTENT_TYPE),
+        content_type: content_type(&head.headers, route == RpcRoute::Elsewhere),
         content_encoding: coding(&head.headers),
         databases: &databases,
     };
-    Ok(Some(RpcGuard::new(route, policy, facts)))
+    Ok(RpcGuard::new(route, policy, facts))
 }
 
 fn policy(context: &RequestContext) -> Option<RpcPolicy> {
@@ -43,11 +43,16 @@ fn policy(context: &RequestContext) -> Option<RpcPolicy> {
     policy.inspect_err(|error| tracing::error!(%error, "a tenant's host makes no name of a database")).ok()
 }
 
-/// WSGI servers join several lines into one value, which no media type looks like.
-fn only_line(headers: &HeaderMap, name: http::HeaderName) -> Option<&[u8]> {
-    let mut lines = headers.get_all(name).iter();
+/// WSGI servers join several lines into one value, which no media type looks like, or take one of them. So several
+/// lines are no type where one is demanded, and JSON where a body could be taken for it.
+fn content_type(headers: &HeaderMap, any: bool) -> Option<&[u8]> {
+    let mut lines = headers.get_all(CONTENT_TYPE).iter().map(http::HeaderValue::as_bytes);
     let line = lines.next()?;
-    lines.next().is_none().then(|| line.as_bytes())
+    match lines.next() {
+        None => Some(line),
+        Some(_) if any => Some(b"application/json"),
+        Some(_) => None,
+    }
 }
 
 /// The first coding that is one.

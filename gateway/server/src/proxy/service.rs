@@ -86,6 +86,12 @@ impl ProxyHttp for Gateway {
             Decision::Forward => {
                 headers::forget_spelling(session.req_header_mut())?;
                 if context.is_streamed() && !is_call {
+                    match rpc::guard(context, session.req_header()) {
+                        Ok(guard) => context.guard = Some(guard),
+                        Err(rejection) => {
+                            return answer::reject(session, context, rejection).await.map(|()| true);
+                        }
+                    }
                     return Ok(false);
                 }
                 exchange(session, context, &self.state).await.map(|()| true)
@@ -122,7 +128,7 @@ impl ProxyHttp for Gateway {
         _end_of_stream: bool,
         context: &mut RequestContext,
     ) -> Result<()> {
-        forward::count_body(context, body.as_deref().unwrap_or_default())
+        forward::watch_body(context, body.as_deref().unwrap_or_default())
     }
 
     async fn connected_to_upstream(

@@ -80,6 +80,21 @@ impl Lexer {
         }
     }
 
+    /// A reader that lets invalid UTF-8 in texts pass, as Odoo does when it replaces such bytes.
+    pub(super) fn lenient() -> Self {
+        let mut lexer = Self::new();
+        lexer.string.strict = false;
+        lexer
+    }
+
+    /// Whether what is open at a depth, from 1, is an array.
+    pub(super) const fn is_in_array_at(&self, depth: u32) -> bool {
+        match self.depth.checked_sub(depth) {
+            Some(above) => self.open >> above & 1 == 0,
+            None => false,
+        }
+    }
+
     /// How many arrays and objects are open.
     pub(super) const fn depth(&self) -> u32 {
         self.depth

@@ -25,11 +25,20 @@ pub(super) struct StringReader {
     /// The decoded text, when it is kept.
     pub(super) text: Text,
     kept: bool,
+    /// Whether invalid UTF-8 is refused.
+    pub(super) strict: bool,
 }
 
 impl StringReader {
     pub(super) fn new() -> Self {
-        Self { state: State::Plain, utf8: Utf8::default(), high: None, text: Text::new(), kept: false }
+        Self {
+            state: State::Plain,
+            utf8: Utf8::default(),
+            high: None,
+            text: Text::new(),
+            kept: false,
+            strict: true,
+        }
     }
 
     /// Begins another string.
@@ -63,7 +72,7 @@ impl StringReader {
         if run.is_empty() {
             return Ok(());
         }
-        if !self.utf8.accept(run) {
+        if self.strict && !self.utf8.accept(run) {
             return Err(RpcRefusal::Utf8);
         }
         self.flush();
