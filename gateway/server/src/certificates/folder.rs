@@ -1,6 +1,7 @@
 //! Which files of a folder belong together.
 
 use std::collections::BTreeMap;
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::{fs, io};
 
@@ -11,6 +12,23 @@ pub(super) struct PairFiles {
     pub(super) chain: PathBuf,
     /// Private key; the same file when it holds both.
     pub(super) key: PathBuf,
+}
+
+/// What changes when a file does: moment, length, and which file it is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(super) struct Stamp([(i64, i64, u64, u64); 2]);
+
+impl PairFiles {
+    /// The stamp of both files now. A file that cannot be read has none.
+    pub(super) fn stamp(&self) -> Stamp {
+        let of = |path: &Path| {
+            let facts = fs::metadata(path).ok();
+            facts
+                .map(|facts| (facts.mtime(), facts.mtime_nsec(), facts.len(), facts.ino()))
+                .unwrap_or_default()
+        };
+        Stamp([of(&self.chain), of(&self.key)])
+    }
 }
 
 /// Endings of files that hold a chain.

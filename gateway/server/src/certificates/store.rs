@@ -1,6 +1,6 @@
 //! The certificates of a folder, by name.
 
-use super::folder;
+use super::folder::{self, Stamp};
 use super::pair::{Pair, PairError};
 use arc_swap::ArcSwap;
 use fleetgate_core::host::{HostKey, HostPattern};
@@ -15,6 +15,9 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 /// Time before its end from which a certificate is warned about.
 const WARN_BEFORE: SignedDuration = SignedDuration::from_hours(14 * 24);
+
+/// Time between two warnings about the same certificate.
+const WARN_AGAIN: SignedDuration = SignedDuration::from_hours(24);
 
 /// The certificates of a folder. Handshakes read it without a lock; a look at the folder replaces it whole.
 #[derive(Debug)]
@@ -42,6 +45,10 @@ pub struct CertificateFacts {
 struct Entry {
     serves: Option<Arc<Pair>>,
     problem: Option<String>,
+    /// Of the files that were read last.
+    read: Option<Stamp>,
+    /// When its end was last warned about.
+    warned: Option<Timestamp>,
 }
 
 #[derive(Debug, Default)]
@@ -84,16 +91,28 @@ impl CertificateStore {
                 return;
             }
         };
+        let before = entries.len();
         entries.retain(|name, _| pairs.contains_key(name));
+        let mut changed = entries.len() != before;
         for (name, files) in pairs {
             let entry = entries.entry(name).or_default();
+            let stamp = Some(files.stamp());
+            if stamp == entry.read {
+                continue;
+            }
+            entry.read = stamp;
             match Pair::read(&files, &self.provider) {
-                Ok(pair) => *entry = Entry { serves: Some(Arc::new(pair)), problem: None },
+                Ok(pair) => {
+                    *entry = Entry { serves: Some(Arc::new(pair)), read: stamp, ..Entry::default() };
+                    changed = true;
+                }
                 Err(error) => entry.note(&error),
             }
         }
-        warn_of_ends(&entries);
-        self.table.store(Arc::new(Table::of(&entries)));
+        warn_of_ends(&mut entries);
+        if changed {
+            self.table.store(Arc::new(Table::of(&entries)));
+        }
     }
 
     /// Every pair, in the order of their names.
@@ -160,11 +179,13 @@ impl Table {
     }
 }
 
-fn warn_of_ends(entries: &BTreeMap<String, Entry>) {
+fn warn_of_ends(entries: &mut BTreeMap<String, Entry>) {
     let now = Timestamp::now();
     for (name, entry) in entries {
         let Some(pair) = &entry.serves else { continue };
-        if pair.not_after.duration_since(now) < WARN_BEFORE {
+        let lately = entry.warned.is_some_and(|warned| now.duration_since(warned) < WARN_AGAIN);
+        if pair.not_after.duration_since(now) < WARN_BEFORE && !lately {
+            entry.warned = Some(now);
             tracing::warn!(certificate = name, not_after = %pair.not_after, "a certificate ends soon, or has ended; renew it");
         }
     }

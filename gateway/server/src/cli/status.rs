@@ -36,11 +36,11 @@ pub(super) fn text(status: &Status) -> String {
     }
     let certificates = &status.certificates;
     for problem in &certificates.problems {
-        line!(text, "PROBLEM    {problem}; what served before serves on");
+        line!(text, "PROBLEM    {problem}; what served before, if anything did, serves on");
     }
     if let Some(first) = &certificates.ends_first {
         let (count, name, end) = (certificates.serving, &first.name, first.not_after);
-        line!(text, "tls        {count} certificates, the first to end is {name} at {end}");
+        line!(text, "tls        certificates: {count}; the first to end is {name}, at {end}");
     }
     line!(text, "clients    {} connections", status.connections);
     for pool in &status.pools {
