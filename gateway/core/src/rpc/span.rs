@@ -5,6 +5,11 @@ const STEP: usize = 32;
 
 /// How many bytes at the start do not stop the scan.
 pub(super) fn until(bytes: &[u8], stops: impl Fn(u8) -> bool) -> usize {
+    // Most runs are short: names, numbers, white space.
+    let short = bytes.get(..STEP).unwrap_or(bytes);
+    if let Some(at) = short.iter().position(|&byte| stops(byte)) {
+        return at;
+    }
     let mut passed = 0_usize;
     for step in bytes.chunks_exact(STEP) {
         if step.iter().fold(false, |stop, &byte| stop | stops(byte)) {

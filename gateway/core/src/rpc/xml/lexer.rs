@@ -54,7 +54,7 @@ enum State {
         question: bool,
         first: bool,
     },
-    Reference(Reference),
+    Reference,
 }
 
 /// Reads elements, text, references, CDATA sections, comments and processing instructions as expat does. It is
@@ -74,6 +74,8 @@ pub(super) struct Lexer {
     /// An empty element was read: its end tag comes next.
     pending: Option<Tag>,
     content: Content,
+    /// What stands after an `&`.
+    reference: Reference,
     /// The last tag left no content behind it yet.
     stale: bool,
 }
@@ -88,6 +90,7 @@ impl Lexer {
             name: Text::new(),
             pending: None,
             content: Content::new(),
+            reference: Reference::new(),
             stale: false,
         }
     }
@@ -142,6 +145,8 @@ impl Lexer {
             span::until(piece, |byte| byte == b']')
         } else if self.state == State::Comment(0) {
             return span::until(piece, |byte| byte == b'-');
+        } else if let State::Name { .. } = self.state {
+            return self.name(piece);
         } else {
             return 0;
         };
@@ -154,6 +159,14 @@ impl Lexer {
         run
     }
 
+    /// Takes what belongs to a name without a doubt.
+    fn name(&mut self, piece: &[u8]) -> usize {
+        let run = piece.iter().take_while(|byte| byte.is_ascii_alphanumeric()).count();
+        self.name.push(piece.get(..run).unwrap_or_default());
+        self.tag_bytes = self.tag_bytes.saturating_add(run);
+        run
+    }
+
     fn byte(&mut self, byte: u8) -> Result<Option<Token>, RpcRefusal> {
         match self.state {
             State::First(at) => self.first(at, byte)?,
@@ -162,7 +175,10 @@ impl Lexer {
                 self.state = State::Markup;
             }
             // Only `&` is left: text was skipped.
-            State::Text => self.state = State::Reference(Reference::new()),
+            State::Text => {
+                self.reference = Reference::new();
+                self.state = State::Reference;
+            }
             State::Markup => self.markup(byte)?,
             State::Name { .. } | State::Inside { .. } | State::Quoted { .. } | State::Slash => {
                 self.tag_bytes = self.tag_bytes.saturating_add(1);
@@ -191,15 +207,12 @@ impl Lexer {
                 }
                 self.state = State::Instruction { question: byte == b'?', first };
             }
-            State::Reference(reference) if byte == b';' => {
-                let character = reference.character()?;
+            State::Reference if byte == b';' => {
+                let character = self.reference.character()?;
                 self.content.push_verbatim(character.encode_utf8(&mut [0; 4]).as_bytes());
                 self.state = State::Text;
             }
-            State::Reference(mut reference) => {
-                reference.push(byte)?;
-                self.state = State::Reference(reference);
-            }
+            State::Reference => self.reference.push(byte)?,
         }
         Ok(None)
     }
