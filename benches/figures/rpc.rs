@@ -125,9 +125,10 @@ pub(crate) async fn large() -> Result<Vec<Figure>, Failure> {
     let mut answer = Vec::new();
     client.read_to_end(&mut answer).await?;
     highest = highest.max(resident_kib(gateway.process.id())?);
-    let answer = String::from_utf8_lossy(&answer);
-    if !answer.starts_with("HTTP/1.1 200") || !answer.contains("\"result\"") {
-        return Err(format!("the call was answered {answer}").into());
+    // The stand-in Odoo keeps the start of a body alone, so it cannot carry the call out; that it got all of it counts.
+    let length = u64::try_from(length)?;
+    if !odoo.received().iter().any(|call| call.complete && call.body_bytes == length) {
+        return Err(format!("the call did not arrive: {}", String::from_utf8_lossy(&answer)).into());
     }
     eprintln!("   {:.1} MiB idle", idle / 1024.0);
     let value = (highest - idle) / 1024.0;
