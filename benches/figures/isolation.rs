@@ -3,16 +3,10 @@
 //! What is sent and what must hold of it is in `fleetgate_tests::isolation`; the seeds are new in every run.
 
 use crate::Failure;
-use crate::build::program;
-use crate::machine::measured;
-use crate::process::{Process, free_address};
+use crate::front::Front;
 use crate::report::{Figure, Unit};
-use fleetgate_stub::StubOdoo;
 use fleetgate_tests::isolation::{TENANTS, Trial, main_file, servers};
-use std::fs;
-use std::net::SocketAddr;
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
-use tempfile::TempDir;
 
 /// Requests in all.
 const REQUESTS: u64 = 1_000_000;
@@ -23,7 +17,7 @@ const CLIENTS: usize = 64;
 /// How many requests were sent, and how many met the wrong tenant.
 pub(crate) async fn measure() -> Result<Vec<Figure>, Failure> {
     let servers = servers().await?;
-    let gateway = Gateway::start(&servers).await?;
+    let gateway = Front::start(&main_file(&servers), TENANTS).await?;
     let first = u64::try_from(SystemTime::now().duration_since(UNIX_EPOCH)?.as_micros())?;
     let (mut sent, mut leaks) = (0, 0);
     for seed in first.. {
@@ -57,30 +51,4 @@ pub(crate) async fn measure() -> Result<Vec<Figure>, Failure> {
         Ok::<_, Failure>(Figure { name, value: f64::from(u32::try_from(value)?), unit: Unit::Count })
     };
     Ok(vec![count("isolation_requests", sent)?, count("isolation_leaks", leaks)?])
-}
-
-struct Gateway {
-    address: SocketAddr,
-    _process: Process,
-    _folder: TempDir,
-}
-
-impl Gateway {
-    async fn start(servers: &[StubOdoo]) -> Result<Self, Failure> {
-        let folder = tempfile::Builder::new().prefix("fleetgate-figures-").tempdir()?;
-        let (address, config) = (free_address()?, folder.path().join("fleetgate.yaml"));
-        let text = format!(
-            "listeners: [ {{ address: \"{address}\" }} ]\nthreads: 1\nadmin: {{ socket: {} }}\n{}",
-            folder.path().join("admin.sock").display(),
-            main_file(servers)
-        );
-        fs::write(&config, text)?;
-        fs::create_dir(folder.path().join("tenants.d"))?;
-        fs::write(folder.path().join("tenants.d/tenants.yaml"), TENANTS)?;
-        let mut command = measured(&program("fleetgate")?);
-        command.arg("run").arg("--config").arg(&config);
-        let mut process = Process::start(command, &folder.path().join("log"))?;
-        process.until_listening(address).await?;
-        Ok(Self { address, _process: process, _folder: folder })
-    }
 }

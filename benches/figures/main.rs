@@ -11,6 +11,7 @@ mod build;
 mod comparison;
 mod cpu;
 mod fleet;
+mod front;
 mod fuzz;
 mod gateway;
 mod guards;
@@ -20,9 +21,11 @@ mod machine;
 mod memory;
 mod peers;
 mod process;
+mod real_odoo;
 mod reload;
 mod report;
 mod rpc;
+mod slow;
 mod spoofs;
 #[path = "../../fuzz/targets/mod.rs"]
 #[allow(clippy::indexing_slicing, clippy::expect_used, clippy::panic, reason = "a target says what broke")]

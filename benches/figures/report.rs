@@ -1,7 +1,7 @@
 //! The figures there are, and how they are printed.
 
 use crate::{
-    Failure, admission, bad_http1, cpu, fuzz, guards, isolation, memory, reload, rpc, spoofs, upgrade,
+    Failure, admission, bad_http1, cpu, fuzz, guards, isolation, memory, reload, rpc, slow, spoofs, upgrade,
 };
 use std::io::Write;
 use std::pin::Pin;
@@ -20,6 +20,7 @@ pub(crate) enum Unit {
     Nanoseconds,
     Microseconds,
     Milliseconds,
+    Seconds,
     Mebibytes,
     Kibibytes,
     Ratio,
@@ -32,6 +33,7 @@ impl Unit {
             Self::Nanoseconds => "ns",
             Self::Microseconds => "us",
             Self::Milliseconds => "ms",
+            Self::Seconds => "s",
             Self::Mebibytes => "MiB",
             Self::Kibibytes => "KiB",
             Self::Ratio => "ratio",
@@ -42,6 +44,7 @@ impl Unit {
     const fn decimals(self) -> usize {
         match self {
             Self::Count => 0,
+            Self::Seconds => 1,
             Self::Nanoseconds
             | Self::Microseconds
             | Self::Milliseconds
@@ -108,6 +111,22 @@ pub(crate) const GROUPS: &[Group] = &[
     Group { names: &["rpc_guard_rss_mib_100mib_body"], measure: || Box::pin(rpc::large()) },
     Group { names: &["fuzz_executions"], measure: || Box::pin(fuzz::executions()) },
     Group { names: &["isolation_requests", "isolation_leaks"], measure: || Box::pin(isolation::measure()) },
+    Group {
+        names: &[
+            "slow_upload_worker_seconds",
+            "slow_upload_worker_seconds_nginx",
+            "slow_upload_worker_seconds_traefik",
+        ],
+        measure: || Box::pin(slow::uploads()),
+    },
+    Group {
+        names: &[
+            "slow_download_worker_seconds",
+            "slow_download_worker_seconds_nginx",
+            "slow_download_worker_seconds_traefik",
+        ],
+        measure: || Box::pin(slow::downloads()),
+    },
 ];
 
 /// Prints figures as `name value unit`.

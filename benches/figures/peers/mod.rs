@@ -6,6 +6,7 @@ pub(crate) mod nginx;
 pub(crate) mod traefik;
 
 use crate::Failure;
+use crate::fleet::{host, name};
 use crate::load::Load;
 use crate::process::Process;
 use std::net::SocketAddr;
@@ -18,6 +19,18 @@ use tokio::time::sleep;
 /// For a peer to read its routes.
 const ROUTED_TIMEOUT: Duration = Duration::from_secs(60);
 const ROUTED_PAUSE: Duration = Duration::from_millis(200);
+
+/// A host and the database behind it.
+#[derive(Debug, Clone)]
+pub(crate) struct Route {
+    pub(crate) host: String,
+    pub(crate) database: String,
+}
+
+/// The routes of numbered tenants.
+fn routes(tenants: u32) -> Vec<Route> {
+    (0..tenants).map(|tenant| Route { host: host(tenant), database: name(tenant) }).collect()
+}
 
 /// A running peer.
 #[derive(Debug)]

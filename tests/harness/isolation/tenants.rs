@@ -13,8 +13,8 @@ pub const TENANTS: &str = "\
 - { id: globex, hosts: [globex.test, acme.globex.test, xn--bro-hoa.globex.test] }
 ";
 
-/// The main file of a gateway before some servers that have all of [`DATABASES`]. Listener and admin socket are left
-/// to the caller.
+/// The main file of a gateway before some servers that have all of [`DATABASES`]. Listener, admin socket and folder of
+/// tenants are left to the caller.
 pub fn main_file(servers: &[StubOdoo]) -> String {
     let backends: Vec<String> = servers.iter().map(backend).collect();
     format!(
@@ -22,8 +22,7 @@ pub fn main_file(servers: &[StubOdoo]) -> String {
          pools:\n  main:\n    odoo_version: \"19.0\"\n    database_selection: dbfilter_header\n    \
          database_header: true\n    stream_paths: [/stub/drip, /stub/upload]\n    \
          backends_per_tenant: {}\n    session_cookie: {{ secure: false }}\n    \
-         regions: {{ eu: {{ backends: [ {} ] }} }}\n\
-         tenants_directory: tenants.d\n",
+         regions: {{ eu: {{ backends: [ {} ] }} }}\n",
         backends.len(),
         backends.join(", ")
     )
