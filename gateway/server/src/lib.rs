@@ -12,5 +12,6 @@ pub mod reload;
 pub mod runtime;
 pub mod snapshot;
 pub mod spool;
+pub mod state_directory;
 pub mod telemetry;
 pub mod upstream;

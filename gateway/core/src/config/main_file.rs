@@ -1,6 +1,6 @@
 //! The main file: what it means by itself, before any tenant.
 
-use super::file::{FileConfig, Named, POOLS_MAX, PoolEntry, RegionEntry};
+use super::file::{FileConfig, ListenerEntry, Named, POOLS_MAX, PoolEntry, RegionEntry};
 use super::guards::GuardChanges;
 use super::model::{Drain, ListenerConfig, ListenerTls, Observe, ProcessConfig, Spool};
 use super::pools;
@@ -194,15 +194,14 @@ fn check_pools(
     pools
 }
 
-fn check_process(written: FileConfig, reader: &mut Reader<'_>, cores: u16) -> Option<ProcessConfig> {
-    let threads = match written.threads {
-        Some(threads) => threads.0?.0,
-        None => cores.max(1),
-    };
-    let listeners = written.listeners.0?.0;
-    let mut addresses: Vec<(Spot, SocketAddr)> = Vec::with_capacity(listeners.len());
-    let mut checked = Vec::with_capacity(listeners.len());
-    for (index, At { at, value: listener }) in listeners.into_iter().enumerate() {
+/// The listeners, and the addresses they take.
+fn check_listeners(
+    written: Vec<At<ListenerEntry>>,
+    reader: &mut Reader<'_>,
+) -> (Vec<ListenerConfig>, Vec<(Spot, SocketAddr)>) {
+    let mut addresses: Vec<(Spot, SocketAddr)> = Vec::with_capacity(written.len());
+    let mut checked = Vec::with_capacity(written.len());
+    for (index, At { at, value: listener }) in written.into_iter().enumerate() {
         let address = listener.address.0;
         if let Some(other) = taken(&addresses, address) {
             reader.inside(Step::Key("listeners"), |reader| {
@@ -235,6 +234,15 @@ fn check_process(written: FileConfig, reader: &mut Reader<'_>, cores: u16) -> Op
             proxy_protocol: listener.proxy_protocol.0.into_iter().map(|network| network.0).collect(),
         });
     }
+    (checked, addresses)
+}
+
+fn check_process(written: FileConfig, reader: &mut Reader<'_>, cores: u16) -> Option<ProcessConfig> {
+    let threads = match written.threads {
+        Some(threads) => threads.0?.0,
+        None => cores.max(1),
+    };
+    let (listeners, addresses) = check_listeners(written.listeners.0?.0, reader);
     let observe = match written.observe {
         Some(Lenient(observe)) => {
             let observe = observe?;
@@ -253,7 +261,7 @@ fn check_process(written: FileConfig, reader: &mut Reader<'_>, cores: u16) -> Op
     let drain = written.drain.0?;
     let spool = written.spool.0?;
     Some(ProcessConfig {
-        listeners: checked,
+        listeners,
         threads,
         admin_socket: written.admin.0?.socket.0,
         observe,
@@ -264,6 +272,7 @@ fn check_process(written: FileConfig, reader: &mut Reader<'_>, cores: u16) -> Op
             disk_max: spool.disk_max.0,
             disk_max_per_tenant: spool.disk_max_per_tenant.0,
         },
+        state_directory: written.state_directory.0?.0,
     })
 }
 

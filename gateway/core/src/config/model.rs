@@ -32,6 +32,8 @@ pub struct ProcessConfig {
     pub drain: Drain,
     /// Where bodies wait until they are whole.
     pub spool: Spool,
+    /// Folder for what has to outlast the process; relative to that of the main file.
+    pub state_directory: Box<str>,
 }
 
 /// An address that clients connect to.

@@ -6,7 +6,7 @@ use super::model::ProcessConfig;
 #[must_use]
 pub fn needs_restart(old: &ProcessConfig, new: &ProcessConfig) -> Vec<&'static str> {
     // Taken apart so that a new setting cannot be forgotten here.
-    let ProcessConfig { listeners, threads, admin_socket, observe, drain, spool } = old;
+    let ProcessConfig { listeners, threads, admin_socket, observe, drain, spool, state_directory } = old;
     [
         ("listeners", *listeners != new.listeners),
         ("threads", *threads != new.threads),
@@ -14,6 +14,7 @@ pub fn needs_restart(old: &ProcessConfig, new: &ProcessConfig) -> Vec<&'static s
         ("observe", *observe != new.observe),
         ("drain", *drain != new.drain),
         ("spool", *spool != new.spool),
+        ("state_directory", *state_directory != new.state_directory),
     ]
     .into_iter()
     .filter_map(|(key, differs)| differs.then_some(key))
@@ -32,8 +33,8 @@ mod tests {
         let reloadable = MAIN.replace("10.0.0.11", "10.0.0.12") + "trusted_proxies: [10.0.0.0/8]\n";
         assert_eq!(needs_restart(&old, &config(&reloadable, &tenants).process), Vec::<&str>::new());
         let changed = MAIN.replace("8080", "8081")
-            + "threads: 1\nadmin: { socket: /tmp/s }\nobserve: { address: \"127.0.0.1:1\" }\ndrain: { timeout: 1s }\n";
+            + "threads: 1\nadmin: { socket: /tmp/s }\nobserve: { address: \"127.0.0.1:1\" }\ndrain: { timeout: 1s }\nstate_directory: state\n";
         let keys = needs_restart(&old, &config(&changed, &tenants).process);
-        assert_eq!(keys, ["listeners", "threads", "admin", "observe", "drain"]);
+        assert_eq!(keys, ["listeners", "threads", "admin", "observe", "drain", "state_directory"]);
     }
 }

@@ -57,6 +57,10 @@ section! {
         /// Where bodies wait until they are whole.
         #[schemars(extend("x-applies" = "restart"))]
         spool: Lenient<SpoolEntry> = {},
+        /// Folder for what has to outlast the process. Relative to the folder of the main file. It is made, for this user
+        /// alone, when something has to be kept.
+        #[schemars(extend("x-applies" = "restart"))]
+        state_directory: Lenient<Folder> = "/var/lib/fleetgate",
         /// Networks of the proxies and load balancers in front of Fleetgate. Only their `X-Forwarded-*`
         /// headers are believed; those of anybody else are replaced.
         trusted_proxies: Lenient<List<Network, 0, TRUSTED_PROXIES_MAX>> = [],
