@@ -15,6 +15,7 @@ pub mod path;
 mod percent;
 pub mod pool;
 pub mod query;
+pub mod quota;
 pub mod rejection;
 pub mod request;
 pub mod rpc;
