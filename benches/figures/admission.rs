@@ -160,6 +160,7 @@ fn pool() -> Pool {
         filestore: None,
         stream_paths: Box::default(),
         session_cookie: SessionCookie { secure: true, same_site: None },
+        tls: None,
         http: timeouts,
         longpolling: timeouts,
         websocket: WebsocketTimeouts {

@@ -10,9 +10,11 @@
     reason = "all of this is tests; a surprise is a failed test"
 )]
 
+mod authority;
 mod fleet;
 
 // What becomes of a request.
+mod backend_tls;
 mod backends;
 mod bad_http1;
 mod bad_http2;

@@ -6,6 +6,7 @@ use std::net::IpAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use fleetgate_core::certificate::{Certificates, Identity};
 use fleetgate_core::config::{Fleet, MainFile, References, TenantFile, compile};
 use fleetgate_core::forwarded::{Scheme, client_scheme};
 use fleetgate_core::guard::BodyLength;
@@ -180,6 +181,14 @@ impl References for Nowhere {
 
     fn secret_file(&self, _path: &str) -> Result<String, String> {
         Err("is not there".to_owned())
+    }
+
+    fn authorities(&self, _path: &str) -> Result<Certificates, String> {
+        Err("is not there".to_owned())
+    }
+
+    fn identity(&self, _certificate: &str, _key: &str) -> Result<Identity, String> {
+        Err("the certificate is not there".to_owned())
     }
 }
 

@@ -5,6 +5,7 @@
 //! it by the million.
 
 pub mod backend;
+pub mod certificate;
 pub mod config;
 pub mod forwarded;
 pub mod guard;

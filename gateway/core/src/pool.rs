@@ -1,5 +1,7 @@
 //! Pools: Odoo servers that serve the same databases, in one or more regions.
 
+use crate::certificate::{Certificates, Identity};
+use crate::host::HostName;
 use crate::odoo::OdooVersion;
 use crate::path::NormalPath;
 use crate::rpc::RpcRoute;
@@ -42,6 +44,8 @@ pub struct Pool {
     pub filestore: Option<Box<str>>,
     /// Starts of paths whose bodies are passed on as they come, both ways.
     pub stream_paths: Box<[Box<str>]>,
+    /// TLS towards the backends; `None`: plain HTTP.
+    pub tls: Option<BackendTls>,
     /// Clocks of page, RPC and other HTTP traffic.
     pub http: Timeouts,
     /// Clocks of longpolling.
@@ -73,6 +77,17 @@ impl Pool {
     pub fn active_region(&self) -> Option<&PoolRegion> {
         self.regions.iter().find(|region| !region.standby)
     }
+}
+
+/// TLS towards the backends of a pool. Both ports of a backend speak it.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct BackendTls {
+    /// Name that backends are asked for (SNI), and that their certificates must hold.
+    pub server_name: HostName,
+    /// Authorities that backends' certificates must come from.
+    pub authorities: Certificates,
+    /// What the gateway shows to backends that ask who it is.
+    pub client: Option<Identity>,
 }
 
 /// How Odoo is told which database a request is for.

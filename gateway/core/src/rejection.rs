@@ -53,6 +53,9 @@ pub enum Rejection {
     RpcMediaType(RpcRefusal),
     /// No backend of the pool took a connection.
     BackendUnreachable,
+    /// A backend took a connection, and there is no TLS with it as the pool's `tls` asks for. It saw no request, or
+    /// refused it unread.
+    BackendUntrusted,
     /// The backend ended the connection before its answer was whole.
     BackendReset,
     /// The backend was silent for longer than the pool's timeout.
@@ -74,7 +77,7 @@ const SUSPENDED_RETRY_AFTER_SECONDS: u32 = 3_600;
 
 impl Rejection {
     /// One of each, for documents and tests.
-    pub const ALL: [Self; 26] = [
+    pub const ALL: [Self; 27] = [
         Self::BadHost(HostError::Empty),
         Self::UnknownHost,
         Self::WrongServerName,
@@ -95,6 +98,7 @@ impl Rejection {
         Self::RpcUnreadable(RpcRefusal::Malformed),
         Self::RpcMediaType(RpcRefusal::Charset),
         Self::BackendUnreachable,
+        Self::BackendUntrusted,
         Self::BackendReset,
         Self::BackendTimeout,
         Self::BackendInvalid,
@@ -127,6 +131,7 @@ impl Rejection {
             Self::RpcUnreadable(_) => "rpc_unreadable",
             Self::RpcMediaType(_) => "rpc_media_type",
             Self::BackendUnreachable => "backend_unreachable",
+            Self::BackendUntrusted => "backend_untrusted",
             Self::BackendReset => "backend_reset",
             Self::BackendTimeout => "backend_timeout",
             Self::BackendInvalid => "backend_invalid",
@@ -174,7 +179,10 @@ impl Rejection {
             Self::HeadTooLarge => 431,
             Self::Internal => 500,
             Self::BackendReset | Self::BackendInvalid | Self::FileRefused => 502,
-            Self::TenantSuspended | Self::TenantMaintenance { .. } | Self::BackendUnreachable => 503,
+            Self::TenantSuspended
+            | Self::TenantMaintenance { .. }
+            | Self::BackendUnreachable
+            | Self::BackendUntrusted => 503,
             Self::BackendTimeout => 504,
             Self::SpoolFull => 507,
         }
@@ -186,7 +194,9 @@ impl Rejection {
         match self {
             Self::TenantMaintenance { retry_after_seconds } => Some(retry_after_seconds),
             Self::TenantSuspended => Some(SUSPENDED_RETRY_AFTER_SECONDS),
-            Self::BackendUnreachable | Self::SpoolFull => Some(BACKEND_RETRY_AFTER_SECONDS),
+            Self::BackendUnreachable | Self::BackendUntrusted | Self::SpoolFull => {
+                Some(BACKEND_RETRY_AFTER_SECONDS)
+            }
             Self::BadHost(_)
             | Self::UnknownHost
             | Self::WrongServerName
@@ -231,7 +241,9 @@ impl Rejection {
             Self::TenantMaintenance { .. } => "Down for maintenance",
             Self::BodyTooLarge | Self::TargetTooLong | Self::HeadTooLarge => "This is too large",
             Self::BodyTooSlow => "This took too long to arrive",
-            Self::BackendUnreachable | Self::SpoolFull => "Temporarily not available",
+            Self::BackendUnreachable | Self::BackendUntrusted | Self::SpoolFull => {
+                "Temporarily not available"
+            }
             Self::FileMissing => "This file does not exist",
             Self::BackendReset | Self::BackendInvalid | Self::FileRefused | Self::Internal => {
                 "Something went wrong"
@@ -267,7 +279,9 @@ impl Rejection {
             Self::BodyTooLarge => "What you sent is larger than this service takes.",
             Self::BodyTooSlow => "Please try again over a better connection. Nothing was saved.",
             Self::SpoolFull => "There is no space for what you sent right now. Nothing was saved.",
-            Self::BackendUnreachable => "The server does not answer right now. This page reloads by itself.",
+            Self::BackendUnreachable | Self::BackendUntrusted => {
+                "The server does not answer right now. This page reloads by itself."
+            }
             Self::BackendReset | Self::BackendInvalid => {
                 "The server's answer was broken off. If you were saving, check whether it was saved before you repeat it."
             }

@@ -4,6 +4,7 @@
 //! [`compile`] puts them together. Nothing here reads a file or the environment: the caller passes
 //! text and [`References`] in.
 
+mod authorities;
 mod compile;
 mod file;
 mod guards;

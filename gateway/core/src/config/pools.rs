@@ -1,10 +1,13 @@
 //! One pool, checked against the regions.
 
-use super::file::{PoolEntry, PoolRegionEntry};
+use super::authorities;
+use super::file::{PoolEntry, PoolRegionEntry, PoolTlsEntry};
 use super::problem::Spot;
 use super::read::{At, Reader, Step};
 use super::suggest;
-use crate::pool::{Backend, Pool, PoolRegion, Region, SameSite, SessionCookie, Timeouts, WebsocketTimeouts};
+use crate::pool::{
+    Backend, BackendTls, Pool, PoolRegion, Region, SameSite, SessionCookie, Timeouts, WebsocketTimeouts,
+};
 use core::time::Duration;
 
 /// Least idle timeout that leaves Odoo's own pings the time to arrive (55 s in 19.0), with a margin.
@@ -20,6 +23,7 @@ pub(super) fn check(
 ) -> Option<Pool> {
     let errors_before = reader.error_count();
     check_values(&written, reader);
+    let tls = written.tls.and_then(|tls| reader.inside(Step::Key("tls"), |reader| check_tls(tls, reader)));
     let regions =
         reader.inside(Step::Key("regions"), |reader| check_regions(at, written.regions.0, regions, reader));
     let pool = Pool {
@@ -34,6 +38,7 @@ pub(super) fn check(
         },
         stream_paths: written.stream_paths.0.into_iter().map(|start| start.0).collect(),
         filestore: written.filestore.map(|folder| folder.0),
+        tls,
         http: Timeouts {
             connect: written.http.connect_timeout.0,
             read: written.http.read_timeout.0,
@@ -83,6 +88,25 @@ fn check_values(written: &PoolEntry, reader: &mut Reader<'_>) {
             });
         });
     }
+}
+
+/// Reads the files that the section names. `None` after a problem was reported.
+fn check_tls(written: PoolTlsEntry, reader: &mut Reader<'_>) -> Option<BackendTls> {
+    let authorities = authorities::read(&written.ca, "ca", reader);
+    let client = match written.client_certificate {
+        Some(At { at, value }) => match reader.world().identity(&value.certificate.0, &value.key.0) {
+            Ok(identity) => Some(identity),
+            Err(reason) => {
+                reader.inside(Step::Key("client_certificate"), |reader| {
+                    let hint = "name a certificate and the key that belongs to it, both in PEM";
+                    reader.error(at, reason, Some(hint.into()));
+                });
+                return None;
+            }
+        },
+        None => None,
+    };
+    Some(BackendTls { server_name: written.server_name.0, authorities: authorities?, client })
 }
 
 fn check_regions(

@@ -1,5 +1,6 @@
 //! `${NAME}` in values, and what a config may ask its caller for.
 
+use crate::certificate::{Certificates, Identity};
 use std::borrow::Cow;
 
 /// The world outside of a config. Core reads neither environment nor files, so the caller does.
@@ -17,6 +18,18 @@ pub trait References {
     /// # Errors
     /// What is wrong, such as `does not exist`; it follows the file's path in a sentence.
     fn secret_file(&self, path: &str) -> Result<String, String>;
+
+    /// The certificates of authorities in a file, at least one.
+    ///
+    /// # Errors
+    /// What is wrong, such as `does not exist`; it follows the file's path in a sentence.
+    fn authorities(&self, path: &str) -> Result<Certificates, String>;
+
+    /// A certificate with its chain, and the key that belongs to it.
+    ///
+    /// # Errors
+    /// What is wrong, as a sentence of its own.
+    fn identity(&self, certificate: &str, key: &str) -> Result<Identity, String>;
 }
 
 /// A world without variables and files: for text that is known to refer to neither.
@@ -30,6 +43,14 @@ impl References for NoReferences {
 
     fn secret_file(&self, _path: &str) -> Result<String, String> {
         Err("does not exist".into())
+    }
+
+    fn authorities(&self, _path: &str) -> Result<Certificates, String> {
+        Err("does not exist".into())
+    }
+
+    fn identity(&self, certificate: &str, _key: &str) -> Result<Identity, String> {
+        Err(format!("the file `{certificate}` does not exist"))
     }
 }
 
@@ -85,8 +106,16 @@ mod tests {
             if name == "HOST" { Ok("acme: [x]\n${HOST}".into()) } else { Err("is not set".into()) }
         }
 
-        fn secret_file(&self, _path: &str) -> Result<String, String> {
-            Err("does not exist".into())
+        fn secret_file(&self, path: &str) -> Result<String, String> {
+            NoReferences.secret_file(path)
+        }
+
+        fn authorities(&self, path: &str) -> Result<Certificates, String> {
+            NoReferences.authorities(path)
+        }
+
+        fn identity(&self, certificate: &str, key: &str) -> Result<Identity, String> {
+            NoReferences.identity(certificate, key)
         }
     }
 

@@ -1,7 +1,7 @@
 //! From files to a config that can be served, keeping the last good revision of each file.
 
 use super::files::{self, Content, FILE_BYTES_MAX, Stamp};
-use super::secrets::{Outside, beside};
+use super::secrets::{Outside, Referred, beside};
 use super::watch::{Clocks, Targets, Watch};
 use blake3::Hash;
 use fleetgate_core::config::{
@@ -21,8 +21,6 @@ pub struct Loader {
     main_path: PathBuf,
     cores: u16,
     main: Known<MainFile>,
-    /// Content of the main file does not tell all: it refers to files with secrets.
-    main_has_secret_files: bool,
     files: BTreeMap<PathBuf, Known<TenantFile>>,
     targets: Arc<Mutex<Targets>>,
 }
@@ -70,6 +68,8 @@ pub struct FileStatus {
 #[derive(Debug)]
 struct Known<T> {
     stamp: Option<Stamp>,
+    /// Files that it refers to.
+    referred: Vec<Referred>,
     new: Option<Revision<T>>,
     last_good: Option<Revision<T>>,
     /// What is wrong with the file by itself.
@@ -94,6 +94,7 @@ impl<T> Default for Known<T> {
     fn default() -> Self {
         Self {
             stamp: None,
+            referred: Vec::new(),
             new: None,
             last_good: None,
             problems: Vec::new(),
@@ -112,7 +113,6 @@ impl Loader {
             cores,
             targets: Arc::new(Mutex::new(Targets::new(main_path))),
             main: Known::default(),
-            main_has_secret_files: false,
             files: BTreeMap::new(),
         }
     }
@@ -183,7 +183,11 @@ impl Loader {
         let tenants = self.effective_main().and_then(MainFile::tenants_directory);
         let tenants = tenants.map(|(_, path)| beside(&self.main_path, path));
         self.targets.lock().unwrap_or_else(PoisonError::into_inner).follow(tenants);
-        self.read_directory()
+        let problem = self.read_directory();
+        let files = self.files.values().flat_map(|file| &file.referred);
+        let referred = self.main.referred.iter().chain(files).map(|referred| referred.path().to_owned());
+        self.targets.lock().unwrap_or_else(PoisonError::into_inner).refer(referred.collect());
+        problem
     }
 
     /// The main file that names the folder of tenants.
@@ -196,12 +200,7 @@ impl Loader {
     fn read_main(&mut self) {
         let (path, cores) = (&self.main_path, self.cores);
         let outside = Outside::new(path);
-        if self.main_has_secret_files {
-            self.main.stamp = None;
-            self.main.new = None;
-        }
-        self.main.read(path, |name, text| MainFile::parse(name, text, &outside, cores));
-        self.main_has_secret_files |= outside.asked_for_files();
+        self.main.read(path, &outside, |name, text| MainFile::parse(name, text, &outside, cores));
     }
 
     /// Reads the files of tenants. A folder that cannot be listed leaves every known file at its last good revision.
@@ -221,7 +220,7 @@ impl Loader {
                 for path in paths {
                     let fresh = Known { from_start, ..Known::default() };
                     let mut file = before.remove(&path).unwrap_or(fresh);
-                    file.read(&path, |name, text| TenantFile::parse(name, text, &outside));
+                    file.read(&path, &outside, |name, text| TenantFile::parse(name, text, &outside));
                     self.files.insert(path, file);
                 }
                 None
@@ -254,8 +253,9 @@ impl Loader {
 
 impl<T> Known<T> {
     /// Looks at the file; parses it when its content is another than before.
-    fn read(&mut self, path: &Path, parse: impl FnOnce(&str, &str) -> (T, Vec<Problem>)) {
-        if self.stamp.is_some() && self.stamp == Stamp::of(path) {
+    fn read(&mut self, path: &Path, outside: &Outside, parse: impl FnOnce(&str, &str) -> (T, Vec<Problem>)) {
+        let referred_unchanged = self.referred.iter().all(Referred::is_unchanged);
+        if self.stamp.is_some() && self.stamp == Stamp::of(path) && referred_unchanged {
             return;
         }
         let name = path.display().to_string();
@@ -266,8 +266,8 @@ impl<T> Known<T> {
             }
         };
         self.stamp = stamp;
-        let hash = blake3::hash(&bytes);
-        if self.new.as_ref().is_some_and(|new| new.hash == hash) {
+        let same = |hash| self.new.as_ref().is_some_and(|new| new.hash == hash);
+        if self.referred.is_empty() && same(blake3::hash(&bytes)) {
             return;
         }
         let text = match files::text(&bytes) {
@@ -279,12 +279,20 @@ impl<T> Known<T> {
             }
         };
         let (parsed, problems) = parse(&name, text);
+        let referred = outside.take_referred();
+        let hash = hash_of(&bytes, &referred);
+        let unchanged = same(hash);
         self.problems = problems;
+        self.referred = referred;
+        if unchanged {
+            return;
+        }
         self.new = Some(Revision { hash, parsed: Arc::new(parsed) });
     }
 
     fn unreadable(&mut self, problem: Problem) {
         (self.stamp, self.new) = (None, None);
+        self.referred.clear();
         self.problems = vec![problem];
     }
 
@@ -317,6 +325,18 @@ impl<T> Known<T> {
             broken_since: self.broken_since,
         }
     }
+}
+
+/// Hash of a file and of what it refers to.
+fn hash_of(bytes: &[u8], referred: &[Referred]) -> Hash {
+    let content = blake3::hash(bytes);
+    if referred.is_empty() {
+        return content;
+    }
+    let mut hasher = blake3::Hasher::new();
+    hasher.update(content.as_bytes());
+    referred.iter().for_each(|referred| referred.add_to(&mut hasher));
+    hasher.finalize()
 }
 
 /// Enough of a hash to tell revisions apart: 48 bits.

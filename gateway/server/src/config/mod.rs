@@ -1,5 +1,6 @@
 //! The config on disk: read, watched, checked, explained.
 
+mod certificates;
 pub mod check;
 mod files;
 mod load;

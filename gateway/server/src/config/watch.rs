@@ -5,7 +5,7 @@
 
 use super::files::{self, Stamp, is_tenant_file};
 use notify::{Event, EventKind, RecommendedWatcher, RecursiveMode, Watcher};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -40,6 +40,8 @@ impl Default for Clocks {
 pub(super) struct Targets {
     main: PathBuf,
     tenants: Option<PathBuf>,
+    /// Files that those of the config refer to.
+    referred: BTreeSet<PathBuf>,
     signals: Option<Arc<Signals>>,
 }
 
@@ -210,9 +212,11 @@ impl Lookout {
     fn fingerprint(&self) -> u64 {
         let targets = self.targets.lock().unwrap_or_else(PoisonError::into_inner);
         let (main, folder) = (targets.main.clone(), targets.tenants.clone());
+        let referred = targets.referred.clone();
         drop(targets);
         let mut hasher = DefaultHasher::new();
         Stamp::of(&main).hash(&mut hasher);
+        referred.iter().for_each(|path| Stamp::of(path).hash(&mut hasher));
         for path in folder.and_then(|folder| files::tenant_files(&folder).ok()).unwrap_or_default() {
             path.hash(&mut hasher);
             Stamp::of(&path).hash(&mut hasher);
@@ -224,7 +228,7 @@ impl Lookout {
 impl Targets {
     /// The main file, and no folder of tenants yet.
     pub(super) fn new(main: &Path) -> Self {
-        Self { main: main.to_owned(), tenants: None, signals: None }
+        Self { main: main.to_owned(), tenants: None, referred: BTreeSet::new(), signals: None }
     }
 
     /// Takes note of the folder that the main file names now.
@@ -235,18 +239,29 @@ impl Targets {
         }
     }
 
+    /// Takes note of the files that the config refers to now.
+    pub(super) fn refer(&mut self, referred: BTreeSet<PathBuf>) {
+        if self.referred != referred {
+            self.referred = referred;
+            self.signals.iter().for_each(|signals| signals.wake());
+        }
+    }
+
     /// Folders in which a change may show: those of the paths, and those that links lead to.
     fn folders(&self) -> Vec<PathBuf> {
         let mut folders = vec![folder_of(&self.main)];
         folders.extend(self.main.canonicalize().ok().map(|main| folder_of(&main)));
         folders.extend(self.tenants.clone());
+        folders.extend(self.referred.iter().map(|path| folder_of(path)));
         folders
     }
 
     /// Whether a path is a file of the config.
     fn names(&self, path: &Path) -> bool {
         let tenants = self.tenants.as_ref().is_some_and(|folder| path.parent() == Some(folder));
-        path == self.main || tenants && path.file_name().is_some_and(is_tenant_file)
+        path == self.main
+            || self.referred.contains(path)
+            || tenants && path.file_name().is_some_and(is_tenant_file)
     }
 }
 

@@ -1,8 +1,10 @@
-//! A client's connection, as Pingora and the websocket tunnel use it.
+//! Connections as Pingora and the websocket tunnel use them: those of clients, and those of backends.
 
+mod backend;
 mod gate;
 mod transport;
 
+pub use backend::BackendStream;
 pub use transport::Transport;
 
 use async_trait::async_trait;

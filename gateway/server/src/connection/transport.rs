@@ -1,4 +1,4 @@
-//! The bytes of a client's connection, in the clear or through TLS.
+//! The bytes of a connection, in the clear or through TLS.
 
 use std::io;
 use std::os::fd::{AsRawFd, RawFd};
@@ -6,9 +6,9 @@ use std::pin::Pin;
 use std::task::{Context, Poll};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
-use tokio_rustls::server::TlsStream;
+use tokio_rustls::TlsStream;
 
-/// A client's TCP connection, with or without TLS.
+/// A TCP connection with a client or a backend, with or without TLS.
 #[derive(Debug)]
 pub enum Transport {
     /// In the clear.
@@ -31,7 +31,6 @@ impl AsRawFd for Transport {
         self.tcp().as_raw_fd()
     }
 }
-
 impl AsyncRead for Transport {
     fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         match self.get_mut() {

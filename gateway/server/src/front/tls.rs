@@ -64,7 +64,7 @@ impl TlsFront {
                 let connection = stream.get_ref().1;
                 let http2 = connection.alpn_protocol() == Some(HTTP2);
                 let server_name = connection.server_name().map(str::to_owned);
-                Some(Secured { transport: Transport::Tls(Box::new(stream)), http2, server_name })
+                Some(Secured { transport: Transport::Tls(Box::new(stream.into())), http2, server_name })
             }
             Ok(Err(error)) => {
                 tracing::debug!(%error, "a TLS handshake failed");

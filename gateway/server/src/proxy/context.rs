@@ -1,6 +1,6 @@
 //! What the gateway knows about one request, from its first phase to its log line.
 
-use crate::snapshot::{BackendLease, Snapshot, TenantCounters};
+use crate::snapshot::{BackendLease, BackendTlsClient, Snapshot, TenantCounters};
 use crate::telemetry::trace::RequestId;
 use crate::upstream::{Attempts, RetryRule};
 use fleetgate_core::forwarded::Scheme;
@@ -125,6 +125,12 @@ impl RequestContext {
         self.snapshot.fleet.pools.get(usize::from(self.target?.pool.0))
     }
 
+    /// How TLS is made with the backends of the pool.
+    #[must_use]
+    pub(super) fn backend_tls(&self) -> Option<&Arc<BackendTlsClient>> {
+        self.snapshot.backend_tls(self.target?.pool)
+    }
+
     /// The class of an admitted request.
     #[must_use]
     pub(super) fn class(&self) -> Option<TrafficClass> {
@@ -177,10 +183,12 @@ impl RequestContext {
         self.lease.as_ref()
     }
 
-    /// Whether the next attempt may use a connection that served another request.
+    /// Whether the next attempt may use a connection that served another request. Pingora keeps none that it did not make,
+    /// which are those of streamed requests through TLS.
     #[must_use]
     pub(super) fn may_reuse_connection(&self) -> bool {
-        self.retry.may_reuse_connection() && !self.fresh_connection
+        let kept = !self.is_streamed() || self.backend_tls().is_none();
+        self.retry.may_reuse_connection() && !self.fresh_connection && kept
     }
 
     /// Longest body that the request may have, in bytes.

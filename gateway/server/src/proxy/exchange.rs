@@ -3,6 +3,7 @@
 //! exchange would pass a slow client's pace on to the worker.
 
 use super::collect::{Incomplete, collect};
+use super::connect::BackendConnections;
 use super::context::RequestContext;
 use super::relay::relay;
 use super::service::GatewayState;
@@ -13,7 +14,6 @@ use crate::upstream::Failure;
 use fleetgate_core::rpc::RpcOutcome;
 use http::Version;
 use http::header::{CONTENT_LENGTH, TRANSFER_ENCODING};
-use pingora::connectors::http::v1::Connector;
 use pingora::http::{RequestHeader, ResponseHeader};
 use pingora::protocols::http::HttpTask;
 use pingora::protocols::http::v1::client::HttpSession;
@@ -83,7 +83,7 @@ pub(super) async fn exchange(
         }
     }
     loop {
-        match ask(session, context, &state.connector, &body).await {
+        match ask(session, context, &state.backends, &body).await {
             Ok(answering) => {
                 drop(body);
                 if filestore::names_a_file(&answering.head) {
@@ -121,16 +121,17 @@ fn backend_head(
 async fn ask(
     session: &mut Session,
     context: &mut RequestContext,
-    connector: &Connector,
+    backends: &BackendConnections,
     body: &BodySpool,
 ) -> Result<Answering> {
     let head = backend_head(session, context, body)?;
     let peer = forward::next_peer(context)?;
-    let (mut connection, kept) = match connect(connector, &peer).await {
+    let connected = backends.connect(&peer, context.backend_tls().map(|tls| &**tls)).await;
+    let (mut connection, kept) = match connected {
         Ok(connected) => connected,
         Err(error) => {
             let mut error = error.into_up();
-            forward::note_connect_failure(context);
+            forward::note_connect_failure(context, &error);
             forward::settle(context, &mut error, Failure::Connect, false);
             return Err(error);
         }
@@ -154,14 +155,6 @@ async fn ask(
             forward::settle(context, &mut error, Failure::BeforeAnswer, kept);
             Err(error)
         }
-    }
-}
-
-/// Takes a kept connection, or makes one. The making is some kilobytes of state, which the rest need not carry along.
-async fn connect(connector: &Connector, peer: &HttpPeer) -> Result<(HttpSession, bool)> {
-    match connector.reused_http_session(peer).await {
-        Some(kept) => Ok((kept, true)),
-        None => Box::pin(connector.get_http_session(peer)).await,
     }
 }
 

@@ -1,6 +1,8 @@
 //! The peer of an attempt, and what its failures mean.
 
+use super::connect::{TlsDialer, tls_problem};
 use super::context::RequestContext;
+use crate::snapshot::BackendLease;
 use crate::upstream::Failure;
 use fleetgate_core::pool::Timeouts;
 use fleetgate_core::rejection::Rejection;
@@ -18,7 +20,7 @@ pub(super) const BACKEND_IDLE: Duration = Duration::from_secs(30);
 const BODY_TOO_LARGE: ErrorType = ErrorType::HTTPStatus(413);
 /// A streamed body that may not go on.
 const STRAY_CALL: ErrorType = ErrorType::HTTPStatus(400);
-/// Group of connections that serve one request only. Connections of this group are never kept.
+/// Bit of a group of connections that serve one request only. Connections of such a group are never kept.
 const SINGLE_USE: u64 = 1;
 
 /// Chooses the next backend and describes the connection to it.
@@ -28,15 +30,17 @@ const SINGLE_USE: u64 = 1;
 pub(super) fn next_peer(context: &mut RequestContext) -> Result<Box<HttpPeer>> {
     let timeouts = timeouts(context);
     let may_reuse = context.may_reuse_connection();
+    let tls = context.backend_tls().cloned();
     context.body_bytes = 0;
     let Some(lease) = context.next_backend() else {
         return Error::e_explain(ErrorType::ConnectError, "no backend is left to ask");
     };
     let mut peer = HttpPeer::new(lease.address(), false, String::new());
-    if !may_reuse {
-        peer.group_key = SINGLE_USE;
-    }
+    // Connections are shared by who asks for the same in TLS, and never by others.
+    let shared = tls.as_ref().map_or(0, |tls| tls.group() & !SINGLE_USE);
+    peer.group_key = if may_reuse { shared } else { shared | SINGLE_USE };
     let options = &mut peer.options;
+    options.custom_l4 = tls.map(TlsDialer::shared);
     if let Some(timeouts) = timeouts {
         options.connection_timeout = Some(timeouts.connect);
         options.total_connection_timeout = Some(timeouts.connect);
@@ -71,9 +75,20 @@ fn timeouts(context: &RequestContext) -> Option<Timeouts> {
 }
 
 /// Remembers that the backend of the last attempt took no connection.
-pub(super) fn note_connect_failure(context: &RequestContext) {
-    if let Some(lease) = &context.lease {
-        lease.backend().note_connect_failure(lease.port());
+pub(super) fn note_connect_failure(context: &RequestContext, error: &Error) {
+    let Some(lease) = &context.lease else { return };
+    note_failing(context, lease, tls_problem(error));
+}
+
+/// Marks a backend, and says what is wrong in TLS: that does not mend itself.
+pub(super) fn note_failing(context: &RequestContext, lease: &BackendLease, tls: Option<&rustls::Error>) {
+    let news = lease.backend().note_connect_failure(lease.port());
+    if let Some(problem) = tls.filter(|_| news) {
+        let pool = context.pool().map_or("", |pool| &*pool.name);
+        tracing::error!(
+            pool, backend = %lease.address(), %problem,
+            "there is no TLS with a backend; compare its certificate and authority with `tls` of the pool"
+        );
     }
 }
 
@@ -129,6 +144,8 @@ pub(super) fn rejection_for(error: &Error) -> Option<Rejection> {
         (ErrorSource::Downstream, ErrorType::ReadTimedout) => Some(Fault::Body.into()),
         (ErrorSource::Downstream, _) if broke_framing(error) => Some(Fault::Chunks.into()),
         (ErrorSource::Downstream, _) => None,
+        (_, ErrorType::TLSHandshakeFailure) => Some(Rejection::BackendUntrusted),
+        (ErrorSource::Upstream, _) if tls_problem(error).is_some() => Some(Rejection::BackendUntrusted),
         (
             _,
             ErrorType::ConnectTimedout

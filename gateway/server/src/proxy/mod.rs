@@ -3,6 +3,7 @@
 mod admit;
 mod answer;
 mod collect;
+mod connect;
 mod context;
 mod cookies;
 mod exchange;
@@ -18,6 +19,7 @@ mod target;
 mod tunnel;
 mod websocket;
 
+pub use connect::BackendConnections;
 pub use context::RequestContext;
 pub use service::{Gateway, GatewayState};
 pub use tunnel::{DrainSchedule, Tunnel};

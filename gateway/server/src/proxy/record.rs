@@ -1,6 +1,7 @@
 //! What is written down about a request when it has ended.
 
 use super::admit::raw_path;
+use super::connect::tls_problem;
 use super::context::RequestContext;
 use crate::snapshot::BackendLease;
 use crate::telemetry::access_log::{AccessEvent, AccessLog};
@@ -105,7 +106,7 @@ pub(super) fn count(context: &RequestContext, status: u16, duration: Duration, m
     }
 }
 
-/// What went wrong, in fixed words and those of the system: other texts of Pingora quote bytes of heads and bodies.
+/// What went wrong, in fixed words and those of TLS and the system: other texts of Pingora quote bytes of heads and bodies.
 pub(super) fn cause_of(error: &Error) -> String {
     let system = error.root_cause().downcast_ref::<io::Error>().and_then(io::Error::raw_os_error);
     let system = system.map(io::Error::from_raw_os_error);
@@ -113,6 +114,10 @@ pub(super) fn cause_of(error: &Error) -> String {
     if let Some(ImmutStr::Static(context)) = &error.context {
         text.push_str(": ");
         text.push_str(context);
+    }
+    if let Some(problem) = tls_problem(error) {
+        text.push_str(": ");
+        text.push_str(&problem.to_string());
     }
     if let Some(system) = system {
         text.push_str(": ");

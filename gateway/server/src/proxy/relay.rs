@@ -1,12 +1,12 @@
 //! An answer on its way from a backend to a client, each at its own pace.
 
+use super::connect::BackendConnections;
 use super::context::RequestContext;
 use super::exchange::{Answering, client_gone, release_place, unreadable};
 use super::forward::BACKEND_IDLE;
 use super::headers;
 use super::service::GatewayState;
 use crate::spool::{AnswerSpool, DiskUse, SpoolStore};
-use pingora::connectors::http::v1::Connector;
 use pingora::protocols::http::HttpTask;
 use pingora::protocols::http::v1::client::HttpSession;
 use pingora::proxy::Session;
@@ -34,9 +34,9 @@ pub(super) async fn relay(
     let source = Source { connection, peer, may_be_kept };
     let mut answer = Answer { source: Some(source), spool: AnswerSpool::default(), broken: None };
     if ends {
-        answer.end(context, &state.connector).await;
+        answer.end(context, &state.backends).await;
     }
-    let keep = Keep { store: &state.spool, tenant, connector: &state.connector };
+    let keep = Keep { store: &state.spool, tenant, backends: &state.backends };
     let mut batch = vec![HttpTask::Header(head, ends)];
     answer.take_what_is_there(context, &keep).await;
     loop {
@@ -61,7 +61,7 @@ pub(super) async fn relay(
 struct Keep<'a> {
     store: &'a SpoolStore,
     tenant: &'a Arc<DiskUse>,
-    connector: &'a Connector,
+    backends: &'a BackendConnections,
 }
 
 /// A backend that still sends.
@@ -114,15 +114,15 @@ impl Answer {
             self.spool.push(piece, keep.store, keep.tenant).await;
         }
         if ends {
-            self.end(context, keep.connector).await;
+            self.end(context, keep.backends).await;
         }
     }
 
     /// The backend is free, whatever the client does.
-    async fn end(&mut self, context: &mut RequestContext, connector: &Connector) {
+    async fn end(&mut self, context: &mut RequestContext, backends: &BackendConnections) {
         release_place(context);
         if let Some(Source { connection, peer, .. }) = self.source.take_if(|source| source.may_be_kept) {
-            connector.release_http_session(connection, &*peer, Some(BACKEND_IDLE)).await;
+            backends.release(connection, &peer, BACKEND_IDLE).await;
         }
         self.source = None;
     }

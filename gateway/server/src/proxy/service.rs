@@ -1,6 +1,7 @@
 //! Pingora's phases, each in a few lines.
 
 use super::admit::{Decision, decide};
+use super::connect::BackendConnections;
 use super::context::RequestContext;
 use super::exchange::exchange;
 use super::record::{Outcome, cause_of, conclude, count, describe};
@@ -15,7 +16,6 @@ use crate::upstream::Failure;
 use async_trait::async_trait;
 use bytes::Bytes;
 use fleetgate_core::traffic::TrafficClass;
-use pingora::connectors::http::v1::Connector;
 use pingora::http::{RequestHeader, ResponseHeader};
 use pingora::proxy::{FailToProxy, ProxyHttp, Session};
 use pingora::upstreams::peer::HttpPeer;
@@ -41,7 +41,7 @@ pub struct GatewayState {
     /// Where bodies wait for the slower side.
     pub spool: Arc<SpoolStore>,
     /// Connections to the HTTP ports of backends.
-    pub connector: Connector,
+    pub backends: BackendConnections,
     /// Whether connections are being given up.
     pub draining: watch::Receiver<bool>,
     /// When websockets are closed during a drain.
@@ -172,7 +172,7 @@ impl ProxyHttp for Gateway {
         context: &mut RequestContext,
         mut error: Box<Error>,
     ) -> Box<Error> {
-        forward::note_connect_failure(context);
+        forward::note_connect_failure(context, &error);
         forward::settle(context, &mut error, Failure::Connect, false);
         error
     }

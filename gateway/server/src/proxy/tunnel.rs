@@ -13,14 +13,13 @@ use pingora::http::ResponseHeader;
 use pingora::proxy::Session;
 use std::future::poll_fn;
 use std::io;
+use std::mem::MaybeUninit;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::task::{Poll, ready};
 use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt, ReadBuf, split};
-use tokio::net::TcpStream;
-use tokio::net::tcp::{ReadHalf, WriteHalf};
 use tokio::time::{Instant, sleep, sleep_until, timeout};
 use tokio_util::sync::CancellationToken;
 
@@ -60,7 +59,7 @@ pub struct Tunnel {
     idle: Duration,
     greeting: Greeting,
     /// `None` once it runs.
-    backend: Option<TcpStream>,
+    backend: Option<Transport>,
     counters: Option<Arc<TenantCounters>>,
     /// Gives the place at the backend back when the websocket ends.
     _lease: Option<BackendLease>,
@@ -104,7 +103,7 @@ impl Tunnel {
         state: &Arc<GatewayState>,
         answer: &ResponseHeader,
         rest: &[u8],
-        backend: TcpStream,
+        backend: Transport,
         idle: Duration,
     ) {
         let mut bytes = b"HTTP/1.1 101 Switching Protocols\r\n".to_vec();
@@ -156,7 +155,7 @@ impl Tunnel {
     async fn relay(
         &self,
         mut client: Transport,
-        mut backend: TcpStream,
+        backend: Transport,
         traffic: &Traffic,
     ) -> (End, Option<io::Error>) {
         if let Err(error) = greet(&mut client, &self.greeting.bytes).await {
@@ -167,26 +166,26 @@ impl Tunnel {
         let _boundary = tracker.feed(frames);
         traffic.count(Direction::ToClient, frames.len());
         let (mut client_read, mut client_write) = split(client);
-        let (backend_read, mut backend_write) = backend.split();
+        let (backend_read, mut backend_write) = split(backend);
         let turn = self.state.drain.turn_of(self.event.as_ref().map_or("", |event| &*event.request_id));
         let up = pump(&mut client_read, &mut backend_write, traffic);
-        let down = pump_frames(&backend_read, &mut client_write, traffic, &mut tracker, turn);
+        let down = pump_frames(backend_read, &mut client_write, traffic, &mut tracker, turn);
         tokio::pin!(up);
         tokio::pin!(down);
         tokio::select! {
             // What Odoo still says belongs to a connection that is gone.
             ended = &mut up => (End::Client, ended.err()),
             ended = &mut down => {
-                let end = match ended {
-                    Ok(Ended::AtTurn) => End::Drained,
-                    Ok(Ended::AtEnd) => End::Backend,
+                let (end, mut rest) = match ended {
+                    Ok((Ended::AtTurn, rest)) => (End::Drained, rest),
+                    Ok((Ended::AtEnd, rest)) => (End::Backend, rest),
                     Err(error) => return (End::Backend, Some(error)),
                 };
                 // The client answers the close frame, Odoo gets that answer, and one of them ends the conversation.
                 let _answered = timeout(CLOSE_TIMEOUT, async {
                     tokio::select! {
                         _ = &mut up => {}
-                        () = wait_for_end(&backend_read), if end == End::Drained => {}
+                        () = wait_for_end(&mut rest), if end == End::Drained => {}
                     }
                 })
                 .await;
@@ -258,11 +257,12 @@ enum Direction {
 
 async fn pump(
     from: &mut (impl AsyncRead + Unpin),
-    to: &mut WriteHalf<'_>,
+    to: &mut (impl AsyncWrite + Unpin),
     traffic: &Traffic,
 ) -> io::Result<()> {
-    while let Some(chunk) = client_chunk(from).await? {
+    while let Some(chunk) = next_chunk(from).await? {
         to.write_all(&chunk).await?;
+        to.flush().await?;
         traffic.count(Direction::FromClient, chunk.len());
     }
     to.shutdown().await
@@ -277,31 +277,31 @@ enum Ended {
 
 /// Moves frames to the client until the backend ends them, or until it is this websocket's turn to be closed: then
 /// a close frame goes out after the frame that is on its way.
-async fn pump_frames(
-    from: &ReadHalf<'_>,
+async fn pump_frames<R: AsyncRead + Unpin>(
+    mut from: R,
     to: &mut (impl AsyncWrite + Unpin),
     traffic: &Traffic,
     tracker: &mut FrameTracker,
     turn: impl Future<Output = ()>,
-) -> io::Result<Ended> {
+) -> io::Result<(Ended, R)> {
     tokio::pin!(turn);
     let mut closing = false;
     loop {
         if closing && tracker.at_boundary() {
-            return close(to, traffic, tracker).await;
+            return close(to, traffic, tracker).await.map(|()| (Ended::AtTurn, from));
         }
         let chunk = tokio::select! {
-            chunk = next_chunk(from) => chunk?,
+            chunk = next_chunk(&mut from) => chunk?,
             () = &mut turn, if !closing => { closing = true; continue }
         };
         let Some(chunk) = chunk else {
             to.shutdown().await?;
-            return Ok(Ended::AtEnd);
+            return Ok((Ended::AtEnd, from));
         };
         match tracker.feed(&chunk) {
             Some(boundary) if closing => {
                 send(to, chunk.get(..boundary).unwrap_or(&chunk), traffic).await?;
-                return close(to, traffic, tracker).await;
+                return close(to, traffic, tracker).await.map(|()| (Ended::AtTurn, from));
             }
             _ => send(to, &chunk, traffic).await?,
         }
@@ -312,40 +312,23 @@ async fn close(
     to: &mut (impl AsyncWrite + Unpin),
     traffic: &Traffic,
     tracker: &FrameTracker,
-) -> io::Result<Ended> {
-    if !tracker.closed() {
-        send(to, &close_frame(CLOSE_RESTART), traffic).await?;
-    }
-    Ok(Ended::AtTurn)
+) -> io::Result<()> {
+    if tracker.closed() { Ok(()) } else { send(to, &close_frame(CLOSE_RESTART), traffic).await }
 }
 
 /// Waits until a side that was said goodbye to has nothing more to say.
-async fn wait_for_end(from: &ReadHalf<'_>) {
+async fn wait_for_end(from: &mut (impl AsyncRead + Unpin)) {
     while let Ok(Some(_)) = next_chunk(from).await {}
 }
 
-async fn next_chunk(from: &ReadHalf<'_>) -> io::Result<Option<Vec<u8>>> {
-    loop {
-        from.readable().await?;
-        let mut chunk = Vec::with_capacity(CHUNK_BYTES);
-        match from.try_read_buf(&mut chunk) {
-            Ok(0) => return Ok(None),
-            Ok(_) => return Ok(Some(chunk)),
-            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
-            Err(error) => return Err(error),
-        }
-    }
-}
-
-/// Reads through TLS or without, into a buffer that exists only when there is something to read.
-async fn client_chunk(from: &mut (impl AsyncRead + Unpin)) -> io::Result<Option<Vec<u8>>> {
+/// Reads what is there, through TLS or without. Nothing is held while there is nothing.
+async fn next_chunk(from: &mut (impl AsyncRead + Unpin)) -> io::Result<Option<Vec<u8>>> {
     poll_fn(|cx| {
-        let mut chunk = vec![0; CHUNK_BYTES];
-        let mut space = ReadBuf::new(&mut chunk);
+        let mut space = [MaybeUninit::uninit(); CHUNK_BYTES];
+        let mut space = ReadBuf::uninit(&mut space);
         ready!(Pin::new(&mut *from).poll_read(cx, &mut space))?;
-        let bytes = space.filled().len();
-        chunk.truncate(bytes);
-        Poll::Ready(Ok((bytes > 0).then_some(chunk)))
+        let bytes = space.filled();
+        Poll::Ready(Ok((!bytes.is_empty()).then(|| bytes.to_vec())))
     })
     .await
 }

@@ -7,10 +7,13 @@
 use super::answer;
 use super::context::RequestContext;
 use super::cookies::harden_session;
+use super::forward;
 use super::headers;
 use super::service::GatewayState;
 use super::target;
 use super::tunnel::Tunnel;
+use crate::connection::Transport;
+use crate::upstream::{DialError, dial, tls_cause};
 use bytes::BytesMut;
 use fleetgate_core::pool::WebsocketTimeouts;
 use fleetgate_core::rejection::Rejection;
@@ -22,7 +25,6 @@ use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::TcpStream;
 use tokio::time::timeout;
 
 /// Largest head of a handshake's answer, in bytes.
@@ -103,7 +105,7 @@ pub(super) fn write_fields(wire: &mut Vec<u8>, fields: &http::HeaderMap) {
     wire.extend_from_slice(b"\r\n");
 }
 
-type Answered = (ResponseHeader, BytesMut, TcpStream);
+type Answered = (ResponseHeader, BytesMut, Transport);
 
 /// Asks one backend after the other. A handshake is a GET: it may be repeated until one answers.
 async fn shake_hands(
@@ -115,14 +117,28 @@ async fn shake_hands(
     while let Some(lease) = context.next_backend() {
         let backend = Arc::clone(lease.backend());
         let port = lease.port();
-        let connected = timeout(timeouts.connect, TcpStream::connect(lease.address())).await;
-        let Ok(Ok(mut stream)) = connected else {
-            backend.note_connect_failure(port);
-            continue;
+        let address = lease.address();
+        let connected =
+            timeout(timeouts.connect, dial(address, context.backend_tls().map(|tls| &**tls))).await;
+        let mut stream = match connected {
+            Ok(Ok(stream)) => stream,
+            Ok(Err(DialError::Tls(error))) => {
+                note_failing(context, tls_cause(&error));
+                rejection = Rejection::BackendUntrusted;
+                continue;
+            }
+            Ok(Err(DialError::Connect(_))) | Err(_) => {
+                note_failing(context, None);
+                continue;
+            }
         };
         backend.note_connected(port);
         rejection = match timeout(timeouts.handshake, exchange(&mut stream, request)).await {
             Ok(Ok((head, rest))) => return Ok((head, rest, stream)),
+            Ok(Err(error)) if tls_cause(&error).is_some() => {
+                note_failing(context, tls_cause(&error));
+                Rejection::BackendUntrusted
+            }
             Ok(Err(error)) if error.kind() == io::ErrorKind::InvalidData => Rejection::BackendInvalid,
             Ok(Err(_)) => Rejection::BackendReset,
             // A gevent process that is silent is busy; asking a second one would only double its load.
@@ -132,9 +148,15 @@ async fn shake_hands(
     Err(rejection)
 }
 
-async fn exchange(stream: &mut TcpStream, request: &[u8]) -> io::Result<(ResponseHeader, BytesMut)> {
-    stream.set_nodelay(true)?;
+fn note_failing(context: &RequestContext, tls: Option<&rustls::Error>) {
+    if let Some(lease) = &context.lease {
+        forward::note_failing(context, lease, tls);
+    }
+}
+
+async fn exchange(stream: &mut Transport, request: &[u8]) -> io::Result<(ResponseHeader, BytesMut)> {
     stream.write_all(request).await?;
+    stream.flush().await?;
     let mut buffer = BytesMut::with_capacity(1_024);
     loop {
         if stream.read_buf(&mut buffer).await? == 0 {
@@ -172,7 +194,7 @@ async fn refuse(
     session: &mut Session,
     mut head: ResponseHeader,
     rest: BytesMut,
-    backend: TcpStream,
+    backend: Transport,
 ) -> Result<()> {
     let length = head.headers.get(CONTENT_LENGTH).and_then(|value| value.to_str().ok()?.parse::<u64>().ok());
     let max = u64::try_from(REFUSAL_BYTES_MAX).unwrap_or(u64::MAX);

@@ -7,7 +7,7 @@ use crate::certificates::CertificateStore;
 use crate::config::{Loaded, Loader};
 use crate::connection::KEEPALIVE_SECONDS;
 use crate::front::{Entrance, Front, FrontState, Inherited, Listener, TlsFront, bind};
-use crate::proxy::{DrainSchedule, Gateway, GatewayState};
+use crate::proxy::{BackendConnections, DrainSchedule, Gateway, GatewayState};
 use crate::reload::Reloader;
 use crate::snapshot::{Snapshot, SnapshotStore};
 use crate::spool::SpoolStore;
@@ -17,8 +17,6 @@ use crate::telemetry::metrics::Metrics;
 use crate::telemetry::{operations, panic};
 use fleetgate_core::config::{GatewayConfig, ListenerConfig, ListenerTls, ProcessConfig, Spool};
 use pingora::apps::HttpServerOptions;
-use pingora::connectors::ConnectorOptions;
-use pingora::connectors::http::v1::Connector;
 use pingora::proxy::http_proxy;
 use pingora::server::configuration::ServerConf;
 use std::io;
@@ -190,7 +188,7 @@ impl Server {
             log,
             metrics: Arc::clone(&metrics),
             spool,
-            connector: Connector::new(Some(ConnectorOptions::new(KEPT_BACKEND_CONNECTIONS))),
+            backends: BackendConnections::new(KEPT_BACKEND_CONNECTIONS),
             draining: draining.clone(),
             drain: DrainSchedule { begun: drain_begun.clone(), spread: process.drain.websocket_spread },
         }));

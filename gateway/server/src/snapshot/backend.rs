@@ -90,11 +90,13 @@ impl BackendState {
         BackendLoad { hash: self.hash, in_flight: state.in_flight(), failing }
     }
 
-    /// Notes that a connection could not be made: for some seconds others are asked first.
-    pub fn note_connect_failure(&self, port: BackendPort) {
+    /// Notes that a connection could not be made: for some seconds others are asked first. `true` when that is news.
+    pub fn note_connect_failure(&self, port: BackendPort) -> bool {
+        let news = !self.load(port).failing;
         let until = self.age_ms().saturating_add(millis(FAILING_FOR));
         self.port(port).failing_until_ms.store(until, Ordering::Relaxed);
         self.port(port).connect_failures.fetch_add(1, Ordering::Relaxed);
+        news
     }
 
     /// Notes that a connection was made.
@@ -179,7 +181,8 @@ mod tests {
     fn a_refused_connection_marks_the_port_until_one_is_made() {
         let address = "127.0.0.1:8069".parse().unwrap();
         let backend = BackendState::new("p", "r", Backend { http: address, websocket: address });
-        backend.note_connect_failure(BackendPort::Http);
+        assert!(backend.note_connect_failure(BackendPort::Http), "the first is news");
+        assert!(!backend.note_connect_failure(BackendPort::Http), "the second is none");
         assert!(backend.load(BackendPort::Http).failing);
         assert!(!backend.load(BackendPort::Gevent).failing);
         backend.note_connected(BackendPort::Http);

@@ -1,9 +1,11 @@
 //! The state that one request sees from its first phase to its log line.
 
 mod backend;
+mod backend_tls;
 mod tenant;
 
 pub use backend::{BackendLease, BackendState, PortState};
+pub use backend_tls::BackendTlsClient;
 pub use tenant::{OpenWebsocket, TenantCounters};
 
 use arc_swap::ArcSwap;
@@ -23,6 +25,8 @@ pub struct Snapshot {
     /// What decisions read.
     pub fleet: Fleet,
     backends: Vec<Vec<Arc<BackendState>>>,
+    /// By pool.
+    backend_tls: Vec<Option<Arc<BackendTlsClient>>>,
     tenants: Vec<Arc<TenantCounters>>,
 }
 
@@ -32,19 +36,26 @@ impl Snapshot {
     pub fn build(fleet: Fleet, revision: &str, previous: Option<&Self>) -> Self {
         let known = previous.map(Self::backend_states).unwrap_or_default();
         let backends = fleet.pools.iter().map(|pool| pool_backends(pool, &known)).collect();
+        let backend_tls = fleet.pools.iter().map(|pool| backend_tls(pool, previous)).collect();
         let counters = previous.map(Self::tenant_counters).unwrap_or_default();
         let tenants = fleet.tenants.iter().map(|(_, tenant)| {
             counters.get(tenant.id.as_written()).map_or_else(Arc::default, |counters| Arc::clone(counters))
         });
         let tenants = tenants.collect();
         let generation = previous.map_or(1, |previous| previous.generation.saturating_add(1));
-        Self { generation, revision: revision.into(), fleet, backends, tenants }
+        Self { generation, revision: revision.into(), fleet, backends, backend_tls, tenants }
     }
 
     /// The backends of a pool's active region, in the order of the config.
     #[must_use]
     pub fn backends(&self, pool: PoolIndex) -> &[Arc<BackendState>] {
         self.backends.get(usize::from(pool.0)).map_or(&[], Vec::as_slice)
+    }
+
+    /// How TLS is made with the backends of a pool; `None`: they speak plain HTTP.
+    #[must_use]
+    pub fn backend_tls(&self, pool: PoolIndex) -> Option<&Arc<BackendTlsClient>> {
+        self.backend_tls.get(usize::from(pool.0))?.as_ref()
     }
 
     /// Pools with the backends of their active regions.
@@ -75,6 +86,14 @@ fn pool_backends(pool: &Pool, known: &FxHashMap<&str, &Arc<BackendState>>) -> Ve
         known.get(state.key()).map_or_else(|| Arc::new(state), |known| Arc::clone(known))
     });
     states.collect()
+}
+
+/// The client of a pool: the previous one, with its sessions, if nothing about it changed.
+fn backend_tls(pool: &Pool, previous: Option<&Snapshot>) -> Option<Arc<BackendTlsClient>> {
+    let written = pool.tls.as_ref()?;
+    let known = previous.into_iter().flat_map(|previous| previous.backend_tls.iter().flatten());
+    let same = known.into_iter().find(|client| client.written() == written);
+    Some(same.map_or_else(|| Arc::new(BackendTlsClient::new(written)), Arc::clone))
 }
 
 /// Publishes snapshots: readers take the newest with one atomic load.

@@ -1,7 +1,9 @@
 //! Which backend is asked, and when another one is.
 
+mod dial;
 mod retry;
 mod select;
 
+pub use dial::{DialError, dial, tls_cause};
 pub use retry::{Failure, RetryRule, is_safe};
 pub use select::{Attempts, preference};

@@ -13,13 +13,14 @@ mod value;
 
 pub(super) use collection::Named;
 pub(super) use guards::{ClassNetworksEntry, GuardsEntry, Networks};
-pub(super) use pool::{PoolEntry, PoolRegionEntry};
+pub(super) use pool::{PoolEntry, PoolRegionEntry, PoolTlsEntry};
 pub(super) use rpc::{CallNames, RpcEntry};
 pub(super) use tenant::{IdText, MaintenanceEntry, StateWord, TenantEntry};
 
 use address::{Network, Socket};
 use collection::{Choice, List, OneOf};
 use size::Size;
+pub(super) use value::FilePath;
 use value::{Folder, Lasting, Name, SecretText, SocketPath, Whole};
 
 use super::model::TlsVersion;

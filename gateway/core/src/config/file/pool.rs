@@ -4,8 +4,9 @@ use super::GuardsEntry;
 use super::REGIONS_MAX;
 use super::address::Server;
 use super::collection::{Choice, List, Named, OneOf};
-use super::value::{Folder, Lasting, Whole, text_schema};
+use super::value::{FilePath, Folder, Lasting, Whole, text_schema};
 use crate::config::read::{At, Text, section};
+use crate::host::HostName;
 use crate::odoo::OdooVersion;
 use crate::path::NormalPath;
 use crate::pool::{BACKENDS_PER_REGION_MAX, DatabaseSelection, SameSite};
@@ -36,6 +37,8 @@ section! {
         /// takes uploads of many gigabytes or wants to see them grow. A slow client then holds a worker. Calls
         /// whose bodies name a database are never streamed.
         stream_paths: List<PathStart, 0, 100> = [],
+        /// Speaks TLS with the backends, on both of their ports. Left out, it is plain HTTP.
+        tls: Option<PoolTlsEntry> = null,
         /// Clocks of pages, RPC and other HTTP traffic.
         http: HttpTimeoutsEntry = {},
         /// Clocks of longpolling (Odoo 14.0 and 15.0).
@@ -47,6 +50,30 @@ section! {
         guards: Option<GuardsEntry> = null,
         /// Backends by region. Each name is one of `regions`, and at least one of them is no standby.
         regions: Named<PoolRegionEntry, REGIONS_MAX>,
+    }
+}
+
+section! {
+    /// TLS with the backends of a pool. Certificates are always verified.
+    pub(in crate::config) struct PoolTlsEntry {
+        /// Name that backends are asked for, and that their certificates must hold: one for all backends of the pool.
+        server_name: ServerName,
+        /// File with the certificates of the authorities that backends' certificates must come from, in PEM. Nobody
+        /// else is trusted; for public authorities name the system's file, such as
+        /// `/etc/ssl/certs/ca-certificates.crt`. Relative paths start at the folder of the main file.
+        ca: At<FilePath>,
+        /// What Fleetgate shows to backends that ask who it is. Left out, nothing.
+        client_certificate: Option<At<IdentityEntry>> = null,
+    }
+}
+
+section! {
+    /// A certificate of Fleetgate itself. Relative paths start at the folder of the main file.
+    pub(in crate::config) struct IdentityEntry {
+        /// File with the certificate in PEM, and behind it those that lead to its authority.
+        certificate: FilePath,
+        /// File with its private key in PEM, not encrypted.
+        key: FilePath,
     }
 }
 
@@ -134,7 +161,25 @@ impl Text for Version {
     }
 }
 
-text_schema! { Version; PathStart; }
+text_schema! { Version; PathStart; ServerName; }
+
+/// The name of a server in TLS.
+#[derive(Debug)]
+pub(in crate::config) struct ServerName(pub(in crate::config) HostName);
+
+impl Text for ServerName {
+    fn expected() -> Cow<'static, str> {
+        "the host name that the servers' certificates hold, such as `odoo.internal`".into()
+    }
+
+    fn parse(text: &str) -> Result<Self, String> {
+        match HostName::parse(text) {
+            Ok(name) if name.as_str().starts_with('[') => Err("it is an address, and no name".into()),
+            Ok(name) => Ok(Self(name)),
+            Err(error) => Err(error.to_string()),
+        }
+    }
+}
 
 impl Choice for DatabaseSelection {
     const CHOICES: &'static [(&'static str, Self)] = &[

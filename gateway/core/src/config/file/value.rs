@@ -38,6 +38,7 @@ text_schema! {
     Name;
     SocketPath;
     Folder;
+    FilePath;
     <const CHARS_MAX: usize> Sentence<CHARS_MAX>;
 }
 
@@ -241,6 +242,20 @@ impl Text for Folder {
             return Err("it is empty or holds a zero byte".into());
         }
         Ok(Self(text.into()))
+    }
+}
+
+/// Path of a file.
+#[derive(Debug)]
+pub(in crate::config) struct FilePath(pub(in crate::config) Box<str>);
+
+impl Text for FilePath {
+    fn expected() -> Cow<'static, str> {
+        "a path of a file".into()
+    }
+
+    fn parse(text: &str) -> Result<Self, String> {
+        Folder::parse(text).map(|Folder(path)| Self(path))
     }
 }
 

@@ -6,6 +6,7 @@ mod guards;
 mod history;
 
 use super::*;
+use crate::certificate::{Certificates, Identity};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
@@ -35,6 +36,17 @@ impl References for World {
 
     fn secret_file(&self, path: &str) -> Result<String, String> {
         self.files.get(path).map(|value| (*value).to_owned()).ok_or_else(|| "does not exist".into())
+    }
+
+    fn authorities(&self, path: &str) -> Result<Certificates, String> {
+        self.secret_file(path).map(|text| Certificates::new(vec![text.into_bytes().into()]))
+    }
+
+    fn identity(&self, certificate: &str, key: &str) -> Result<Identity, String> {
+        let key = self.secret_file(key).map_err(|reason| format!("the file `{key}` {reason}"))?;
+        let chain =
+            self.authorities(certificate).map_err(|reason| format!("the file `{certificate}` {reason}"))?;
+        Ok(Identity { chain, key: key.into() })
     }
 }
 

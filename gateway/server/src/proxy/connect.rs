@@ -1,0 +1,110 @@
+//! Connections to backends for exchanges: kept ones and new ones.
+
+use crate::connection::BackendStream;
+use crate::snapshot::BackendTlsClient;
+use crate::upstream::{DialError, dial, tls_cause};
+use async_trait::async_trait;
+use pingora::connectors::{ConnectorOptions, L4Connect, TransportConnector};
+use pingora::protocols::http::v1::client::HttpSession;
+use pingora::protocols::l4::socket::SocketAddr as PeerAddr;
+use pingora::protocols::l4::stream::Stream as L4Stream;
+use pingora::protocols::l4::virt::VirtualSocketStream;
+use pingora::upstreams::peer::{HttpPeer, Peer};
+use pingora::{Error, ErrorType, Result};
+use std::io;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::time::timeout;
+
+/// Connections to the backends of all pools.
+pub struct BackendConnections(TransportConnector);
+
+impl BackendConnections {
+    /// Keeps so many idle connections at most.
+    #[must_use]
+    pub fn new(kept_max: usize) -> Self {
+        Self(TransportConnector::new(Some(ConnectorOptions::new(kept_max))))
+    }
+
+    /// Takes a kept connection, or makes one. The second value: it is a kept one.
+    ///
+    /// # Errors
+    /// The backend takes no connection, or there is no TLS with it.
+    pub(super) async fn connect(
+        &self,
+        peer: &HttpPeer,
+        tls: Option<&BackendTlsClient>,
+    ) -> Result<(HttpSession, bool)> {
+        if let Some(kept) = self.0.reused_stream(peer).await {
+            return Ok((HttpSession::new_with_options(kept, peer), true));
+        }
+        // The making is some kilobytes of state, which the rest need not carry along.
+        let stream = match tls {
+            None => Box::pin(self.0.new_stream(peer)).await?,
+            Some(tls) => {
+                let address = inet(peer.address())?;
+                let dialled = Box::pin(timeout(patience(peer), dial_stream(address, tls))).await;
+                let timed_out = |_| Error::explain(ErrorType::ConnectTimedout, "connecting to a backend");
+                Box::new(dialled.map_err(timed_out)??)
+            }
+        };
+        Ok((HttpSession::new_with_options(stream, peer), false))
+    }
+
+    /// Takes a connection back, for another request if both sides agree.
+    pub(super) async fn release(&self, mut connection: HttpSession, peer: &HttpPeer, idle: Duration) {
+        connection.respect_keepalive();
+        if let Some(stream) = connection.reuse().await {
+            self.0.release_stream(stream, peer.reuse_hash(), Some(idle));
+        }
+    }
+}
+
+/// Lets Pingora make the connection of a streamed request through our TLS. Pingora keeps none of these.
+#[derive(Debug)]
+pub(super) struct TlsDialer(Arc<BackendTlsClient>);
+
+impl TlsDialer {
+    /// A dialer as Pingora takes it.
+    pub(super) fn shared(tls: Arc<BackendTlsClient>) -> Arc<dyn L4Connect + Send + Sync> {
+        Arc::new(Self(tls))
+    }
+}
+
+#[async_trait]
+impl L4Connect for TlsDialer {
+    async fn connect(&self, address: &PeerAddr) -> Result<L4Stream> {
+        let stream = dial_stream(inet(address)?, &self.0).await?;
+        Ok(VirtualSocketStream::new(Box::new(stream)).into())
+    }
+}
+
+async fn dial_stream(address: SocketAddr, tls: &BackendTlsClient) -> Result<BackendStream> {
+    match dial(address, Some(tls)).await {
+        Ok(transport) => Ok(BackendStream::new(transport, address)),
+        Err(DialError::Tls(error)) => {
+            Err(Error::because(ErrorType::TLSHandshakeFailure, "TLS with a backend", error))
+        }
+        Err(DialError::Connect(error)) => {
+            let refused = error.kind() == io::ErrorKind::ConnectionRefused;
+            let kind = if refused { ErrorType::ConnectRefused } else { ErrorType::ConnectError };
+            Err(Error::because(kind, "connecting to a backend", error))
+        }
+    }
+}
+
+fn inet(address: &PeerAddr) -> Result<SocketAddr> {
+    let address = address.as_inet().copied();
+    address.ok_or_else(|| Error::explain(ErrorType::ConnectError, "a backend has no IP address"))
+}
+
+/// For a connection of a peer to be made.
+fn patience(peer: &HttpPeer) -> Duration {
+    peer.options.total_connection_timeout.unwrap_or(Duration::MAX)
+}
+
+/// What was wrong in TLS, if that is the cause of an error.
+pub(super) fn tls_problem(error: &Error) -> Option<&rustls::Error> {
+    tls_cause(error.root_cause().downcast_ref::<io::Error>()?)
+}

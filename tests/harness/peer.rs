@@ -1,0 +1,70 @@
+//! Servers of other projects, run as they come from their packages.
+
+use std::ffi::OsStr;
+use std::net::{Ipv4Addr, SocketAddr, TcpListener};
+use std::path::{Path, PathBuf};
+use std::process::Stdio;
+
+use tempfile::TempDir;
+use tokio::net::TcpStream;
+use tokio::process::{Child, Command};
+
+use crate::lines::Lines;
+use crate::wait::{DEADLINE, wait_for};
+
+/// A running server with a folder of its own. Dropping it ends it.
+#[derive(Debug)]
+pub struct Peer {
+    child: Child,
+    log: Lines,
+    _folder: TempDir,
+}
+
+impl Peer {
+    /// Starts a program of a Debian package and waits until it listens at each of the addresses. Panics with what to
+    /// install when it is missing, and with its log when it does not come up.
+    pub async fn start(
+        program: &str,
+        package: &str,
+        arguments: &[&OsStr],
+        folder: TempDir,
+        listens: &[SocketAddr],
+    ) -> Self {
+        let mut command = Command::new(installed(program, package));
+        command.args(arguments).current_dir(folder.path()).kill_on_drop(true);
+        command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped());
+        let mut child = command.spawn().unwrap_or_else(|error| panic!("cannot start {program}: {error}"));
+        let Some(errors) = child.stderr.take() else { panic!("{program} was started without a pipe") };
+        let mut peer = Self { child, log: Lines::follow(errors), _folder: folder };
+        for address in listens {
+            wait_for(&format!("{program} listens on {address}"), DEADLINE, async || {
+                if let Ok(Some(exit)) = peer.child.try_wait() {
+                    panic!("{program} ended before it listened ({exit}):\n{}", peer.log.text());
+                }
+                TcpStream::connect(address).await.is_ok()
+            })
+            .await;
+        }
+        peer
+    }
+
+    /// What it wrote to standard error.
+    pub fn log(&self) -> &Lines {
+        &self.log
+    }
+}
+
+/// A loopback address that nobody listens on now, for servers that cannot choose a port themselves.
+pub fn free_address() -> SocketAddr {
+    let bound = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).and_then(|listener| listener.local_addr());
+    bound.unwrap_or_else(|error| panic!("no free port: {error}"))
+}
+
+/// Where a program is. Panics with the package that has it.
+pub fn installed(program: &str, package: &str) -> PathBuf {
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    // Servers are in sbin, which is not in everybody's path.
+    let folders = std::env::split_paths(&path).chain(["/usr/sbin".into(), "/sbin".into()]);
+    let mut found = folders.map(|folder: PathBuf| folder.join(program)).filter(|path| Path::is_file(path));
+    found.next().unwrap_or_else(|| panic!("{program} is missing: install {package}, or run .ci/setup test"))
+}
