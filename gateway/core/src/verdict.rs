@@ -79,7 +79,7 @@ pub fn admit<'a>(fleet: &'a Fleet, view: &RequestView<'a>) -> Verdict<'a> {
     if view.server_name.is_some_and(|name| !fleet.tenants.resolve(name).is_some_and(same)) {
         return reject(Rejection::WrongServerName);
     }
-    match &found.tenant.state {
+    match found.state() {
         TenantState::Active => {}
         TenantState::Suspended => return reject(Rejection::TenantSuspended),
         TenantState::Maintenance(maintenance) => {
@@ -89,7 +89,7 @@ pub fn admit<'a>(fleet: &'a Fleet, view: &RequestView<'a>) -> Verdict<'a> {
             }
         }
     }
-    let Some(pool) = fleet.pools.get(usize::from(found.tenant.pool.0)) else {
+    let Some(pool) = fleet.pools.get(usize::from(found.pool().0)) else {
         return reject(Rejection::Internal);
     };
     let class = TrafficClass::of(pool.odoo_version, view.path);
@@ -97,11 +97,11 @@ pub fn admit<'a>(fleet: &'a Fleet, view: &RequestView<'a>) -> Verdict<'a> {
     let query = query.as_bytes();
     let version = pool.odoo_version;
     let asked = Asked { found, version, class, path, query, safe_method, body, client };
-    let body_bytes_max = match Guards::at(&fleet.guards, found.tenant.guards).check(&asked) {
+    let body_bytes_max = match Guards::at(&fleet.guards, found.guards()).check(&asked) {
         Ok(body_bytes_max) => body_bytes_max,
         Err(rejection) => return reject(rejection),
     };
-    match &found.tenant.canonical_host {
+    match found.canonical_host() {
         // Programs and the bus do not follow redirects, and a redirected POST would lose its body.
         Some(host)
             if class == TrafficClass::Page && view.safe_method && host.as_str() != view.host.as_str() =>

@@ -1,5 +1,6 @@
 //! Tenants: one Odoo database each, and the hosts it answers to.
 
+mod hosts;
 mod name;
 mod table;
 

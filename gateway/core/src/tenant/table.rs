@@ -1,15 +1,17 @@
-//! Host to tenant, in two hash lookups at most.
+//! Host to tenant, in two look-ups at most.
 
+use super::hosts::{Brief, HostTable};
 use super::{Maintenance, NameTemplate, Origin, Tenant, TenantState};
+use crate::guard::GuardsIndex;
 use crate::host::{HostKey, HostName, HostPattern};
-use rustc_hash::FxHashMap;
+use crate::pool::PoolIndex;
 
 /// What clients of a held host are told: somebody is at work on the config.
 const HELD_RETRY_AFTER_SECONDS: u32 = 60;
 
 /// Place of a tenant entry in its [`TenantTable`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct TenantIndex(u32);
+pub struct TenantIndex(pub(super) u32);
 
 impl TenantIndex {
     /// Place in the order of the config, from 0.
@@ -20,13 +22,10 @@ impl TenantIndex {
 }
 
 /// The tenants of one snapshot and the hosts they answer to.
-///
-/// Hosts are written by operators, so a fast hash without protection against chosen keys is safe here.
 #[derive(Debug, Default)]
 pub struct TenantTable {
     tenants: Vec<Tenant>,
-    exact: FxHashMap<HostName, TenantIndex>,
-    suffixes: FxHashMap<HostName, TenantIndex>,
+    hosts: HostTable,
 }
 
 /// The tenant of a host, with the label that a star matched.
@@ -38,6 +37,35 @@ pub struct TenantMatch<'table, 'host> {
     pub tenant: &'table Tenant,
     /// First label of the host when the entry's host is a `*.suffix`.
     pub label: Option<&'host str>,
+    brief: Brief,
+}
+
+/// What decisions ask of an entry. Most answers stand beside the host, and the entry itself, which in a large fleet is in
+/// no cache, need not be read for them.
+impl<'table> TenantMatch<'table, '_> {
+    /// Pool of the entry.
+    #[must_use]
+    pub const fn pool(&self) -> PoolIndex {
+        self.brief.pool
+    }
+
+    /// Settings of the entry's guards.
+    #[must_use]
+    pub const fn guards(&self) -> GuardsIndex {
+        self.brief.guards
+    }
+
+    /// Whether its requests are served.
+    #[must_use]
+    pub const fn state(&self) -> &'table TenantState {
+        if self.brief.plain { &TenantState::Active } else { &self.tenant.state }
+    }
+
+    /// Host that all other hosts of the entry redirect to.
+    #[must_use]
+    pub const fn canonical_host(&self) -> Option<&'table HostName> {
+        if self.brief.plain { None } else { self.tenant.canonical_host.as_ref() }
+    }
 }
 
 /// A host that already belongs to another entry.
@@ -52,11 +80,7 @@ impl TenantTable {
     #[must_use]
     pub fn builder(tenants: usize) -> TenantTableBuilder {
         TenantTableBuilder {
-            table: Self {
-                tenants: Vec::with_capacity(tenants),
-                exact: FxHashMap::with_capacity_and_hasher(tenants, rustc_hash::FxBuildHasher),
-                suffixes: FxHashMap::default(),
-            },
+            table: Self { tenants: Vec::with_capacity(tenants), hosts: HostTable::with_capacity(tenants) },
         }
     }
 
@@ -64,18 +88,19 @@ impl TenantTable {
     #[must_use]
     pub fn resolve<'host>(&self, host: &'host HostKey) -> Option<TenantMatch<'_, 'host>> {
         let text = host.as_str();
-        if let Some(found) = self.exact.get(text) {
-            return self.entry(*found, None);
+        if let Some(brief) = self.hosts.find(false, text) {
+            return self.entry(brief, None);
         }
         let (label, suffix) = text.split_once('.')?;
         // A label that starts with `_` or `-` would be no database name, and no certificate names such a host.
         let usable = label.bytes().next().is_some_and(|byte| byte.is_ascii_alphanumeric());
-        let found = self.suffixes.get(suffix).filter(|_| usable)?;
-        self.entry(*found, Some(label))
+        let brief = if usable { self.hosts.find(true, suffix)? } else { return None };
+        self.entry(brief, Some(label))
     }
 
-    fn entry<'host>(&self, index: TenantIndex, label: Option<&'host str>) -> Option<TenantMatch<'_, 'host>> {
-        self.get(index).map(|tenant| TenantMatch { index, tenant, label })
+    fn entry<'host>(&self, brief: Brief, label: Option<&'host str>) -> Option<TenantMatch<'_, 'host>> {
+        let tenant = self.get(brief.index)?;
+        Some(TenantMatch { index: brief.index, tenant, label, brief })
     }
 
     /// The entry at a place.
@@ -89,17 +114,11 @@ impl TenantTable {
         self.tenants.iter().zip(0_u32..).map(|(tenant, at)| (TenantIndex(at), tenant))
     }
 
-    /// Hosts of all entries, in no order.
+    /// Hosts of all entries, in the order in which they were added.
     pub fn hosts(&self) -> impl Iterator<Item = (HostPatternRef<'_>, TenantIndex)> {
-        let exact = self
-            .exact
+        self.hosts
             .iter()
-            .map(|(host, index)| (HostPatternRef { star: false, host: host.as_str() }, *index));
-        exact.chain(
-            self.suffixes
-                .iter()
-                .map(|(host, index)| (HostPatternRef { star: true, host: host.as_str() }, *index)),
-        )
+            .map(|record| (HostPatternRef { star: record.star, host: record.text() }, record.brief.index))
     }
 
     /// Number of entries.
@@ -146,11 +165,8 @@ impl TenantTableBuilder {
     /// Whose a host is so far.
     #[must_use]
     pub fn owner(&self, pattern: &HostPattern) -> Option<TenantIndex> {
-        match pattern {
-            HostPattern::Exact(host) => self.table.exact.get(host.as_str()),
-            HostPattern::Suffix(suffix) => self.table.suffixes.get(suffix.as_str()),
-        }
-        .copied()
+        let (star, host) = parts(pattern);
+        self.table.hosts.find(star, host).map(|brief| brief.index)
     }
 
     /// Gives a host to an entry.
@@ -158,17 +174,15 @@ impl TenantTableBuilder {
     /// # Errors
     /// [`HostTaken`] when an entry has it already; the table is unchanged.
     pub fn add_host(&mut self, pattern: &HostPattern, owner: TenantIndex) -> Result<(), HostTaken> {
-        let (map, host) = match pattern {
-            HostPattern::Exact(host) => (&mut self.table.exact, host),
-            HostPattern::Suffix(suffix) => (&mut self.table.suffixes, suffix),
-        };
-        match map.entry(host.clone()) {
-            std::collections::hash_map::Entry::Occupied(taken) => Err(HostTaken { owner: *taken.get() }),
-            std::collections::hash_map::Entry::Vacant(free) => {
-                free.insert(owner);
-                Ok(())
-            }
-        }
+        let (star, host) = parts(pattern);
+        self.insert(star, host, owner)
+    }
+
+    fn insert(&mut self, star: bool, host: &str, owner: TenantIndex) -> Result<(), HostTaken> {
+        let Some(tenant) = self.table.get(owner) else { return Ok(()) };
+        let plain = tenant.state == TenantState::Active && tenant.canonical_host.is_none();
+        let brief = Brief { index: owner, pool: tenant.pool, guards: tenant.guards, plain };
+        self.table.hosts.insert(star, host, brief).map_err(|owner| HostTaken { owner })
     }
 
     /// Keeps an exact host from a star that covers it: the host gets an entry of its own, under maintenance for
@@ -189,7 +203,8 @@ impl TenantTableBuilder {
             ..tenant.clone()
         };
         if let Some(index) = self.add_tenant(held) {
-            self.table.exact.insert(host.clone(), index);
+            // No entry has the host: the star's did.
+            let _added = self.insert(false, host.as_str(), index).is_ok();
         }
     }
 
@@ -197,8 +212,16 @@ impl TenantTableBuilder {
     #[must_use]
     pub fn build(mut self) -> TenantTable {
         self.table.tenants.shrink_to_fit();
-        self.table.exact.shrink_to_fit();
+        self.table.hosts.shrink_to_fit();
         self.table
+    }
+}
+
+/// Whether a pattern begins with a star, and the host behind it.
+fn parts(pattern: &HostPattern) -> (bool, &str) {
+    match pattern {
+        HostPattern::Exact(host) => (false, host.as_str()),
+        HostPattern::Suffix(suffix) => (true, suffix.as_str()),
     }
 }
 
