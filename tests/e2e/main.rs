@@ -35,6 +35,7 @@ mod vectors;
 
 // How the process lives.
 mod admin;
+mod connections;
 mod lifecycle;
 mod reload;
 mod script;

@@ -1,10 +1,10 @@
 //! Exact bytes to the wire and exact bytes back, for what no library would send.
 
 use std::io;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::TcpStream;
+use tokio::net::{TcpSocket, TcpStream};
 
 use crate::connection::{connect, in_time};
 
@@ -22,6 +22,18 @@ impl RawConnection {
     /// When the connection is refused or does not come in time.
     pub async fn open(address: SocketAddr) -> io::Result<Self> {
         Ok(Self { stream: connect(address).await?, received: Vec::new() })
+    }
+
+    /// Connects from one of our own addresses, such as one of 127.0.0.0/8.
+    ///
+    /// # Errors
+    /// When the address cannot be used, the connection is refused or does not come in time.
+    pub async fn open_from(source: IpAddr, address: SocketAddr) -> io::Result<Self> {
+        let socket = if source.is_ipv4() { TcpSocket::new_v4()? } else { TcpSocket::new_v6()? };
+        socket.bind((source, 0).into())?;
+        let stream = in_time("a connection", socket.connect(address)).await?;
+        stream.set_nodelay(true)?;
+        Ok(Self { stream, received: Vec::new() })
     }
 
     /// Sends bytes and keeps the connection open.

@@ -6,6 +6,7 @@
 
 pub mod backend;
 pub mod certificate;
+pub mod client;
 pub mod config;
 pub mod forwarded;
 pub mod guard;

@@ -1,6 +1,7 @@
 //! The main file: what it means by itself, before any tenant.
 
-use super::file::{FileConfig, ListenerEntry, Named, POOLS_MAX, PoolEntry, RegionEntry};
+use super::connections;
+use super::file::{FileConfig, ListenerEntry, Named, ObserveEntry, POOLS_MAX, PoolEntry, RegionEntry};
 use super::guards::GuardChanges;
 use super::model::{Drain, ListenerConfig, ListenerTls, Observe, ProcessConfig, Spool};
 use super::pools;
@@ -244,25 +245,16 @@ fn check_process(written: FileConfig, reader: &mut Reader<'_>, cores: u16) -> Op
     };
     let (listeners, addresses) = check_listeners(written.listeners.0?.0, reader);
     let observe = match written.observe {
-        Some(Lenient(observe)) => {
-            let observe = observe?;
-            if let Some(other) = taken(&addresses, observe.address.value.0) {
-                let message = format!("clients connect to `{}`", observe.address.value.0);
-                let hint = "give probes and metrics an address of their own";
-                reader.inside(Step::Key("observe"), |reader| {
-                    reader.conflict(observe.address.at, other, message, Some(hint.into()));
-                });
-            }
-            let bearer_token = observe.bearer_token.map(|secret| secret.0);
-            Some(Observe { address: observe.address.value.0, bearer_token })
-        }
+        Some(Lenient(observe)) => Some(check_observe(observe?, &addresses, reader)),
         None => None,
     };
+    let connections = connections::check(written.connections.0?, reader);
     let drain = written.drain.0?;
     let spool = written.spool.0?;
     Some(ProcessConfig {
         listeners,
         threads,
+        connections,
         admin_socket: written.admin.0?.socket.0,
         observe,
         drain: Drain { timeout: drain.timeout.0, websocket_spread: drain.websocket_spread.0 },
@@ -274,6 +266,22 @@ fn check_process(written: FileConfig, reader: &mut Reader<'_>, cores: u16) -> Op
         },
         state_directory: written.state_directory.0?.0,
     })
+}
+
+fn check_observe(
+    written: ObserveEntry,
+    addresses: &[(Spot, SocketAddr)],
+    reader: &mut Reader<'_>,
+) -> Observe {
+    if let Some(other) = taken(addresses, written.address.value.0) {
+        let message = format!("clients connect to `{}`", written.address.value.0);
+        let hint = "give probes and metrics an address of their own";
+        reader.inside(Step::Key("observe"), |reader| {
+            reader.conflict(written.address.at, other, message, Some(hint.into()));
+        });
+    }
+    let bearer_token = written.bearer_token.map(|secret| secret.0);
+    Observe { address: written.address.value.0, bearer_token }
 }
 
 /// Where an address is taken already. Port 0 never is: every use of it is another free port.

@@ -6,6 +6,7 @@
 
 mod authorities;
 mod compile;
+mod connections;
 mod file;
 mod guards;
 mod main_file;
@@ -24,6 +25,7 @@ mod tests;
 mod yaml;
 
 pub use compile::{Compiled, compile};
+pub use connections::Connections;
 pub use main_file::MainFile;
 pub use model::{
     Drain, Fleet, GatewayConfig, ListenerConfig, ListenerTls, Observe, ProcessConfig, Secret, Spool,

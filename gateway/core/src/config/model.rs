@@ -1,5 +1,6 @@
 //! The meaning of a config: what `check` makes of what was written.
 
+use super::connections::Connections;
 use crate::guard::Guards;
 use crate::pool::{Pool, Region};
 use crate::tenant::{Tenant, TenantTable};
@@ -24,6 +25,8 @@ pub struct ProcessConfig {
     pub listeners: Vec<ListenerConfig>,
     /// Threads that move bytes.
     pub threads: u16,
+    /// How many clients may be connected.
+    pub connections: Connections,
     /// Unix socket of the admin API.
     pub admin_socket: Box<str>,
     /// Address that serves `/livez`, `/readyz` and `/metrics`.

@@ -30,6 +30,11 @@ pub trait References {
     /// # Errors
     /// What is wrong, as a sentence of its own.
     fn identity(&self, certificate: &str, key: &str) -> Result<Identity, String>;
+
+    /// Files that the process may have open at most; `None` when nobody knows.
+    fn open_files_max(&self) -> Option<u64> {
+        None
+    }
 }
 
 /// A world without variables and files: for text that is known to refer to neither.

@@ -6,10 +6,20 @@ use super::model::ProcessConfig;
 #[must_use]
 pub fn needs_restart(old: &ProcessConfig, new: &ProcessConfig) -> Vec<&'static str> {
     // Taken apart so that a new setting cannot be forgotten here.
-    let ProcessConfig { listeners, threads, admin_socket, observe, drain, spool, state_directory } = old;
+    let ProcessConfig {
+        listeners,
+        threads,
+        connections,
+        admin_socket,
+        observe,
+        drain,
+        spool,
+        state_directory,
+    } = old;
     [
         ("listeners", *listeners != new.listeners),
         ("threads", *threads != new.threads),
+        ("connections", *connections != new.connections),
         ("admin", *admin_socket != new.admin_socket),
         ("observe", *observe != new.observe),
         ("drain", *drain != new.drain),
@@ -33,8 +43,11 @@ mod tests {
         let reloadable = MAIN.replace("10.0.0.11", "10.0.0.12") + "trusted_proxies: [10.0.0.0/8]\n";
         assert_eq!(needs_restart(&old, &config(&reloadable, &tenants).process), Vec::<&str>::new());
         let changed = MAIN.replace("8080", "8081")
-            + "threads: 1\nadmin: { socket: /tmp/s }\nobserve: { address: \"127.0.0.1:1\" }\ndrain: { timeout: 1s }\nstate_directory: state\n";
+            + "threads: 1\nconnections: { max: 100 }\nadmin: { socket: /tmp/s }\nobserve: { address: \"127.0.0.1:1\" }\ndrain: { timeout: 1s }\nstate_directory: state\n";
         let keys = needs_restart(&old, &config(&changed, &tenants).process);
-        assert_eq!(keys, ["listeners", "threads", "admin", "observe", "drain", "state_directory"]);
+        assert_eq!(
+            keys,
+            ["listeners", "threads", "connections", "admin", "observe", "drain", "state_directory"]
+        );
     }
 }

@@ -48,6 +48,8 @@ pub struct Status {
     pub uptime_seconds: u64,
     /// Client connections open now.
     pub connections: i64,
+    /// Client connections that are taken at once.
+    pub connections_max: i64,
     /// Addresses.
     pub listeners: Vec<ListenerStatus>,
     /// Certificates.
@@ -175,6 +177,7 @@ pub(super) fn status(state: &AdminState) -> Status {
         phase: state.phase.get(),
         uptime_seconds: state.started.elapsed().as_secs(),
         connections: state.metrics.connections(),
+        connections_max: state.metrics.connections_max(),
         listeners: state.listeners.clone(),
         certificates: CertificatesStatus::of(&state.certificates),
         config: ConfigStatus {

@@ -42,7 +42,7 @@ pub(super) fn text(status: &Status) -> String {
         let (count, name, end) = (certificates.serving, &first.name, first.not_after);
         line!(text, "tls        certificates: {count}; the first to end is {name}, at {end}");
     }
-    line!(text, "clients    {} connections", status.connections);
+    line!(text, "clients    {} connections of {} at most", status.connections, status.connections_max);
     for pool in &status.pools {
         let standby = match pool.standby.as_slice() {
             [] => String::new(),

@@ -49,7 +49,7 @@ fn write(examined: &Examined, fine: bool, as_json: bool, out: &mut impl Write) -
         counted(examined.files, "file"),
     )?;
     if fine {
-        let restart = "Changes of listeners, threads, admin, observe, drain and spool wait for a restart; all others are taken live.";
+        let restart = "Changes of listeners, threads, connections, admin, observe, drain and spool wait for a restart; all others are taken live.";
         writeln!(out, "{restart}")?;
     }
     Ok(())

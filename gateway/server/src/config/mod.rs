@@ -4,6 +4,7 @@ mod certificates;
 pub mod check;
 mod files;
 mod load;
+pub mod open_files;
 mod print;
 mod reference;
 pub mod schema;

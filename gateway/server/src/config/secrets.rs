@@ -2,6 +2,7 @@
 
 use super::certificates;
 use super::files::{self, Stamp};
+use super::open_files;
 use blake3::{Hash, Hasher};
 use fleetgate_core::certificate::{Certificates, Identity};
 use fleetgate_core::config::References;
@@ -110,6 +111,10 @@ impl References for Outside {
         let key_text = String::from_utf8(key_text).map_err(|_| format!("the file `{key}` is not PEM"))?;
         certificates::check_key(&chain, &key_text).map_err(|reason| format!("the file `{key}` {reason}"))?;
         Ok(Identity { chain, key: Arc::from(key_text) })
+    }
+
+    fn open_files_max(&self) -> Option<u64> {
+        Some(open_files::hard_limit())
     }
 }
 

@@ -30,22 +30,24 @@ pub struct Entrance {
 }
 
 impl Entrance {
-    /// Lets a connection in. `None` when it does not come to a request. The second value: the client speaks HTTP/2.
-    pub(super) async fn enter(
-        &self,
-        mut stream: TcpStream,
-        peer: SocketAddr,
-    ) -> Option<(ClientStream, bool)> {
-        let mut client = peer;
-        if is_trusted(peer.ip().to_canonical(), &self.proxy_protocol) {
-            client = match proxy_protocol::client_of(&mut stream, peer).await {
-                Ok(client) => client,
-                Err(error) => {
-                    tracing::warn!(%error, balancer = %peer, "a balancer did not say whose a connection is; it was closed");
-                    return None;
-                }
-            };
+    /// Whether a peer is a balancer, which says whose each of its connections is.
+    pub(super) fn is_balancer(&self, peer: SocketAddr) -> bool {
+        is_trusted(peer.ip().to_canonical(), &self.proxy_protocol)
+    }
+
+    /// The client that a balancer names. `None` when it names nobody as it should.
+    pub(super) async fn client_of(&self, stream: &mut TcpStream, balancer: SocketAddr) -> Option<SocketAddr> {
+        match proxy_protocol::client_of(stream, balancer).await {
+            Ok(client) => Some(client),
+            Err(error) => {
+                tracing::warn!(%error, %balancer, "a balancer did not say whose a connection is; it was closed");
+                None
+            }
         }
+    }
+
+    /// Lets a connection in. `None` when it does not come to a request. The second value: the client speaks HTTP/2.
+    pub(super) async fn enter(&self, stream: TcpStream, client: SocketAddr) -> Option<(ClientStream, bool)> {
         let (transport, http2, server_name) = match &self.tls {
             Some(tls) => {
                 let secured = tls.accept(stream).await?;

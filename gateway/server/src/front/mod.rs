@@ -1,11 +1,13 @@
 //! The connection front: listeners, client streams, and what runs on them.
 
+mod capacity;
 mod entrance;
 mod listen;
 mod proxy_protocol;
 mod serve;
 mod tls;
 
+pub use capacity::{Capacity, Full};
 pub use entrance::Entrance;
 pub use listen::{INHERITED_NAMES_VARIABLE, Inherited, Listener, bind};
 pub use serve::{Front, FrontState};

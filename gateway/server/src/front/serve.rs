@@ -1,13 +1,18 @@
 //! Accepts connections and runs HTTP, then maybe a websocket, on each.
 
-use super::Entrance;
+use super::capacity::{Capacity, Full, Place};
+use super::entrance::Entrance;
 use crate::connection::{ClientStream, KEEPALIVE_SECONDS};
 use crate::proxy::{Gateway, Tunnel};
+use crate::snapshot::SnapshotStore;
 use crate::telemetry::metrics::Metrics;
+use crate::telemetry::pace::Pace;
+use fleetgate_core::forwarded::is_trusted;
 use pingora::apps::{HttpServerApp, ServerApp};
 use pingora::protocols::Stream;
 use pingora::protocols::http::ServerSession;
 use pingora::proxy::HttpProxy;
+use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -17,13 +22,16 @@ use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-/// Pause after the kernel refused a connection, when file descriptors are used up.
-const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+/// First pause after a connection could not be accepted, as when open files are used up. It doubles each time.
+const ACCEPT_PAUSE_MIN: Duration = Duration::from_millis(10);
+/// Longest such pause: what is used up comes back with the next connection that ends.
+const ACCEPT_PAUSE_MAX: Duration = Duration::from_secs(1);
 
 /// What all listeners share.
 #[derive(Clone)]
 pub struct Front {
     state: Arc<FrontState>,
+    refusals: Arc<Pace>,
 }
 
 /// The parts of a [`Front`].
@@ -32,6 +40,10 @@ pub struct FrontState {
     pub proxy: Arc<HttpProxy<Gateway>>,
     /// Counts connections.
     pub metrics: Arc<Metrics>,
+    /// How many there may be.
+    pub capacity: Arc<Capacity>,
+    /// Says which peers are trusted proxies, whose connections are not those of one client.
+    pub store: Arc<SnapshotStore>,
     /// Ends the accepting of connections.
     pub stop_accepting: CancellationToken,
     /// Ends connections that have not begun a request: browsers open some for later.
@@ -46,7 +58,7 @@ impl Front {
     /// Prepares a front.
     #[must_use]
     pub fn new(state: FrontState) -> Self {
-        Self { state: Arc::new(state) }
+        Self { state: Arc::new(state), refusals: Arc::default() }
     }
 
     /// Accepts connections until told to stop, and then those that the kernel has made already: closing the socket
@@ -54,8 +66,9 @@ impl Front {
     ///
     /// # Errors
     /// The socket cannot be used by the runtime.
-    pub async fn accept(self, socket: std::net::TcpListener, entrance: Arc<Entrance>) -> std::io::Result<()> {
+    pub async fn accept(self, socket: std::net::TcpListener, entrance: Arc<Entrance>) -> io::Result<()> {
         let socket = TcpListener::from_std(socket)?;
+        let (failures, mut pause) = (Pace::default(), ACCEPT_PAUSE_MIN);
         loop {
             let accepted = tokio::select! {
                 biased;
@@ -63,10 +76,18 @@ impl Front {
                 accepted = socket.accept() => accepted,
             };
             match accepted {
-                Ok((stream, peer)) => self.begin(stream, peer, &entrance),
+                Ok((stream, peer)) => {
+                    pause = ACCEPT_PAUSE_MIN;
+                    self.begin(stream, peer, &entrance);
+                }
+                Err(error) if is_of_one_connection(&error) => {}
                 Err(error) => {
-                    tracing::warn!(%error, "cannot accept a connection; raise the limit of open files if this repeats");
-                    sleep(ACCEPT_PAUSE).await;
+                    self.state.metrics.count_accept_failure();
+                    if let Some(times) = failures.note() {
+                        tracing::error!(%error, times, "cannot accept connections; if files are used up, raise the limit of open files or lower `connections.max`");
+                    }
+                    sleep(pause).await;
+                    pause = pause.saturating_mul(2).min(ACCEPT_PAUSE_MAX);
                 }
             }
         }
@@ -79,17 +100,50 @@ impl Front {
     }
 
     fn begin(&self, stream: TcpStream, peer: SocketAddr, entrance: &Arc<Entrance>) {
-        let (front, entrance) = (self.clone(), Arc::clone(entrance));
-        self.state.connections.spawn(async move { front.serve(stream, peer, &entrance).await });
+        let place = self.state.capacity.enter().and_then(|mut place| {
+            if !entrance.is_balancer(peer) {
+                self.count_client(&mut place, peer)?;
+            }
+            Ok(place)
+        });
+        match place {
+            Ok(place) => {
+                let (front, entrance) = (self.clone(), Arc::clone(entrance));
+                self.state
+                    .connections
+                    .spawn(async move { front.serve(stream, peer, &entrance, place).await });
+            }
+            Err(full) => self.refuse(full, peer),
+        }
     }
 
-    async fn serve(self, stream: TcpStream, peer: SocketAddr, entrance: &Entrance) {
+    /// Counts a connection as one of its client, unless that is a proxy which stands for many.
+    fn count_client(&self, place: &mut Place, client: SocketAddr) -> Result<(), Full> {
+        if is_trusted(client.ip(), &self.state.store.load().fleet.trusted_proxies) {
+            return Ok(());
+        }
+        place.belongs_to(client.ip())
+    }
+
+    /// Notes a connection that is closed for want of room. Nothing of it is read, and it costs no task.
+    fn refuse(&self, full: Full, client: SocketAddr) {
+        self.state.metrics.count_refused_connection(full.as_str());
+        if let Some(times) = self.refusals.note() {
+            let key = match full {
+                Full::Total => "connections.max",
+                Full::Client => "connections.max_per_client",
+            };
+            tracing::warn!(times, key, last = %client.ip(), "connections were refused: there are as many as there may be");
+        }
+    }
+
+    async fn serve(self, stream: TcpStream, peer: SocketAddr, entrance: &Entrance, mut place: Place) {
         let _counted = self.state.metrics.count_connection();
         if stream.set_nodelay(true).is_err() {
             return;
         }
         let entered = tokio::select! {
-            entered = entrance.enter(stream, peer) => entered,
+            entered = self.enter(stream, peer, entrance, &mut place) => entered,
             () = self.state.give_up_silent.cancelled() => return,
         };
         let Some((stream, http2)) = entered else { return };
@@ -102,6 +156,24 @@ impl Front {
         if let Some((stream, tunnel)) = self.serve_http1(stream).await {
             tunnel.run(stream).await;
         }
+    }
+
+    async fn enter(
+        &self,
+        mut stream: TcpStream,
+        peer: SocketAddr,
+        entrance: &Entrance,
+        place: &mut Place,
+    ) -> Option<(ClientStream, bool)> {
+        let mut client = peer;
+        if entrance.is_balancer(peer) {
+            client = entrance.client_of(&mut stream, peer).await?;
+            if let Err(full) = self.count_client(place, client) {
+                self.refuse(full, client);
+                return None;
+            }
+        }
+        entrance.enter(stream, client).await
     }
 
     /// Runs requests until the connection ends or becomes a websocket.
@@ -120,4 +192,15 @@ impl Front {
             stream = next;
         }
     }
+}
+
+/// Whether an error of `accept` is about the connection alone: the next one may be fine (`accept(2)`, "Error handling").
+fn is_of_one_connection(error: &io::Error) -> bool {
+    use io::ErrorKind::{
+        ConnectionAborted, ConnectionReset, HostUnreachable, Interrupted, NetworkUnreachable,
+    };
+    matches!(
+        error.kind(),
+        ConnectionAborted | ConnectionReset | HostUnreachable | Interrupted | NetworkUnreachable
+    )
 }

@@ -4,9 +4,9 @@ use super::drain::Drainer;
 use super::upgrade::upgrade;
 use crate::admin::{AdminState, ListenerStatus, PhaseCell, admin_router, bind_socket, observe_router};
 use crate::certificates::CertificateStore;
-use crate::config::{Loaded, Loader};
+use crate::config::{Loaded, Loader, open_files};
 use crate::connection::KEEPALIVE_SECONDS;
-use crate::front::{Entrance, Front, FrontState, Inherited, Listener, TlsFront, bind};
+use crate::front::{Capacity, Entrance, Front, FrontState, Inherited, Listener, TlsFront, bind};
 use crate::proxy::{BackendConnections, DrainSchedule, Gateway, GatewayState};
 use crate::reload::Reloader;
 use crate::snapshot::{Snapshot, SnapshotStore};
@@ -102,6 +102,7 @@ pub fn run(config_path: &Path, access_output: impl io::Write + Send + 'static) -
     let threads = usize::from(loaded.config.process.threads.max(1));
     let runtime = runtime.worker_threads(threads).thread_name("fleetgate").enable_all().build()?;
     let Loaded { config: GatewayConfig { process, fleet }, revision, files, problems } = loaded;
+    let connections_max = process.connections.that_fit(open_files::raise());
     let store = Arc::new(SnapshotStore::new(Snapshot::build(fleet, &revision, None)));
     runtime.block_on(async move {
         // Heard before anybody can know that the process is there: an early SIGHUP would end it.
@@ -119,7 +120,9 @@ pub fn run(config_path: &Path, access_output: impl io::Write + Send + 'static) -
         let reload =
             Reloader::new(loader, store_of_reload, metrics_of_reload, process.clone(), &problems, &files);
         let server = {
-            let shared = Shared { store, spool, log, metrics, reload: Arc::new(reload) };
+            metrics.set_connections_max(connections_max);
+            let capacity = Arc::new(Capacity::new(connections_max, process.connections.max_per_client));
+            let shared = Shared { store, spool, log, metrics, capacity, reload: Arc::new(reload) };
             Server::start(process, inherited, entrances, shared)?
         };
         server.until_signalled(signals, log_guard).await;
@@ -152,6 +155,7 @@ struct Shared {
     spool: Arc<SpoolStore>,
     log: AccessLog,
     metrics: Arc<Metrics>,
+    capacity: Arc<Capacity>,
     reload: Arc<Reloader>,
 }
 
@@ -173,7 +177,7 @@ impl Server {
         entrances: Vec<Entrance>,
         shared: Shared,
     ) -> Result<Self, StartError> {
-        let Shared { store, spool, log, metrics, reload } = shared;
+        let Shared { store, spool, log, metrics, capacity, reload } = shared;
         let mut bind_at =
             |address| bind(address, &mut inherited).map_err(|source| StartError::Listen { address, source });
         let addresses = process.listeners.iter().map(|listener| listener.address);
@@ -198,6 +202,8 @@ impl Server {
         let front = Front::new(FrontState {
             proxy: Arc::clone(&proxy),
             metrics: Arc::clone(&metrics),
+            capacity,
+            store: Arc::clone(&store),
             stop_accepting: stop_accepting.clone(),
             give_up_silent: give_up_silent.clone(),
             draining,

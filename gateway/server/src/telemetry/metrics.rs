@@ -34,6 +34,9 @@ pub struct Metrics {
     websockets_closed: IntCounterVec,
     connections: IntGauge,
     connections_accepted: IntCounter,
+    connections_max: IntGauge,
+    connections_refused: IntCounterVec,
+    accept_failures: IntCounter,
     reloads: IntCounterVec,
     reload_problems: IntGauge,
 }
@@ -86,6 +89,19 @@ impl Metrics {
                 "fleetgate_connections_total",
                 "Client connections accepted.",
             )?,
+            connections_max: IntGauge::new(
+                "fleetgate_connections_max",
+                "Client connections that are taken at once.",
+            )?,
+            connections_refused: counter(
+                "fleetgate_connections_refused_total",
+                "Client connections that were closed at once, because there were as many as there may be.",
+                &["reason"],
+            )?,
+            accept_failures: IntCounter::new(
+                "fleetgate_accept_failures_total",
+                "Times that no connection could be accepted, as when open files are used up.",
+            )?,
             reloads: counter("fleetgate_reloads_total", "Reloads of the config.", &["result"])?,
             reload_problems: IntGauge::new(
                 "fleetgate_config_problems",
@@ -108,6 +124,9 @@ impl Metrics {
             Box::new(self.websockets_closed.clone()),
             Box::new(self.connections.clone()),
             Box::new(self.connections_accepted.clone()),
+            Box::new(self.connections_max.clone()),
+            Box::new(self.connections_refused.clone()),
+            Box::new(self.accept_failures.clone()),
             Box::new(self.reloads.clone()),
             Box::new(self.reload_problems.clone()),
         ]
@@ -140,6 +159,27 @@ impl Metrics {
         self.connections.inc();
         self.connections_accepted.inc();
         ConnectionGuard(self.connections.clone())
+    }
+
+    /// Says how many connections are taken at once.
+    pub fn set_connections_max(&self, max: u32) {
+        self.connections_max.set(i64::from(max));
+    }
+
+    /// Client connections that are taken at once.
+    #[must_use]
+    pub fn connections_max(&self) -> i64 {
+        self.connections_max.get()
+    }
+
+    /// Counts a connection that there was no room for.
+    pub fn count_refused_connection(&self, reason: &'static str) {
+        self.connections_refused.with_label_values(&[reason]).inc();
+    }
+
+    /// Counts a connection that could not be accepted.
+    pub fn count_accept_failure(&self) {
+        self.accept_failures.inc();
     }
 
     /// Client connections open now.

@@ -4,5 +4,6 @@ pub mod access_log;
 pub mod lines;
 pub mod metrics;
 pub mod operations;
+pub mod pace;
 pub mod panic;
 pub mod trace;

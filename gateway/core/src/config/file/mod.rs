@@ -4,6 +4,7 @@
 
 mod address;
 mod collection;
+mod connections;
 mod guards;
 mod pool;
 mod rpc;
@@ -12,6 +13,7 @@ mod tenant;
 mod value;
 
 pub(super) use collection::Named;
+pub(super) use connections::ConnectionsEntry;
 pub(super) use guards::{ClassNetworksEntry, GuardsEntry, Networks};
 pub(super) use pool::{PoolEntry, PoolRegionEntry, PoolTlsEntry};
 pub(super) use rpc::{CallNames, RpcEntry};
@@ -46,6 +48,9 @@ section! {
         /// Threads that move bytes. More than there are cores does not help.
         #[schemars(extend("x-applies" = "restart", "x-default" = "the number of cores"))]
         threads: Option<Lenient<Whole<1, 256>>> = null,
+        /// How many clients may be connected at once.
+        #[schemars(extend("x-applies" = "restart"))]
+        connections: Lenient<ConnectionsEntry> = {},
         /// The admin API.
         #[schemars(extend("x-applies" = "restart"))]
         admin: Lenient<AdminEntry> = {},

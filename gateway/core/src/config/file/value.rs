@@ -3,6 +3,8 @@
 use crate::config::Secret;
 use crate::config::read::{At, Lenient, Read, Reader, Text, shown};
 use crate::config::yaml::Node;
+use core::ops::RangeInclusive;
+use core::str::FromStr;
 use core::time::Duration;
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use std::borrow::Cow;
@@ -110,15 +112,7 @@ impl<const MIN: u16, const MAX: u16> Read for Whole<MIN, MAX> {
     }
 
     fn read(node: &Node<'_>, reader: &mut Reader<'_>) -> Option<Self> {
-        let scalar = reader.scalar(node, Self::expected)?;
-        let digits = scalar.text.bytes().all(|byte| byte.is_ascii_digit());
-        let number =
-            if digits && (scalar.plain || scalar.from_environment) { scalar.text.parse().ok() } else { None };
-        let number = number.filter(|number| (MIN..=MAX).contains(number));
-        if number.is_none() {
-            reader.error(node.at, format!("expected {}, found {}", Self::expected(), shown(scalar)), None);
-        }
-        number.map(Self)
+        whole_number(node, reader, MIN..=MAX, Self::expected).map(Self)
     }
 }
 
@@ -134,6 +128,51 @@ impl<const MIN: u16, const MAX: u16> JsonSchema for Whole<MIN, MAX> {
     fn json_schema(_: &mut SchemaGenerator) -> Schema {
         schema_of::<Self>(json_schema!({ "type": "integer", "minimum": MIN, "maximum": MAX }))
     }
+}
+
+/// A number of things within bounds.
+#[derive(Debug, Clone, Copy)]
+pub(in crate::config) struct Count<const MIN: u32, const MAX: u32>(pub(in crate::config) u32);
+
+impl<const MIN: u32, const MAX: u32> Read for Count<MIN, MAX> {
+    fn expected() -> Cow<'static, str> {
+        format!("a whole number from {MIN} to {MAX}").into()
+    }
+
+    fn read(node: &Node<'_>, reader: &mut Reader<'_>) -> Option<Self> {
+        whole_number(node, reader, MIN..=MAX, Self::expected).map(Self)
+    }
+}
+
+impl<const MIN: u32, const MAX: u32> JsonSchema for Count<MIN, MAX> {
+    fn inline_schema() -> bool {
+        true
+    }
+
+    fn schema_name() -> Cow<'static, str> {
+        "Count".into()
+    }
+
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        schema_of::<Self>(json_schema!({ "type": "integer", "minimum": MIN, "maximum": MAX }))
+    }
+}
+
+fn whole_number<N: FromStr + PartialOrd>(
+    node: &Node<'_>,
+    reader: &mut Reader<'_>,
+    bounds: RangeInclusive<N>,
+    expected: fn() -> Cow<'static, str>,
+) -> Option<N> {
+    let scalar = reader.scalar(node, expected)?;
+    let digits = scalar.text.bytes().all(|byte| byte.is_ascii_digit());
+    let number =
+        if digits && (scalar.plain || scalar.from_environment) { scalar.text.parse().ok() } else { None };
+    let number = number.filter(|number| bounds.contains(number));
+    if number.is_none() {
+        reader.error(node.at, format!("expected {}, found {}", expected(), shown(scalar)), None);
+    }
+    number
 }
 
 /// A length of time within bounds, in milliseconds.

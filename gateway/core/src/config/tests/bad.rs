@@ -351,6 +351,7 @@ fn variables_and_secrets_are_explained_and_never_shown() {
     let world = World {
         variables: [("TOKEN", "hunter2 "), ("MANY", "2\nthreads: 3")].into(),
         files: [("/token", "hunter2\u{e9}")].into(),
+        ..World::default()
     };
     let said = |line: &str| {
         let (_, found) = MainFile::parse("m.yaml", &format!("{MAIN}{line}\n"), &world, 1);

@@ -27,6 +27,7 @@ pools:
 pub(super) struct World {
     pub(super) variables: BTreeMap<&'static str, &'static str>,
     pub(super) files: BTreeMap<&'static str, &'static str>,
+    pub(super) open_files_max: Option<u64>,
 }
 
 impl References for World {
@@ -47,6 +48,10 @@ impl References for World {
         let chain =
             self.authorities(certificate).map_err(|reason| format!("the file `{certificate}` {reason}"))?;
         Ok(Identity { chain, key: key.into() })
+    }
+
+    fn open_files_max(&self) -> Option<u64> {
+        self.open_files_max
     }
 }
 
