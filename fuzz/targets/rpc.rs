@@ -1,5 +1,6 @@
 //! The RPC guard: the cuts of a body do not matter, and what is forwarded names the own database.
 
+use fleetgate_core::guard::DatabaseNames;
 use fleetgate_core::odoo::OdooVersion;
 use fleetgate_core::rpc::{
     BodyFacts, DeniedCalls, FaultCodes, RpcGuard, RpcOutcome, RpcPolicy, RpcRoute, Service,
@@ -76,6 +77,7 @@ fn policy() -> RpcPolicy {
             models: vec!["res.users".into()],
             methods: vec!["unlink".into()],
         })),
+        database_names: DatabaseNames::Own,
     }
 }
 
@@ -103,7 +105,7 @@ fn forwarded(route: RpcRoute<'_>, body: &[u8], piece: u8) -> Option<Vec<u8>> {
             let end = body.get(at(replace.range.end)..).expect("the range ends inside of the body");
             Some([start, &replace.bytes, end].concat())
         }
-        RpcOutcome::Answer(_) | RpcOutcome::Refuse(_) => None,
+        RpcOutcome::Answer(_) | RpcOutcome::Refuse(_) | RpcOutcome::Guarded(_) => None,
     }
 }
 

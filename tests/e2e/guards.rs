@@ -151,6 +151,78 @@ async fn old_versions_open_no_database_by_a_form() {
     }
 }
 
+/// The field of a form, in one of the ways in which forms are sent.
+fn form(path: &str, multipart: bool, name: &str, value: &str) -> Request {
+    let (media, body) = if multipart {
+        let head = format!("--b\r\nContent-Disposition: form-data; name=\"{name}\"\r\n\r\n");
+        ("multipart/form-data; boundary=b", format!("{head}{value}\r\n--b--\r\n"))
+    } else {
+        ("application/x-www-form-urlencoded", format!("a=1&{name}={value}"))
+    };
+    Request::post("acme.test", path, body).header("Content-Type", media)
+}
+
+#[tokio::test]
+async fn the_manager_is_not_reached_on_a_path_that_somebody_gave_to_it() {
+    let (stub, gateway) = with_guards("", "", "stream_paths: [/my/upload]").await;
+    for path in ["/garden", "/web/login", "/longpolling/x", "/my/upload"] {
+        let in_query = Request::post("acme.test", &format!("{path}?master_pwd=x"), "");
+        assert_refused(&stub, &gateway, &in_query, 404, "database_manager").await;
+        for multipart in [false, true] {
+            let request = form(path, multipart, "master_pwd", "x");
+            for request in [request.clone(), request.http2()] {
+                let answer = request.send(gateway.address()).await;
+                assert_eq!(answer.status, 404, "{request:?}: {}", answer.text());
+                assert!(!stub.received().iter().any(|received| received.complete), "{request:?}");
+                stub.forget_received();
+            }
+        }
+    }
+    // The same words where they mean nothing.
+    for request in
+        [form("/garden", false, "password", "master_pwd"), form("/garden", true, "x", "master_pwd")]
+    {
+        assert_passes(&stub, &gateway, &request).await;
+    }
+    let (stub, gateway) = with_guards("", "database_manager: { allow: [\"127.0.0.1\"] }", "").await;
+    for multipart in [false, true] {
+        let request = form("/web/database/drop", multipart, "master_pwd", "x");
+        assert_passes(&stub, &gateway, &request).await;
+        let request = form("/garden", multipart, "master_pwd", "x");
+        assert_refused(&stub, &gateway, &request, 404, "database_manager").await;
+    }
+}
+
+#[tokio::test]
+async fn a_body_names_the_database_of_its_host_or_none() {
+    let (stub, gateway) = with_guards("", "", "stream_paths: [/my/upload]").await;
+    for path in ["/web/login", "/garden", "/my/upload"] {
+        for multipart in [false, true] {
+            for name in ["db", "dbname"] {
+                assert_passes(&stub, &gateway, &form(path, multipart, name, "acme")).await;
+                let answer = form(path, multipart, name, "globex").send(gateway.address()).await;
+                assert_eq!(answer.status, 403, "{path} {name}: {}", answer.text());
+                assert!(!stub.received().iter().any(|received| received.complete), "{path} {name}");
+                stub.forget_received();
+            }
+        }
+        let login = |database: &str| {
+            Request::call(
+                "acme.test",
+                path,
+                &serde_json::json!({"db": database, "login": "a", "password": "b"}),
+            )
+        };
+        assert_passes(&stub, &gateway, &login("acme")).await;
+        let answer = login("globex").send(gateway.address()).await;
+        assert_eq!(answer.status, 403, "{path}: {}", answer.text());
+        assert!(!stub.received().iter().any(|received| received.complete), "{path}");
+        stub.forget_received();
+    }
+    let (stub, gateway) = with_guards("", "database_names: any", "").await;
+    assert_passes(&stub, &gateway, &form("/web/login", false, "db", "globex")).await;
+}
+
 #[tokio::test]
 async fn a_class_is_for_the_networks_that_are_listed() {
     let (stub, gateway) =

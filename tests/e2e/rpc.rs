@@ -208,9 +208,29 @@ async fn listed_calls_are_denied_to_programs_of_the_tenant() {
         let params = json!({"service": "object", "method": "execute", "args": args});
         Request::call(host, "/jsonrpc", &params).send(gateway.address()).await.json()
     };
+    // As the web client calls; Odoo takes the model from the body, whatever the path says.
+    let click = async |host: &str, path: &str, model: &str, method: &str| {
+        let params = json!({"model": model, "method": method, "args": [[1]], "kwargs": {}});
+        Request::call(host, path, &params).send(gateway.address()).await
+    };
     for (model, method) in [("ir.cron", "read"), ("res.partner", "unlink")] {
         let denied = call("acme.test", model, method).await;
         assert_eq!(denied["error"]["data"]["name"], "odoo.exceptions.AccessError", "{denied}");
+        for path in [
+            "/web/dataset/call_kw",
+            "/web/dataset/call_kw/res.partner/read",
+            "/web/dataset/call_button",
+            "/fr/web/dataset/call_kw",
+            "/garden",
+        ] {
+            let answer = click("acme.test", path, model, method).await;
+            assert_eq!(answer.json()["error"]["data"]["name"], "odoo.exceptions.AccessError", "{path}");
+            assert!(stub.received().is_empty());
+            let event = fleet::event_of(&gateway, &answer).await;
+            assert_eq!((&event["rejection"], &event["reason"]), (&json!("rpc_denied"), &json!("listed")));
+            click("globex.test", path, model, method).await;
+            fleet::only_request(&stub);
+        }
         let path = format!("/json/2/{model}/{method}");
         let answer = Request::post("acme.test", &path, "{}")
             .header("Authorization", "bearer key")
@@ -222,6 +242,9 @@ async fn listed_calls_are_denied_to_programs_of_the_tenant() {
         stub.forget_received();
     }
     assert_eq!(call("acme.test", "res.partner", "read").await["result"]["database"], "acme");
+    stub.forget_received();
+    click("acme.test", "/web/dataset/call_kw/ir.cron/unlink", "res.partner", "read").await;
+    fleet::only_request(&stub);
 }
 
 #[tokio::test]
@@ -289,6 +312,24 @@ async fn a_call_on_a_path_that_somebody_gave_to_calls_is_refused() {
             .send(gateway.address())
             .await;
         assert_eq!((answer.status, answer.database()), (200, Some("acme")));
+    }
+    fleet::still_serves(&gateway).await;
+}
+
+#[tokio::test]
+async fn a_body_of_two_media_types_is_of_none() {
+    let (stub, gateway) = fleet::start().await;
+    for (first, second) in
+        [("text/plain", "application/json"), ("application/json", "text/plain"), ("text/plain", "text/plain")]
+    {
+        let request = Request::post("acme.test", "/garden", "{}")
+            .header("Content-Type", first)
+            .header("Content-Type", second);
+        for request in [request.clone(), request.http2()] {
+            let answer = request.send(gateway.address()).await;
+            assert_eq!(answer.status, 415, "{first} {second}: {}", answer.text());
+            assert!(stub.received().is_empty());
+        }
     }
     fleet::still_serves(&gateway).await;
 }

@@ -311,8 +311,9 @@ pub fn reaches_manager(target: &str) -> bool {
 /// # Errors
 /// When there is no connection. One that is cut off is a refusal.
 pub async fn send_spelling(address: SocketAddr, host: &str, target: &str) -> io::Result<Vec<Vec<u8>>> {
-    // No password: where this does get through to an Odoo, it must not do any work there.
-    const FORM: &str = "master_pwd=&name=no_such_database";
+    // No password: where this does get through to an Odoo, it must not do any work there. And it is refused by its body
+    // on any path.
+    const FORM: &str = "name=no_such_database";
     let answers = vec![
         get_spelling(address, host, target).await?,
         send(address, &format!("POST {target} HTTP/1.1"), host, FORM).await?,

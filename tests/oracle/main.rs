@@ -15,6 +15,7 @@ mod process;
 mod targets;
 mod xml;
 
+use fleetgate_core::guard::DatabaseNames;
 use fleetgate_core::odoo::OdooVersion;
 use fleetgate_core::rpc::{
     BodyFacts, DeniedCalls, FaultCodes, RpcGuard, RpcOutcome, RpcPolicy, RpcRoute, Service,
@@ -39,6 +40,7 @@ fn policy() -> RpcPolicy {
             models: vec!["res.users".into()],
             methods: vec!["unlink".into()],
         })),
+        database_names: DatabaseNames::Own,
     }
 }
 
@@ -62,7 +64,7 @@ fn forwarded(route: RpcRoute<'_>, body: &[u8], random: &mut Random) -> Option<Ve
             let (start, end) = (at(replace.range.start), at(replace.range.end));
             Some([&body[..start], &replace.bytes, &body[end..]].concat())
         }
-        RpcOutcome::Answer(_) | RpcOutcome::Refuse(_) => None,
+        RpcOutcome::Answer(_) | RpcOutcome::Refuse(_) | RpcOutcome::Guarded(_) => None,
     }
 }
 

@@ -30,6 +30,7 @@ const VISIT: Duration = Duration::from_secs(300);
 const TENANTS: &str = "\
 - { id: acme, hosts: [acme.example.com, shop.acme.test] }
 - { id: globex, hosts: [globex.example.com] }
+- { id: initech, hosts: [initech.example.com], guards: { rpc: { deny_models: [ir.cron] } } }
 ";
 
 #[tokio::test(flavor = "multi_thread")]
@@ -41,6 +42,8 @@ async fn users_of_two_tenants_work_in_a_real_odoo_at_once_and_never_meet() {
     no_spelling_finds_the_database_manager(&fleet, gateway.address()).await;
     slow_uploads_hold_no_worker(gateway.address()).await;
     run(Command::new(fleet.lab.join("venv/bin/python")).arg(script("clients.py")).arg(&address), VISIT).await;
+    let mut designer = Command::new(fleet.lab.join("venv/bin/python"));
+    run(designer.arg(script("designer.py")).arg(&address).arg(fleet.http_port.to_string()), VISIT).await;
     run(Command::new(fleet.lab.join("node/node")).arg(script("browser.mjs")).arg(&address), VISIT).await;
 }
 

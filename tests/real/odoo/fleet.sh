@@ -1,12 +1,13 @@
 #!/usr/bin/env bash
-# A real Odoo 19 that serves two databases, acme and globex, on free loopback ports, with PostgreSQL 15.
+# A real Odoo 19 that serves two databases, acme and globex, on free loopback ports, with PostgreSQL 15; and a third,
+# initech, which has a website.
 #
 #   fleet.sh get    install what is missing (and say so); Odoo itself is unpacked in the lab folder, never installed
 #   fleet.sh up     start PostgreSQL and Odoo and write <lab>/run/fleet.env; does nothing when they already run
 #   fleet.sh down   end what `up` started; the databases stay for the next `up`
 #
 # The lab folder is $FLEETGATE_LAB (default: .lab in the repository). Two lab folders can be up at once.
-# Users: admin / admin-acme and admin / admin-globex. Only the header X-Odoo-dbfilter picks the database
+# Users: admin / admin-acme, admin / admin-globex, admin / admin-initech. Only the header X-Odoo-dbfilter picks the database
 # (OCA's dbfilter_from_header): a request without it finds two databases, so none.
 set -euo pipefail
 
@@ -17,6 +18,7 @@ PG=/usr/lib/postgresql/15/bin
 ODOO_LIB=$LAB/odoo/usr/lib/python3/dist-packages
 TEMPLATE=fleet_template
 TENANTS=(acme globex)
+WEBSITE=initech
 DBFILTER_FROM_HEADER=19.0.1.0.0.2
 
 say() { echo "fleet: $*"; }
@@ -177,8 +179,9 @@ make_template() {
 }
 
 # A copy has an identity of its own: with the same database.secret, one tenant's sessions would be valid at the other.
+# make_tenant NAME [MODULE]: the module is installed on top.
 make_tenant() {
-  local tenant=$1 half=${1}_half company="${1^^} Retail"
+  local tenant=$1 module=${2:-} half=${1}_half company="${1^^} Retail"
   [ -n "$(sql postgres <<<"select 1 from pg_database where datname = '$tenant'")" ] && return
   sql postgres <<<"drop database if exists $half with (force)"
   sql postgres <<<"create database $half template $TEMPLATE owner odoo"
@@ -190,8 +193,14 @@ update res_partner set name = 'secret-$tenant', complete_name = 'secret-$tenant'
   email_normalized = 'secret-$tenant@example.com' where name = 'secret-TEMPLATE';
 update res_users set password = 'admin-$tenant' where login = 'admin';
 SQL
-  rm -rf "$LAB/data/filestore/$tenant"
-  cp -a "$LAB/data/filestore/$TEMPLATE" "$LAB/data/filestore/$tenant"
+  rm -rf "$LAB/data/filestore/$half" "$LAB/data/filestore/$tenant"
+  cp -a "$LAB/data/filestore/$TEMPLATE" "$LAB/data/filestore/$half"
+  if [ -n "$module" ]; then
+    say "installing $module in $tenant (once, 20 s)"
+    (odoo server --database "$half" --init "$module" --skip-auto-install --stop-after-init --no-http) >"$RUN/$module.log" 2>&1 ||
+      die "Odoo could not install $module, see $RUN/$module.log"
+  fi
+  mv "$LAB/data/filestore/$half" "$LAB/data/filestore/$tenant"
   sql postgres <<<"alter database $half rename to $tenant"
 }
 
@@ -235,6 +244,7 @@ up() {
   start_postgres
   make_template
   for tenant in "${TENANTS[@]}"; do make_tenant "$tenant"; done
+  make_tenant "$WEBSITE" website
   start_odoo
   cat >"$RUN/fleet.env" <<ENV
 LAB=$LAB
@@ -245,7 +255,7 @@ ODOO_PID=$ODOO_PID
 PG_PID=$PG_PID
 ENV
   trap - EXIT
-  say "up: HTTP $HTTP_PORT, gevent $GEVENT_PORT, databases ${TENANTS[*]} (admin / admin-NAME), log $RUN/odoo.log"
+  say "up: HTTP $HTTP_PORT, gevent $GEVENT_PORT, databases ${TENANTS[*]} $WEBSITE (admin / admin-NAME), log $RUN/odoo.log"
 }
 
 stop_odoo() {

@@ -5,9 +5,25 @@
 //! off, but not the pages.
 //! Source: Odoo 14.0 `addons/web/controllers/main.py`, 19.0 `addons/web/controllers/database.py`.
 
-use super::reading::starts_with;
+use super::query::{Decoded, parameters};
+use super::reading::{after_first_segment, starts_with};
 
 const ROUTE: &[u8] = b"/web/database";
+
+/// The parameter that everything but its pages needs. Nothing else of Odoo has it, so it tells the manager's work apart
+/// where a tenant has given its routes other paths. Source: Odoo 14.0 `addons/web/controllers/main.py`, 19.0
+/// `addons/web/controllers/database.py`.
+pub(crate) const MASTER_PASSWORD: &[u8] = b"master_pwd";
+
+/// Whether a query asks for the manager's work.
+pub(super) fn is_asked_by(query: &[u8]) -> bool {
+    parameters(query).any(|(name, _)| Decoded::is(name, MASTER_PASSWORD))
+}
+
+/// Whether a path is one of the manager's, by itself or behind a language.
+pub(crate) fn is_below(path: &[u8]) -> bool {
+    matches(path) || matches(after_first_segment(path))
+}
 
 /// Whether a path is one of the manager's.
 pub(super) fn matches(path: &[u8]) -> bool {

@@ -86,7 +86,7 @@ fn query_is_own(asked: &Asked<'_>, has_state: bool) -> bool {
         if Decoded::is(name, b"db") || Decoded::is(name, b"dbname") {
             names = names.saturating_add(1);
             names == 1 && (value.is_empty() || is_own(asked, Decoded::new(value)))
-        } else if has_state && Decoded::is(name, b"state") {
+        } else if Decoded::is(name, b"state") && (has_state || may_be_state(asked.version, value)) {
             states = states.saturating_add(1);
             states == 1
                 && oauth_state::names_only(Decoded::new(value), |name| is_own(asked, name.iter().copied()))
@@ -94,6 +94,13 @@ fn query_is_own(asked: &Asked<'_>, has_state: bool) -> bool {
             !(takes_session_from_query(asked.version) && Decoded::is(name, b"session_id"))
         }
     })
+}
+
+/// Whether a value means something to the routes of [`Route::OpenState`], which a tenant may have given any other path:
+/// they do nothing with what is no object.
+fn may_be_state(version: OdooVersion, value: &[u8]) -> bool {
+    let mut text = Decoded::new(value).skip_while(u8::is_ascii_whitespace);
+    ignores_dbfilter(version) && text.next() == Some(b'{')
 }
 
 /// A session is of one database, so its name selects it; and a link with one logs its reader in as somebody else.

@@ -6,7 +6,7 @@
 mod addresses;
 mod body_size;
 mod crawler_traps;
-mod database_manager;
+pub(crate) mod database_manager;
 mod database_names;
 mod debug_routes;
 mod filestore;
@@ -173,7 +173,11 @@ impl Guards {
         {
             return Err(guard.rejection());
         }
-        let refused = if self.database_names == DatabaseNames::Own && !database_names::all_own(asked) {
+        let asks_manager =
+            hidden != Some(Guard::DatabaseManager) && database_manager::is_asked_by(asked.query);
+        let refused = if asks_manager {
+            Some(Guard::DatabaseManager)
+        } else if self.database_names == DatabaseNames::Own && !database_names::all_own(asked) {
             Some(Guard::DatabaseNames)
         } else if !self.allow.allows(asked.class, asked.client) {
             Some(Guard::Addresses)

@@ -32,7 +32,7 @@ enum Reader {
     Json(Box<JsonCall>),
     Xml(Box<XmlCall>),
     /// On a path where no call belongs.
-    Stray(StrayCall),
+    Stray(Box<StrayCall>),
     /// The head was enough.
     Settled(RpcOutcome),
 }
@@ -42,7 +42,8 @@ impl RpcGuard {
     #[must_use]
     pub fn new(route: RpcRoute<'_>, policy: RpcPolicy, facts: BodyFacts<'_>) -> Self {
         let reader = match route {
-            RpcRoute::Elsewhere => Reader::Stray(StrayCall::new(is_json(facts.content_type))),
+            RpcRoute::DatabaseManager => Reader::Settled(RpcOutcome::Forward { replace: None }),
+            RpcRoute::Elsewhere => Reader::stray(&facts),
             _ if is_encoded(facts.content_encoding) => refuse(RpcRefusal::ContentEncoding),
             RpcRoute::Xml { service, faults } => Reader::Xml(Box::new(XmlCall::new(service, faults))),
             RpcRoute::Json | RpcRoute::Authenticate if !is_json(facts.content_type) => {
@@ -50,7 +51,10 @@ impl RpcGuard {
             }
             RpcRoute::Json => Reader::Json(Box::new(JsonCall::new(JsonShape::Service))),
             RpcRoute::Authenticate => Reader::Json(Box::new(JsonCall::new(JsonShape::Login))),
-            RpcRoute::Json2 { model, method } => Reader::Settled(json2(&policy, &facts, model, method)),
+            RpcRoute::Json2 { model, method } => match json2(&policy, &facts, model, method) {
+                Some(denial) => Reader::Settled(RpcOutcome::Answer(RpcAnswer::json2_error(denial))),
+                None => Reader::stray(&facts),
+            },
         };
         Self { policy, reader }
     }
@@ -60,7 +64,7 @@ impl RpcGuard {
         match &mut self.reader {
             Reader::Json(call) => call.feed(piece, &self.policy),
             Reader::Xml(call) => call.feed(piece, &self.policy),
-            Reader::Stray(stray) => stray.feed(piece),
+            Reader::Stray(stray) => stray.feed(piece, &self.policy),
             Reader::Settled(_) => {}
         }
     }
@@ -72,7 +76,7 @@ impl RpcGuard {
         match &self.reader {
             Reader::Json(call) => call.may_forward(),
             Reader::Xml(call) => call.may_forward(),
-            Reader::Stray(stray) => stray.refusal().is_none(),
+            Reader::Stray(stray) => stray.may_forward(),
             Reader::Settled(outcome) => matches!(outcome, RpcOutcome::Forward { .. }),
         }
     }
@@ -83,11 +87,18 @@ impl RpcGuard {
         match self.reader {
             Reader::Json(call) => call.finish(&self.policy),
             Reader::Xml(call) => call.finish(&self.policy),
-            Reader::Stray(stray) => {
-                stray.refusal().map_or(RpcOutcome::Forward { replace: None }, RpcOutcome::Refuse)
-            }
+            Reader::Stray(stray) => stray.finish(&self.policy),
             Reader::Settled(outcome) => outcome,
         }
+    }
+}
+
+impl Reader {
+    /// For a body whose path may be one that a tenant gave to a route of calls: `/json/2/a/b` is as free as any other.
+    fn stray(facts: &BodyFacts<'_>) -> Self {
+        let media =
+            media_type(facts.content_type, |byte| matches!(byte, b';' | b',') || byte.is_ascii_whitespace());
+        Self::Stray(Box::new(StrayCall::new(is_json_type(media), media)))
     }
 }
 
@@ -101,15 +112,12 @@ fn json2(
     facts: &BodyFacts<'_>,
     model: Option<&[u8]>,
     method: Option<&[u8]>,
-) -> RpcOutcome {
-    let denied = |denial| RpcOutcome::Answer(RpcAnswer::json2_error(denial));
+) -> Option<Denial> {
     if facts.databases.iter().any(|name| policy.names(Some(name)) == Named::Other) {
-        return denied(Denial::Database);
+        return Some(Denial::Database);
     }
-    match (model, method) {
-        (Some(_), Some(_)) if policy.denies(model, method) => denied(Denial::Listed),
-        _ => RpcOutcome::Forward { replace: None },
-    }
+    let listed = model.is_some() && method.is_some() && policy.denies(model, method);
+    listed.then_some(Denial::Listed)
 }
 
 /// Odoo never decodes a body; `identity` says that there is nothing to decode (RFC 9110, section 8.4.1).
@@ -123,7 +131,16 @@ fn is_encoded(content_encoding: Option<&[u8]>) -> bool {
 /// What Odoo takes for JSON, parameters aside: it reads UTF-8 whatever `charset` says. Source: Odoo 14.0 to 19.0
 /// `odoo/http.py` (`JsonRPCDispatcher.mimetypes`); Werkzeug 0.16 to 3.0 `Request.mimetype`.
 fn is_json(content_type: Option<&[u8]>) -> bool {
-    let media = content_type.and_then(|value| value.split(|&byte| byte == b';').next()).unwrap_or_default();
-    let media = media.trim_ascii();
+    is_json_type(media_type(content_type, |byte| byte == b';'))
+}
+
+fn is_json_type(media: &[u8]) -> bool {
     [&b"application/json"[..], b"application/json-rpc"].iter().any(|json| media.eq_ignore_ascii_case(json))
+}
+
+/// What stands before the parameters. Werkzeug before 2.3 ends it at a comma or white space as well (`http.py`,
+/// `parse_options_header`).
+fn media_type(content_type: Option<&[u8]>, ends: impl Fn(u8) -> bool) -> &[u8] {
+    let value = content_type.unwrap_or_default().trim_ascii();
+    value.split(|&byte| ends(byte)).next().unwrap_or_default().trim_ascii()
 }

@@ -12,6 +12,7 @@
 
 mod answer;
 mod call;
+mod form;
 mod guard;
 mod json;
 mod outcome;

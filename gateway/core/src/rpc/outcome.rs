@@ -1,6 +1,7 @@
 //! What becomes of a call.
 
 use super::answer::RpcAnswer;
+use crate::guard::Guard;
 use core::ops::Range;
 
 /// What becomes of a call once its body is read.
@@ -15,6 +16,8 @@ pub enum RpcOutcome {
     Answer(RpcAnswer),
     /// It cannot be decided, so nobody gets it.
     Refuse(RpcRefusal),
+    /// Its body is for what a guard keeps from clients, whatever the path.
+    Guarded(Guard),
 }
 
 /// Bytes of a body that are replaced by others.

@@ -1,5 +1,7 @@
 //! What a tenant's programs may call.
 
+use super::text::Text;
+use crate::guard::DatabaseNames;
 use crate::odoo::OdooVersion;
 use crate::tenant::{DatabaseName, NameError, NameTemplate};
 use std::sync::Arc;
@@ -16,6 +18,8 @@ pub struct RpcPolicy {
     pub alias: Option<DatabaseName>,
     /// Calls that the tenant does not want from outside.
     pub denied: Option<Arc<DeniedCalls>>,
+    /// Which databases may be named in a body that is no call.
+    pub database_names: DatabaseNames,
 }
 
 impl RpcPolicy {
@@ -27,6 +31,24 @@ impl RpcPolicy {
     /// Whether the tenant does not want a call. A name that could not be read is taken for one on the list.
     pub(super) fn denies(&self, model: Option<&[u8]>, method: Option<&[u8]>) -> bool {
         self.denied.as_ref().is_some_and(|denied| denied.hold(model, method))
+    }
+
+    /// Whether the web client's call of a model is not wanted. Its routes have no other names, so one that cannot be
+    /// read is none; a method alone is none of a model.
+    pub(super) fn denies_in_session(&self, model: Option<&Text>, method: Option<&Text>) -> bool {
+        let (Some(denied), Some(model)) = (&self.denied, model) else { return false };
+        is_on(&denied.models, model.get())
+            || method.is_some_and(|method| is_on(&denied.methods, method.get()))
+    }
+
+    /// Whether a body that is no call may name a database so.
+    pub(super) fn may_be_named(&self, name: &[u8]) -> bool {
+        self.may_name_any() || name.is_empty() || name == self.database.as_str().as_bytes()
+    }
+
+    /// Whether a body that is no call may name any database.
+    pub(super) fn may_name_any(&self) -> bool {
+        self.database_names == DatabaseNames::Any
     }
 
     /// What a database name means here.
@@ -72,6 +94,7 @@ impl RpcSettings {
             database: DatabaseName::parse(database)?,
             alias,
             denied: self.denied.clone(),
+            database_names: DatabaseNames::Own,
         })
     }
 }
@@ -84,11 +107,10 @@ pub(super) enum Named {
     Other,
 }
 
-/// Models and methods that may not be called by `object.execute`, `object.execute_kw` and JSON-2. Names are compared
-/// exactly, as Odoo looks them up.
+/// Models and methods that may not be called by `object.execute`, `object.execute_kw`, JSON-2, and the web client.
+/// Names are compared exactly, as Odoo looks them up.
 ///
-/// This closes doors for honest programs; it is no sandbox. `/web/dataset/call_kw` is how the web client works and is
-/// not held against these lists: Odoo takes the model from the body there, whatever the path says.
+/// This closes doors for honest programs; it is no sandbox.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Hash)]
 pub struct DeniedCalls {
     /// Models, such as `res.users`.
@@ -100,11 +122,12 @@ pub struct DeniedCalls {
 impl DeniedCalls {
     /// Whether a call is denied. A name that could not be read is, as soon as there is a list it could be on.
     fn hold(&self, model: Option<&[u8]>, method: Option<&[u8]>) -> bool {
-        let on = |list: &[Box<str>], name: Option<&[u8]>| {
-            !list.is_empty() && name.is_none_or(|name| list.iter().any(|denied| denied.as_bytes() == name))
-        };
-        on(&self.models, model) || on(&self.methods, method)
+        is_on(&self.models, model) || is_on(&self.methods, method)
     }
+}
+
+fn is_on(list: &[Box<str>], name: Option<&[u8]>) -> bool {
+    !list.is_empty() && name.is_none_or(|name| list.iter().any(|denied| denied.as_bytes() == name))
 }
 
 #[cfg(test)]

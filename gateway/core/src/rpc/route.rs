@@ -1,5 +1,6 @@
 //! Routes whose database a client names itself.
 
+use crate::guard::database_manager;
 use crate::odoo::OdooVersion;
 
 /// A route on which a client names the database.
@@ -24,6 +25,8 @@ pub enum RpcRoute<'p> {
         /// Method of `/json/2/<model>/<method>`.
         method: Option<&'p [u8]>,
     },
+    /// `/web/database/**`, for a client that may use it: whole databases come there, and all of their names.
+    DatabaseManager,
     /// Any other path. Nothing is called there, unless somebody has given a route another path.
     Elsewhere,
 }
@@ -77,6 +80,14 @@ impl<'p> RpcRoute<'p> {
             let end = inner.iter().position(|&byte| byte == b'/')?;
             Self::exact(version, inner.get(end..)?)
         })
+    }
+
+    /// Says of any path how a body there is read.
+    #[must_use]
+    pub fn of_any(version: OdooVersion, path: &'p [u8]) -> Self {
+        let elsewhere =
+            || if database_manager::is_below(path) { Self::DatabaseManager } else { Self::Elsewhere };
+        Self::of(version, path).unwrap_or_else(elsewhere)
     }
 
     fn exact(version: OdooVersion, path: &'p [u8]) -> Option<Self> {
@@ -136,6 +147,8 @@ mod tests {
                 assert_eq!(of("/xmlrpc/common"), xml(Service::Common, FaultCodes::Text));
                 assert_eq!(of("/xmlrpc/2/db"), xml(Service::Db, FaultCodes::Number));
                 assert_eq!(of("/jsonrpc"), Some(RpcRoute::Json));
+                let manager = format!("{prefix}/web/database/restore{suffix}");
+                assert_eq!(RpcRoute::of_any(OdooVersion::V19, manager.as_bytes()), RpcRoute::DatabaseManager);
                 assert_eq!(of("/web/session/authenticate"), Some(RpcRoute::Authenticate));
                 assert_eq!(
                     of("/json/2/res.partner/read"),

@@ -36,6 +36,11 @@ impl Text {
         self.push(character.encode_utf8(&mut [0; 4]).as_bytes());
     }
 
+    /// The first bytes, up to the first piece that had no room.
+    pub(super) fn start(&self) -> &[u8] {
+        self.bytes.get(..self.len).unwrap_or_default()
+    }
+
     /// The bytes, `None` when there were too many.
     pub(super) fn get(&self) -> Option<&[u8]> {
         self.bytes.get(..self.len).filter(|_| self.whole)

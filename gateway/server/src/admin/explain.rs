@@ -209,7 +209,7 @@ fn tell_route(told: &mut Explanation, snapshot: &Snapshot, route: &Route<'_>, as
         Some(RpcRoute::Xml { .. } | RpcRoute::Json | RpcRoute::Authenticate) => {
             Some("its body is read and must name the tenant's database, see docs/rpc.md")
         }
-        Some(RpcRoute::Elsewhere) | None => None,
+        Some(RpcRoute::DatabaseManager | RpcRoute::Elsewhere) | None => None,
     };
     told.why.extend(rule.map(str::to_owned));
     let tenant = told.tenant.clone().unwrap_or_default();

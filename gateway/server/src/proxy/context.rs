@@ -47,6 +47,8 @@ pub struct RequestContext {
     pub(super) first_byte: Option<Duration>,
     /// Reads along the body of a streamed request.
     pub(super) guard: Option<RpcGuard>,
+    /// Why that body may not go on.
+    pub(super) body_refused: Option<Rejection>,
     /// Body bytes passed on so far, of a streamed request.
     pub(super) body_bytes: u64,
     /// Whether the next attempt must not use a kept connection.
@@ -107,6 +109,7 @@ impl RequestContext {
             lease: None,
             first_byte: None,
             guard: None,
+            body_refused: None,
             body_bytes: 0,
             fresh_connection: false,
             tunnel: Mutex::new(None),

@@ -81,6 +81,9 @@ pub(super) async fn exchange(
         RpcOutcome::Refuse(refusal) => {
             return Box::pin(answer::reject(session, context, refusal.into())).await;
         }
+        RpcOutcome::Guarded(guard) => {
+            return Box::pin(answer::reject(session, context, guard.rejection())).await;
+        }
     }
     loop {
         match ask(session, context, &state.backends, &body).await {

@@ -7,7 +7,7 @@ use crate::upstream::Failure;
 use fleetgate_core::pool::Timeouts;
 use fleetgate_core::rejection::Rejection;
 use fleetgate_core::request::Fault;
-use fleetgate_core::rpc::RpcRefusal;
+use fleetgate_core::rpc::RpcOutcome;
 use fleetgate_core::traffic::TrafficClass;
 use pingora::protocols::TcpKeepalive;
 use pingora::upstreams::peer::{H1UpgradePolicy, HttpPeer, HttpUpstreamRequestPolicy};
@@ -18,8 +18,8 @@ use std::time::Duration;
 pub(super) const BACKEND_IDLE: Duration = Duration::from_secs(30);
 /// A streamed body beyond its limit.
 const BODY_TOO_LARGE: ErrorType = ErrorType::HTTPStatus(413);
-/// A streamed body that may not go on.
-const STRAY_CALL: ErrorType = ErrorType::HTTPStatus(400);
+/// A streamed body that may not go on; the context knows why.
+const BODY_REFUSED: ErrorType = ErrorType::HTTPStatus(400);
 /// Bit of a group of connections that serve one request only. Connections of such a group are never kept.
 const SINGLE_USE: u64 = 1;
 
@@ -92,16 +92,22 @@ pub(super) fn note_failing(context: &RequestContext, lease: &BackendLease, tls: 
     }
 }
 
-/// Looks at the next piece of a streamed request's body before the backend gets it.
+/// Looks at the next piece of a streamed request's body before the backend gets it; `ends` with the last.
 ///
 /// # Errors
-/// It is longer than allowed, or hides a call. The backend never gets the end of such a body, so it does nothing.
-pub(super) fn watch_body(context: &mut RequestContext, piece: &[u8]) -> Result<()> {
+/// It is longer than allowed, or asks for what a guard keeps from clients. The backend never gets the end of such a
+/// body, so it does nothing.
+pub(super) fn watch_body(context: &mut RequestContext, piece: &[u8], ends: bool) -> Result<()> {
     if let Some(guard) = &mut context.guard {
         guard.feed(piece);
-        if !guard.may_forward() {
-            return Err(Error::explain(STRAY_CALL, "the body hides a call by a program").into_down());
+        if ends || !guard.may_forward() {
+            context.body_refused = context.guard.take().and_then(|guard| refusal_of(guard.finish()));
         }
+    }
+    if context.body_refused.is_some() {
+        return Err(
+            Error::explain(BODY_REFUSED, "the body is for what a guard keeps from clients").into_down()
+        );
     }
     let bytes = u64::try_from(piece.len()).unwrap_or(u64::MAX);
     context.body_bytes = context.body_bytes.saturating_add(bytes);
@@ -109,6 +115,16 @@ pub(super) fn watch_body(context: &mut RequestContext, piece: &[u8]) -> Result<(
         return Err(Error::explain(BODY_TOO_LARGE, "the body is longer than allowed").into_down());
     }
     Ok(())
+}
+
+/// A fault of the client's protocol is for calls, and calls are never streamed.
+fn refusal_of(outcome: RpcOutcome) -> Option<Rejection> {
+    match outcome {
+        RpcOutcome::Forward { .. } => None,
+        RpcOutcome::Answer(answer) => answer.denial.map(Rejection::RpcDenied),
+        RpcOutcome::Refuse(refusal) => Some(refusal.into()),
+        RpcOutcome::Guarded(guard) => Some(guard.rejection()),
+    }
 }
 
 /// Decides whether a failed attempt is followed by another: the one place where the retry rule meets Pingora.
@@ -137,7 +153,6 @@ pub(super) fn settle(
 pub(super) fn rejection_for(error: &Error) -> Option<Rejection> {
     match (error.esource(), error.etype()) {
         (_, &BODY_TOO_LARGE) => Some(Rejection::BodyTooLarge),
-        (_, &STRAY_CALL) => Some(RpcRefusal::Stray.into()),
         (_, ErrorType::HTTPStatus(_)) => Some(Rejection::Internal),
         // Fields for the connection only are the last of a head to be looked at.
         (ErrorSource::Downstream, ErrorType::InvalidHTTPHeader) => Some(Fault::Connection.into()),

@@ -2,8 +2,9 @@
 
 use super::admit::raw_path;
 use super::context::RequestContext;
+use fleetgate_core::guard::Guards;
 use fleetgate_core::rejection::Rejection;
-use fleetgate_core::rpc::{BodyFacts, RpcGuard, RpcPolicy, RpcRoute};
+use fleetgate_core::rpc::{BodyFacts, RpcGuard, RpcPolicy, RpcRefusal, RpcRoute};
 use http::HeaderMap;
 use http::header::{CONTENT_ENCODING, CONTENT_TYPE};
 use pingora::http::RequestHeader;
@@ -20,39 +21,32 @@ pub(super) fn is_call(context: &RequestContext, head: &RequestHeader) -> bool {
 /// The guard of a body: of a call, or of any other request, for no call may hide in it.
 ///
 /// # Errors
-/// The tenant has no database that one could be held against.
+/// The tenant has no database that one could be held against, or the body has several media types: servers take any of
+/// them, or all as one.
 pub(super) fn guard(context: &RequestContext, head: &RequestHeader) -> Result<RpcGuard, Rejection> {
     let version = context.pool().ok_or(Rejection::Internal)?.odoo_version;
-    let route = RpcRoute::of(version, raw_path(head)).unwrap_or(RpcRoute::Elsewhere);
+    let route = RpcRoute::of_any(version, raw_path(head));
     let policy = policy(context).ok_or(Rejection::Internal)?;
     let databases: Vec<&[u8]> =
         head.headers.get_all(DATABASE).iter().map(http::HeaderValue::as_bytes).collect();
-    let facts = BodyFacts {
-        content_type: content_type(&head.headers, route == RpcRoute::Elsewhere),
-        content_encoding: coding(&head.headers),
-        databases: &databases,
-    };
+    let mut types = head.headers.get_all(CONTENT_TYPE).iter().map(http::HeaderValue::as_bytes);
+    let content_type = types.next();
+    if types.next().is_some() {
+        return Err(RpcRefusal::ContentType.into());
+    }
+    let facts = BodyFacts { content_type, content_encoding: coding(&head.headers), databases: &databases };
     Ok(RpcGuard::new(route, policy, facts))
 }
 
 fn policy(context: &RequestContext) -> Option<RpcPolicy> {
     let version = context.pool()?.odoo_version;
     let fleet = &context.snapshot.fleet;
-    let settings = &fleetgate_core::guard::Guards::at(&fleet.guards, context.tenant()?.guards).rpc;
-    let policy = settings.policy(version, &context.database()?, context.label());
-    policy.inspect_err(|error| tracing::error!(%error, "a tenant's host makes no name of a database")).ok()
-}
-
-/// WSGI servers join several lines into one value, which no media type looks like, or take one of them. So several
-/// lines are no type where one is demanded, and JSON where a body could be taken for it.
-fn content_type(headers: &HeaderMap, any: bool) -> Option<&[u8]> {
-    let mut lines = headers.get_all(CONTENT_TYPE).iter().map(http::HeaderValue::as_bytes);
-    let line = lines.next()?;
-    match lines.next() {
-        None => Some(line),
-        Some(_) if any => Some(b"application/json"),
-        Some(_) => None,
-    }
+    let guards = Guards::at(&fleet.guards, context.tenant()?.guards);
+    let policy = guards.rpc.policy(version, &context.database()?, context.label());
+    let policy = policy
+        .inspect_err(|error| tracing::error!(%error, "a tenant's host makes no name of a database"))
+        .ok()?;
+    Some(RpcPolicy { database_names: guards.database_names, ..policy })
 }
 
 /// The first coding that is one.

@@ -125,10 +125,10 @@ impl ProxyHttp for Gateway {
         &self,
         _session: &mut Session,
         body: &mut Option<Bytes>,
-        _end_of_stream: bool,
+        end_of_stream: bool,
         context: &mut RequestContext,
     ) -> Result<()> {
-        forward::watch_body(context, body.as_deref().unwrap_or_default())
+        forward::watch_body(context, body.as_deref().unwrap_or_default(), end_of_stream)
     }
 
     async fn connected_to_upstream(
@@ -198,7 +198,8 @@ impl ProxyHttp for Gateway {
         error: &Error,
         context: &mut RequestContext,
     ) -> FailToProxy {
-        let rejection = forward::rejection_for(error).filter(|_| !has_answer(session));
+        let rejection = context.body_refused.or_else(|| forward::rejection_for(error));
+        let rejection = rejection.filter(|_| !has_answer(session));
         let error_code = rejection.map_or(0, fleetgate_core::rejection::Rejection::status);
         if let Some(rejection) = rejection {
             // The request's body may be half read: the connection must not be used again.

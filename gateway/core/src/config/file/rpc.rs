@@ -21,7 +21,8 @@ section! {
         /// A name that programs may use for the database; Odoo is told the real one, and `db.list` tells this one. It
         /// stays when the database comes back under another name. May hold `{1}` as the database may.
         database_alias: Option<DatabaseText> = null,
-        /// Models that `execute`, `execute_kw` and JSON-2 may not call, such as `res.users`.
+        /// Models that `execute`, `execute_kw`, JSON-2 and [the web client](rpc.md#settings) may not call, such as
+        /// `ir.cron`. Pages that need them show an error.
         #[schemars(extend("x-default" = "none"))]
         deny_models: Option<CallNames> = null,
         /// Methods that they may not call, of whatever model, such as `unlink`.

@@ -65,6 +65,33 @@ fn the_database_of_a_star_is_the_one_of_its_label() {
 }
 
 #[test]
+fn a_state_of_old_versions_is_read_on_every_path() {
+    for version in OdooVersion::ALL {
+        let old = version <= OdooVersion::V15;
+        let said = |target: &str| get(target).of(version).refused(&Guards::new());
+        assert_eq!(said("/garden?state=%20%7B%22d%22:%22zen%22%7D"), old.then_some(Guard::DatabaseNames));
+        for target in ["/garden?state=%7B%22d%22:%22acme%22%7D", "/garden?state=Bavaria", "/garden?state="] {
+            assert_eq!(said(target), None, "{target}");
+        }
+    }
+}
+
+#[test]
+fn the_master_password_is_asked_for_on_no_other_path() {
+    let any = Guards { database_names: DatabaseNames::Any, ..Guards::new() };
+    for guards in [&Guards::new(), &any] {
+        for target in ["/garden?master_pwd=x", "/?a=1&%6daster_pw%64", "/web/login?master_pwd=&db=acme"] {
+            assert_eq!(post(target, 0).refused(guards), Some(Guard::DatabaseManager), "{target}");
+        }
+        assert_eq!(get("/garden?master=x&pwd=master_pwd&MASTER_PWD=1").refused(guards), None);
+    }
+    let mut open = Guards::new();
+    open.database_manager = vec!["0.0.0.0/0".parse().unwrap()];
+    assert_eq!(post("/web/database/drop?master_pwd=x", 0).refused(&open), None);
+    assert_eq!(post("/garden?master_pwd=x", 0).refused(&open), Some(Guard::DatabaseManager));
+}
+
+#[test]
 fn any_database_may_be_named_where_it_is_set_so() {
     let guards = Guards { database_names: DatabaseNames::Any, ..Guards::new() };
     for target in

@@ -5,7 +5,7 @@ use super::lexer::{Lexer, Token};
 use crate::rpc::answer::RpcAnswer;
 use crate::rpc::call::{Argument, Call, Judgement, judge_database};
 use crate::rpc::outcome::{Denial, Replacement, RpcOutcome, RpcRefusal};
-use crate::rpc::policy::RpcPolicy;
+use crate::rpc::policy::{Named, RpcPolicy};
 use crate::rpc::route::Service;
 use core::ops::Range;
 
@@ -53,7 +53,18 @@ pub(in crate::rpc) struct JsonCall {
     element: Option<u32>,
     id: Option<Box<[u8]>>,
     call: Call,
+    /// Members of `params` that belong to the other shape, which a tenant may have given this path.
+    other: Other,
     state: State,
+}
+
+/// What `params` would mean to the other route.
+#[derive(Debug)]
+enum Other {
+    /// For a service: `db`.
+    Database(Argument),
+    /// For a login: which of `service`, `method` and `args` there are.
+    Call([bool; 3]),
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -77,6 +88,10 @@ impl JsonCall {
             element: None,
             id: None,
             call: Call::new(Service::Unknown),
+            other: match shape {
+                JsonShape::Service => Other::Database(Argument::Missing),
+                JsonShape::Login => Other::Call([false; 3]),
+            },
             state: State::Reading,
         }
     }
@@ -134,9 +149,13 @@ impl JsonCall {
     }
 
     fn judge(&self, policy: &RpcPolicy) -> Judgement {
-        match self.shape {
-            JsonShape::Service => self.call.judge(policy),
-            JsonShape::Login => judge_database(&self.call.database, policy),
+        match (self.shape, &self.other) {
+            (_, Other::Call([true, true, true])) => Judgement::Denied(Denial::Method),
+            (_, Other::Database(Argument::Text(name, _))) if policy.names(name.get()) != Named::Own => {
+                Judgement::Denied(Denial::Database)
+            }
+            (JsonShape::Service, _) => self.call.judge(policy),
+            (JsonShape::Login, _) => judge_database(&self.call.database, policy),
         }
     }
 
@@ -167,6 +186,10 @@ impl JsonCall {
                     Some(b"db") => Inner::Db,
                     _ => Inner::Other,
                 };
+                if let Other::Call(seen) = &mut self.other {
+                    let of_call = [Inner::Service, Inner::Method, Inner::Args];
+                    seen.iter_mut().zip(of_call).for_each(|(seen, member)| *seen |= self.inner == member);
+                }
             }
             (Token::String | Token::Plain, 2) | (Token::ObjectStart, 3) if inside => self.member(token),
             (Token::ArrayStart, 3) if inside && self.inner == Inner::Args => self.element = Some(0),
@@ -190,6 +213,7 @@ impl JsonCall {
             }
             (Inner::Method, JsonShape::Service) => self.call.method = value,
             (Inner::Db, JsonShape::Login) => self.call.database = value,
+            (Inner::Db, JsonShape::Service) => self.other = Other::Database(value),
             _ => {}
         }
     }

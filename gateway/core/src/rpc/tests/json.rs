@@ -269,6 +269,51 @@ fn login_by_json_names_the_own_database() {
 }
 
 #[test]
+fn a_call_of_one_route_hides_no_call_of_another() {
+    let both = |name: &str, service: &str| {
+        format!(
+            r#"{{"id":1,"params":{{"db":"{name}","login":"a","password":"b","service":"{service}","method":"version","args":[]}}}}"#
+        )
+    };
+    assert_eq!(json(&both("acme", "common")), Fate::Forwarded);
+    assert_eq!(json(&both("zen", "common")), Fate::Denied(Denial::Database));
+    for service in ["common", "db"] {
+        let fate = fate(RpcRoute::Authenticate, both("acme", service).as_bytes());
+        assert_eq!(fate, Fate::Denied(Denial::Method), "{service}");
+    }
+    assert_eq!(login(r#"{"db":"acme","login":"a","password":"b","method":"x"}"#), Fate::Forwarded);
+}
+
+#[test]
+fn json_2_is_a_path_like_any_other_for_a_tenant_who_moves_routes() {
+    let route = RpcRoute::Json2 { model: Some(b"res.partner"), method: Some(b"read") };
+    assert_eq!(fate(route, br#"{"ids":[1],"context":{}}"#), Fate::Forwarded);
+    let stray = br#"{"params":{"service":"db","method":"list","args":[]}}"#;
+    assert_eq!(fate(route, stray), Fate::Refused(RpcRefusal::Stray));
+    assert_eq!(fate(route, br#"{"params":{"db":"zen"}}"#), Fate::Guarded(Guard::DatabaseNames));
+}
+
+#[test]
+fn media_types_are_read_as_widely_as_any_server_reads_them() {
+    let stray = br#"{"params":{"service":"db","method":"list","args":[]}}"#;
+    let said = |content_type: &'static str, body: &[u8]| {
+        let facts = BodyFacts { content_type: Some(content_type.as_bytes()), ..BodyFacts::default() };
+        let mut guard = RpcGuard::new(RpcRoute::Elsewhere, policy(OdooVersion::V19), facts);
+        guard.feed(body);
+        guard.finish()
+    };
+    for end in ["", ";charset=utf-8", " ;x", ",text/plain", ", text/plain", " text/plain", "\t"] {
+        for start in ["", " "] {
+            let json: &str = format!("{start}application/json{end}").leak();
+            assert_eq!(said(json, stray), RpcOutcome::Refuse(RpcRefusal::Stray), "{json:?}");
+            let form: &str = format!("{start}Application/X-www-form-urlencoded{end}").leak();
+            let manager = RpcOutcome::Guarded(Guard::DatabaseManager);
+            assert_eq!(said(form, b"master_pwd=x"), manager, "{form:?}");
+        }
+    }
+}
+
+#[test]
 fn listed_models_and_methods_are_denied() {
     let execute = |model: &str, method: &str| {
         call("object", "execute_kw", &format!(r#"["acme",2,"p",{model},{method},[]]"#))

@@ -7,6 +7,7 @@ mod json2;
 mod xml;
 
 use super::*;
+use crate::guard::{DatabaseNames, Guard};
 use crate::odoo::OdooVersion;
 use crate::tenant::DatabaseName;
 use std::sync::Arc;
@@ -21,6 +22,7 @@ fn policy(version: OdooVersion) -> RpcPolicy {
             models: vec!["res.users".into()],
             methods: vec!["unlink".into()],
         })),
+        database_names: DatabaseNames::Own,
     }
 }
 
@@ -53,6 +55,7 @@ enum Fate {
     Answered(String),
     Denied(Denial),
     Refused(RpcRefusal),
+    Guarded(Guard),
 }
 
 fn fate(route: RpcRoute<'_>, body: &[u8]) -> Fate {
@@ -66,5 +69,6 @@ fn fate(route: RpcRoute<'_>, body: &[u8]) -> Fate {
         RpcOutcome::Answer(RpcAnswer { denial: Some(denial), .. }) => Fate::Denied(denial),
         RpcOutcome::Answer(answer) => Fate::Answered(String::from_utf8(answer.body.into()).unwrap()),
         RpcOutcome::Refuse(refusal) => Fate::Refused(refusal),
+        RpcOutcome::Guarded(guard) => Fate::Guarded(guard),
     }
 }

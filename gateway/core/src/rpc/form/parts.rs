@@ -1,0 +1,182 @@
+//! `multipart/form-data`, in any pieces.
+
+use super::Field;
+use crate::guard::Guard;
+use crate::rpc::policy::RpcPolicy;
+use crate::rpc::span::until;
+use crate::rpc::text::Text;
+
+/// The field of a part's head that names it.
+const WORD: &[u8] = b"content-disposition";
+/// Longest such field in bytes; a file's name has 255 at most, or three times as many when it is encoded.
+const LINE_BYTES_MAX: usize = 2_048;
+
+/// Looks for fields that name a part, at the start of any line. Boundaries do not matter: whoever splits the body at
+/// others finds the same fields. What Python could take for such a field counts as one, even in a file.
+/// Source: Werkzeug 0.16 to 3.0 `formparser.py`, `sansio/multipart.py`, `http.py`, `parse_options_header`.
+#[derive(Debug)]
+pub(in crate::rpc) struct Parts {
+    state: State,
+    /// The field without white space, quotes and backslashes, in lower case.
+    line: Vec<u8>,
+    value: Text,
+    field: Field,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum State {
+    /// Behind something on a line.
+    Elsewhere,
+    /// At the start of a line but for white space, with so much of [`WORD`] read.
+    Start(usize),
+    /// In the field.
+    Line,
+    /// Behind the end of its line, and whether that was a `\r` alone so far. White space continues the field.
+    LineEnd { after_return: bool },
+    /// Behind the first line end of the value's blank line.
+    Blank,
+    /// In the value of a field that matters.
+    Value,
+    /// Behind its first line, with so many of the two dashes of a boundary read.
+    ValueEnd { after_return: bool, dashes: u8 },
+}
+
+impl Default for Parts {
+    fn default() -> Self {
+        Self { state: State::Start(0), line: Vec::new(), value: Text::new(), field: Field::Any }
+    }
+}
+
+impl Parts {
+    pub(super) fn feed(&mut self, piece: &[u8], policy: &RpcPolicy) -> Option<Guard> {
+        let mut rest = piece;
+        while let Some((&byte, tail)) = rest.split_first() {
+            if self.state == State::Elsewhere {
+                let skipped = until(rest, is_line_end);
+                rest = rest.get(skipped..).unwrap_or_default();
+                if let Some((_, tail)) = rest.split_first() {
+                    rest = tail;
+                    self.state = State::Start(0);
+                }
+                continue;
+            }
+            match self.byte(byte, policy) {
+                Ok(true) => rest = tail,
+                // The same byte again, in another state.
+                Ok(false) => {}
+                Err(guard) => return Some(guard),
+            }
+        }
+        None
+    }
+
+    pub(super) fn finish(self) -> Option<Guard> {
+        matches!(self.state, State::Value | State::ValueEnd { .. }).then_some(Guard::DatabaseNames)
+    }
+
+    /// Takes a byte, or changes the state and has it come again (`false`).
+    fn byte(&mut self, byte: u8, policy: &RpcPolicy) -> Result<bool, Guard> {
+        match self.state {
+            State::Elsewhere => {
+                self.state = if is_line_end(byte) { State::Start(0) } else { State::Elsewhere }
+            }
+            State::Start(read) => self.state = self.started(read, byte),
+            State::Line if is_line_end(byte) => self.state = State::LineEnd { after_return: byte == b'\r' },
+            State::Line => self.put(byte)?,
+            State::LineEnd { after_return: true } if byte == b'\n' => {
+                self.state = State::LineEnd { after_return: false };
+            }
+            State::LineEnd { .. } if matches!(byte, b' ' | b'\t') => self.state = State::Line,
+            State::LineEnd { .. } => {
+                self.field = self.judge(policy)?;
+                self.state = match self.field {
+                    Field::Any => State::Start(0),
+                    // A value that does not follow at once is not searched for.
+                    Field::Database | Field::State if is_line_end(byte) => State::Blank,
+                    Field::Database | Field::State => return Err(Guard::DatabaseNames),
+                };
+                self.value.clear();
+                return Ok(self.state == State::Blank && byte == b'\r');
+            }
+            State::Blank if byte == b'\n' => self.state = State::Value,
+            State::Blank => {
+                self.state = State::Value;
+                return Ok(false);
+            }
+            State::Value if is_line_end(byte) => {
+                if let Some(guard) = self.field.check(self.value.get(), self.value.start(), policy) {
+                    return Err(guard);
+                }
+                self.state = State::ValueEnd { after_return: byte == b'\r', dashes: 0 };
+            }
+            State::Value => self.value.push(&[byte]),
+            State::ValueEnd { after_return: true, dashes: 0 } if byte == b'\n' => {
+                self.state = State::ValueEnd { after_return: false, dashes: 0 };
+            }
+            State::ValueEnd { dashes: 0, .. } if byte == b'-' => {
+                self.state = State::ValueEnd { after_return: false, dashes: 1 };
+            }
+            State::ValueEnd { dashes: 1, .. } if byte == b'-' => self.state = State::Elsewhere,
+            State::ValueEnd { .. } => return Err(Guard::DatabaseNames),
+        }
+        Ok(true)
+    }
+
+    /// Python strips white space of any kind before a name, in Unicode too.
+    fn started(&mut self, read: usize, byte: u8) -> State {
+        let is_next = WORD.get(read) == Some(&byte.to_ascii_lowercase());
+        if is_next && read.saturating_add(1) == WORD.len() {
+            self.line.clear();
+            return State::Line;
+        }
+        match byte {
+            _ if is_next => State::Start(read.saturating_add(1)),
+            b'\r' | b'\n' => State::Start(0),
+            0..=b' ' | 0x7f.. if read == 0 => State::Start(0),
+            _ => State::Elsewhere,
+        }
+    }
+
+    fn put(&mut self, byte: u8) -> Result<(), Guard> {
+        if byte <= b' ' || matches!(byte, b'"' | b'\\') {
+            return Ok(());
+        }
+        if self.line.len() >= LINE_BYTES_MAX {
+            return Err(Guard::DatabaseManager);
+        }
+        self.line.push(byte.to_ascii_lowercase());
+        Ok(())
+    }
+
+    /// What the part of a whole field may hold.
+    fn judge(&self, policy: &RpcPolicy) -> Result<Field, Guard> {
+        let mut field = Field::Any;
+        let mut rest = self.line.as_slice();
+        // Behind each `name` that is not the end of `filename`.
+        while let Some(at) = find(rest, b"name") {
+            let of_file = rest.get(..at).is_some_and(|before| before.ends_with(b";file"));
+            rest = rest.get(at.saturating_add(4)..).unwrap_or_default();
+            match rest.first() {
+                // Encoded or in pieces: nobody needs that to name a field.
+                Some(b'*') if !of_file => return Err(Guard::DatabaseManager),
+                Some(b'=') if !of_file => {
+                    let name = rest.get(1..).unwrap_or_default().split(|&byte| byte == b';').next();
+                    match Field::named(name.unwrap_or_default(), policy)? {
+                        Field::Any => {}
+                        other @ (Field::Database | Field::State) => field = other,
+                    }
+                }
+                _ => {}
+            }
+        }
+        Ok(field)
+    }
+}
+
+const fn is_line_end(byte: u8) -> bool {
+    matches!(byte, b'\r' | b'\n')
+}
+
+fn find(text: &[u8], word: &[u8]) -> Option<usize> {
+    text.windows(word.len()).position(|window| window == word)
+}
