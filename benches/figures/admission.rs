@@ -134,6 +134,7 @@ fn fleet(tenants: u32) -> Result<Fleet, Failure> {
             canonical_host: None,
             state: TenantState::Active,
             guards: GuardsIndex::default(),
+            limits: fleetgate_core::limit::LimitsIndex::default(),
             origin: Origin::default(),
         };
         let index = builder.add_tenant(tenant).ok_or("the table is full")?;

@@ -26,6 +26,7 @@ mod filestore;
 mod forwarding;
 mod guards;
 mod isolation;
+mod limits;
 mod routing;
 mod rpc;
 mod spoofs;

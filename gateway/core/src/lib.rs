@@ -11,6 +11,7 @@ pub mod config;
 pub mod forwarded;
 pub mod guard;
 pub mod host;
+pub mod limit;
 pub mod odoo;
 pub mod outbound;
 pub mod path;

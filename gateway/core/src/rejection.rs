@@ -2,8 +2,9 @@
 
 use crate::guard::Guard;
 use crate::host::HostError;
+use crate::limit::LimitName;
 use crate::request::Fault;
-use crate::rpc::{Denial, RpcRefusal};
+use crate::rpc::{Denial, FaultCodes, RpcRefusal, RpcRoute};
 use crate::traffic::TrafficClass;
 
 /// Why a request is answered by the gateway itself.
@@ -51,6 +52,20 @@ pub enum Rejection {
     RpcUnreadable(RpcRefusal),
     /// The body of a call is encoded in a way that Odoo does not read.
     RpcMediaType(RpcRefusal),
+    /// The tenant, or one of its clients, asks more often than its limit lets it.
+    RateLimited {
+        /// Which limit.
+        limit: LimitName,
+        /// Seconds after which the client may try again.
+        retry_after_seconds: u32,
+    },
+    /// The tenant, or one of its clients, asks more at once than its limit lets it.
+    ConcurrencyLimited {
+        /// Which limit.
+        limit: LimitName,
+        /// Seconds after which the client may try again.
+        retry_after_seconds: u32,
+    },
     /// No backend of the pool took a connection.
     BackendUnreachable,
     /// A backend took a connection, and there is no TLS with it as the pool's `tls` asks for. It saw no request, or
@@ -77,7 +92,7 @@ const SUSPENDED_RETRY_AFTER_SECONDS: u32 = 3_600;
 
 impl Rejection {
     /// One of each, for documents and tests.
-    pub const ALL: [Self; 27] = [
+    pub const ALL: [Self; 29] = [
         Self::BadHost(HostError::Empty),
         Self::UnknownHost,
         Self::WrongServerName,
@@ -97,6 +112,8 @@ impl Rejection {
         Self::RpcDenied(Denial::Database),
         Self::RpcUnreadable(RpcRefusal::Malformed),
         Self::RpcMediaType(RpcRefusal::Charset),
+        Self::RateLimited { limit: LimitName::Requests, retry_after_seconds: 0 },
+        Self::ConcurrencyLimited { limit: LimitName::ConcurrentRequests, retry_after_seconds: 0 },
         Self::BackendUnreachable,
         Self::BackendUntrusted,
         Self::BackendReset,
@@ -130,6 +147,8 @@ impl Rejection {
             Self::RpcDenied(_) => "rpc_denied",
             Self::RpcUnreadable(_) => "rpc_unreadable",
             Self::RpcMediaType(_) => "rpc_media_type",
+            Self::RateLimited { .. } => "rate_limited",
+            Self::ConcurrencyLimited { .. } => "concurrency_limited",
             Self::BackendUnreachable => "backend_unreachable",
             Self::BackendUntrusted => "backend_untrusted",
             Self::BackendReset => "backend_reset",
@@ -141,8 +160,8 @@ impl Rejection {
         }
     }
 
-    /// Which of several causes of the same code it was: the name of a guard, of a fault of the request, or of what is wrong with
-    /// a call.
+    /// Which of several causes of the same code it was: the name of a guard, of a limit, of a fault of the request, or of
+    /// what is wrong with a call.
     #[must_use]
     pub const fn reason(self) -> Option<&'static str> {
         if let Self::GuardDenied(guard) | Self::GuardHidden(guard) = self {
@@ -153,9 +172,28 @@ impl Rejection {
             Some(denial.code())
         } else if let Self::RpcUnreadable(refusal) | Self::RpcMediaType(refusal) = self {
             Some(refusal.code())
+        } else if let Some(limit) = self.limit() {
+            Some(limit.as_str())
         } else {
             None
         }
+    }
+
+    /// The limit that was reached.
+    #[must_use]
+    pub const fn limit(self) -> Option<LimitName> {
+        if let Self::RateLimited { limit, .. } | Self::ConcurrencyLimited { limit, .. } = self {
+            Some(limit)
+        } else {
+            None
+        }
+    }
+
+    /// Whether clients are told so in their own protocol. They asked for too much and go on at once. For all else Odoo's
+    /// web client must see a body that is no JSON: it then waits until the server is back.
+    #[must_use]
+    pub const fn is_for_the_moment(self) -> bool {
+        self.limit().is_some()
     }
 
     /// Status of the answer. 421 for an unknown host (RFC 9110, section 15.5.20).
@@ -176,6 +214,7 @@ impl Rejection {
             Self::RpcMediaType(_) => 415,
             Self::ExpectationFailed => 417,
             Self::UnknownHost | Self::WrongServerName => 421,
+            Self::RateLimited { .. } | Self::ConcurrencyLimited { .. } => 429,
             Self::HeadTooLarge => 431,
             Self::Internal => 500,
             Self::BackendReset | Self::BackendInvalid | Self::FileRefused => 502,
@@ -192,7 +231,9 @@ impl Rejection {
     #[must_use]
     pub const fn retry_after_seconds(self) -> Option<u32> {
         match self {
-            Self::TenantMaintenance { retry_after_seconds } => Some(retry_after_seconds),
+            Self::TenantMaintenance { retry_after_seconds }
+            | Self::RateLimited { retry_after_seconds, .. }
+            | Self::ConcurrencyLimited { retry_after_seconds, .. } => Some(retry_after_seconds),
             Self::TenantSuspended => Some(SUSPENDED_RETRY_AFTER_SECONDS),
             Self::BackendUnreachable | Self::BackendUntrusted | Self::SpoolFull => {
                 Some(BACKEND_RETRY_AFTER_SECONDS)
@@ -240,6 +281,7 @@ impl Rejection {
             Self::TenantSuspended => "This service is suspended",
             Self::TenantMaintenance { .. } => "Down for maintenance",
             Self::BodyTooLarge | Self::TargetTooLong | Self::HeadTooLarge => "This is too large",
+            Self::RateLimited { .. } | Self::ConcurrencyLimited { .. } => "Too many requests",
             Self::BodyTooSlow => "This took too long to arrive",
             Self::BackendUnreachable | Self::BackendUntrusted | Self::SpoolFull => {
                 "Temporarily not available"
@@ -279,6 +321,12 @@ impl Rejection {
             Self::BodyTooLarge => "What you sent is larger than this service takes.",
             Self::BodyTooSlow => "Please try again over a better connection. Nothing was saved.",
             Self::SpoolFull => "There is no space for what you sent right now. Nothing was saved.",
+            Self::RateLimited { .. } => {
+                "The limit of this service is reached for a moment. Nothing was saved."
+            }
+            Self::ConcurrencyLimited { .. } => {
+                "This service is busy with as much as it may do at once. Nothing was saved."
+            }
             Self::BackendUnreachable | Self::BackendUntrusted => {
                 "The server does not answer right now. This page reloads by itself."
             }
@@ -323,16 +371,45 @@ pub enum AnswerShape {
     Text,
     /// `application/problem+json` (RFC 9457).
     Problem,
+    /// An error of JSON-RPC with `data`, as Odoo's web client shows it in a dialog. Without `data` the call would never
+    /// end. Source: Odoo 16.0 and later `web/static/src/core/network/rpc.js`, `core/errors/error_handlers.js`.
+    JsonRpc,
+    /// A fault of XML-RPC.
+    XmlRpc(FaultCodes),
+}
+
+/// Who gets an answer, as far as its request tells.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Asker<'r> {
+    /// Traffic class, once known.
+    pub class: Option<TrafficClass>,
+    /// Route of a call, if it is one.
+    pub route: Option<RpcRoute<'r>>,
+    /// Path as sent.
+    pub path: &'r [u8],
+    /// Value of `Accept`.
+    pub accept: Option<&'r [u8]>,
+    /// Whether the body is JSON by its `Content-Type`.
+    pub sends_json: bool,
 }
 
 impl AnswerShape {
-    /// Chooses the form for who asks.
+    /// Chooses the form of a rejection for who asks.
     #[must_use]
-    pub fn of(class: Option<TrafficClass>, path: &[u8], accept: Option<&[u8]>) -> Self {
-        let accepts = |media: &[u8]| accept.is_some_and(|accept| contains_ignore_case(accept, media));
-        if path.starts_with(b"/json/") || accepts(b"application/problem+json") {
+    pub fn of(rejection: Rejection, asker: &Asker<'_>) -> Self {
+        if rejection.is_for_the_moment() {
+            match asker.route {
+                Some(RpcRoute::Xml { faults, .. }) => return Self::XmlRpc(faults),
+                Some(RpcRoute::Json2 { .. }) => return Self::Problem,
+                Some(RpcRoute::Json | RpcRoute::Authenticate) => return Self::JsonRpc,
+                Some(RpcRoute::Elsewhere) | None if asker.sends_json => return Self::JsonRpc,
+                Some(RpcRoute::Elsewhere) | None => {}
+            }
+        }
+        let accepts = |media: &[u8]| asker.accept.is_some_and(|accept| contains_ignore_case(accept, media));
+        if asker.path.starts_with(b"/json/") || accepts(b"application/problem+json") {
             Self::Problem
-        } else if accepts(b"text/html") && !matches!(class, Some(TrafficClass::Rpc)) {
+        } else if accepts(b"text/html") && !matches!(asker.class, Some(TrafficClass::Rpc)) {
             Self::Page
         } else {
             Self::Text
@@ -360,7 +437,14 @@ mod tests {
     #[test]
     fn pages_are_for_people_and_text_is_for_odoos_web_client() {
         let shape = |class, path: &str, accept: &str| {
-            AnswerShape::of(class, path.as_bytes(), Some(accept.as_bytes()))
+            let asker = Asker {
+                class,
+                path: path.as_bytes(),
+                accept: Some(accept.as_bytes()),
+                sends_json: true,
+                route: None,
+            };
+            AnswerShape::of(Rejection::BackendUnreachable, &asker)
         };
         let browser = "text/html,application/xhtml+xml";
         assert_eq!(shape(Some(TrafficClass::Page), "/odoo", browser), AnswerShape::Page);
@@ -368,5 +452,23 @@ mod tests {
         assert_eq!(shape(Some(TrafficClass::Rpc), "/jsonrpc", "application/json"), AnswerShape::Text);
         assert_eq!(shape(Some(TrafficClass::Rpc), "/json/2/x/y", "*/*"), AnswerShape::Problem);
         assert_eq!(shape(None, "/", browser), AnswerShape::Page);
+    }
+
+    #[test]
+    fn a_reached_limit_is_told_in_the_protocol_of_the_client() {
+        let limited = Rejection::RateLimited { limit: LimitName::Requests, retry_after_seconds: 1 };
+        let shape = |path: &'static str, sends_json, accept: &str| {
+            let route = RpcRoute::of(crate::odoo::OdooVersion::V19, path.as_bytes());
+            let accept = Some(accept.as_bytes());
+            AnswerShape::of(limited, &Asker { class: None, route, path: path.as_bytes(), accept, sends_json })
+        };
+        assert_eq!(shape("/web/dataset/call_kw", true, "*/*"), AnswerShape::JsonRpc);
+        assert_eq!(shape("/jsonrpc", true, "*/*"), AnswerShape::JsonRpc);
+        assert_eq!(shape("/web/session/authenticate", true, "*/*"), AnswerShape::JsonRpc);
+        assert_eq!(shape("/xmlrpc/2/object", false, "*/*"), AnswerShape::XmlRpc(FaultCodes::Number));
+        assert_eq!(shape("/xmlrpc/object", false, "*/*"), AnswerShape::XmlRpc(FaultCodes::Text));
+        assert_eq!(shape("/json/2/res.partner/read", true, "*/*"), AnswerShape::Problem);
+        assert_eq!(shape("/odoo", false, "text/html"), AnswerShape::Page);
+        assert_eq!(shape("/websocket", false, "*/*"), AnswerShape::Text);
     }
 }

@@ -51,6 +51,17 @@ pub enum Verdict<'a> {
     },
 }
 
+impl<'a> Verdict<'a> {
+    /// Whose host it is, when that is known.
+    #[must_use]
+    pub const fn found(&self) -> Option<TenantMatch<'a, 'a>> {
+        match self {
+            Self::Forward(Route { found, .. }) | Self::Redirect { found, .. } => Some(*found),
+            Self::Reject { found, .. } => *found,
+        }
+    }
+}
+
 /// Where a request goes.
 #[derive(Debug, Clone, Copy)]
 pub struct Route<'a> {

@@ -7,6 +7,7 @@ pub mod cli;
 pub mod config;
 pub mod connection;
 pub mod front;
+pub mod limits;
 pub mod proxy;
 pub mod reload;
 pub mod runtime;

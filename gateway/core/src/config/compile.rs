@@ -1,12 +1,14 @@
 //! Files together: what each tenant's pool is, and that no host, id or database is claimed twice.
 
 use super::guards::GuardSets;
+use super::limits::{LimitSets, PlanChoice, Plans};
 use super::main_file::{MainFile, Pools};
 use super::model::{Fleet, GatewayConfig};
 use super::problem::{Place, Problem, Severity, Spot, note};
 use super::suggest;
 use super::tenants::{Entry, EntryHost, TenantFile};
 use crate::host::HostPattern;
+use crate::limit::LimitsIndex;
 use crate::pool::{DatabaseSelection, PoolIndex};
 use crate::tenant::{NameTemplate, Origin, Tenant, TenantIndex, TenantTable, TenantTableBuilder};
 use rustc_hash::FxHashMap;
@@ -72,6 +74,8 @@ pub(super) fn compile_files(main: &MainFile, files: &[Source<'_>]) -> (Fleet, Ve
     let mut fleet = FleetBuilder {
         pools: &main.pools,
         guards: GuardSets::new(&main.guards, main.pools.guards.iter().map(Option::as_ref)),
+        plans: &main.plans,
+        limits: LimitSets::new(),
         sources: &sources,
         table: TenantTable::builder(tenants),
         owners: Vec::with_capacity(tenants),
@@ -86,7 +90,7 @@ pub(super) fn compile_files(main: &MainFile, files: &[Source<'_>]) -> (Fleet, Ve
         }
     }
     fleet.hold_left_out();
-    let FleetBuilder { table, guards, mut findings, .. } = fleet;
+    let FleetBuilder { table, guards, limits, mut findings, .. } = fleet;
     if tenants == 0 && main.is_sound() && files.iter().all(|source| source.file.is_sound()) {
         findings.push(no_tenants(main));
     }
@@ -95,6 +99,7 @@ pub(super) fn compile_files(main: &MainFile, files: &[Source<'_>]) -> (Fleet, Ve
         pools: main.pools.good.clone(),
         tenants: table.build(),
         guards: guards.finish(),
+        limits: limits.finish(),
         trusted_proxies: main.trusted_proxies.clone(),
         files: sources.iter().map(|source| Arc::clone(source.file.name())).collect(),
     };
@@ -133,6 +138,8 @@ enum PoolChoice {
 struct FleetBuilder<'a> {
     pools: &'a Pools,
     guards: GuardSets,
+    plans: &'a Plans,
+    limits: LimitSets,
     sources: &'a [Source<'a>],
     table: TenantTableBuilder,
     /// By the tenant's place in the table.
@@ -161,6 +168,7 @@ impl<'a> FleetBuilder<'a> {
         if let Some(pool) = pool {
             self.check_fixed(owner, pool);
         }
+        let limits = self.limits(owner);
         self.check_id(owner);
         for (index, host) in entry.hosts.iter().enumerate() {
             self.check_host(owner, index, host);
@@ -171,7 +179,7 @@ impl<'a> FleetBuilder<'a> {
         }
         // A broken pool leaves the entry in, for the hosts and ids it claims; such a config is not used.
         if self.findings.len() == findings_before {
-            self.insert(owner, pool.unwrap_or_default());
+            self.insert(owner, pool.unwrap_or_default(), limits);
         } else {
             self.left_out.push(owner);
         }
@@ -194,7 +202,7 @@ impl<'a> FleetBuilder<'a> {
         }
     }
 
-    fn insert(&mut self, owner: Owner<'a>, pool: PoolIndex) {
+    fn insert(&mut self, owner: Owner<'a>, pool: PoolIndex, limits: LimitsIndex) {
         let entry = owner.entry;
         let changes = self.sources.get(owner.source).and_then(|source| entry.guards(source.file));
         let tenant = Tenant {
@@ -204,6 +212,7 @@ impl<'a> FleetBuilder<'a> {
             canonical_host: entry.canonical_host.clone(),
             state: entry.state.clone(),
             guards: self.guards.of_tenant(usize::from(pool.0), changes),
+            limits,
             origin: origin(owner.source, entry.at),
         };
         if let Some(index) = self.table.add_tenant(tenant) {
@@ -212,6 +221,34 @@ impl<'a> FleetBuilder<'a> {
             for host in &entry.hosts {
                 // The host is free: it was looked up before.
                 let _added = self.table.add_host(&host.pattern, index).is_ok();
+            }
+        }
+    }
+
+    /// The limits of an entry. Its findings say why there are none.
+    fn limits(&mut self, owner: Owner<'a>) -> LimitsIndex {
+        let entry = owner.entry;
+        let plan = match entry.plan.as_ref().map(|(at, name)| (*at, name, self.plans.get(name))) {
+            None => None,
+            Some((.., PlanChoice::Found(name, plan))) => Some((name, plan)),
+            Some((.., PlanChoice::Broken)) => return LimitsIndex::default(),
+            Some((at, name, PlanChoice::Unknown)) => {
+                let message = format!("no plan `{name}` is declared");
+                let hint = match self.plans.names().next() {
+                    Some(_) => suggest::hint(name, self.plans.names()),
+                    None => "declare it below `plans:` in the main file".to_owned(),
+                };
+                self.find(owner, "plan", at, message, hint, None);
+                return LimitsIndex::default();
+            }
+        };
+        let changes = self.sources.get(owner.source).and_then(|source| entry.limits(source.file));
+        match self.limits.of_tenant(plan, changes) {
+            Ok(limits) => limits,
+            Err(found) => {
+                let key = format!("limits.{}", found.key);
+                self.find(owner, &key, found.at, found.message, found.hint.to_owned(), None);
+                LimitsIndex::default()
             }
         }
     }

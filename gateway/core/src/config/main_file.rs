@@ -3,6 +3,7 @@
 use super::connections;
 use super::file::{FileConfig, ListenerEntry, Named, ObserveEntry, POOLS_MAX, PoolEntry, RegionEntry};
 use super::guards::GuardChanges;
+use super::limits::Plans;
 use super::model::{Drain, ListenerConfig, ListenerTls, Observe, ProcessConfig, Spool};
 use super::pools;
 use super::problem::{Problem, Spot};
@@ -23,6 +24,7 @@ pub struct MainFile {
     pub(super) pools: Pools,
     pub(super) trusted_proxies: Vec<IpNet>,
     pub(super) guards: GuardChanges,
+    pub(super) plans: Plans,
     pub(super) tenants: Arc<TenantFile>,
     tenants_directory: Option<(Spot, Box<str>)>,
     sound: bool,
@@ -81,6 +83,7 @@ impl MainFile {
             sound: true,
             mentions: Box::default(),
             guards: Vec::new(),
+            limits: Vec::new(),
             inline: true,
         };
         Self {
@@ -89,6 +92,7 @@ impl MainFile {
             pools: Pools::default(),
             trusted_proxies: Vec::new(),
             guards: GuardChanges::default(),
+            plans: Plans::default(),
             tenants: Arc::new(tenants),
             tenants_directory: None,
             sound: false,
@@ -100,6 +104,7 @@ impl MainFile {
         let pools = check_pools(written.pools.0.take(), regions.as_deref(), reader);
         let trusted_proxies = written.trusted_proxies.0.take().map(|list| list.0).unwrap_or_default();
         let guards = written.guards.take().and_then(|guards| guards.0);
+        let plans = Plans::check(written.plans.take(), reader);
         let tenants = written.tenants.0.take().map(|list| list.0).unwrap_or_default();
         let tenants_directory = written
             .tenants_directory
@@ -111,6 +116,7 @@ impl MainFile {
             pools,
             trusted_proxies: trusted_proxies.into_iter().map(|network| network.0).collect(),
             guards: guards.map(GuardChanges::of).unwrap_or_default(),
+            plans,
             tenants: Arc::new(TenantFile::inline(name, tenants, reader)),
             tenants_directory,
             sound: false,

@@ -9,6 +9,7 @@ mod compile;
 mod connections;
 mod file;
 mod guards;
+mod limits;
 mod main_file;
 mod model;
 mod pools;

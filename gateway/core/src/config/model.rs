@@ -2,6 +2,7 @@
 
 use super::connections::Connections;
 use crate::guard::Guards;
+use crate::limit::Limits;
 use crate::pool::{Pool, Region};
 use crate::tenant::{Tenant, TenantTable};
 use core::net::SocketAddr;
@@ -112,6 +113,8 @@ pub struct Fleet {
     pub tenants: TenantTable,
     /// Settings of guards; a tenant names some by their place.
     pub guards: Vec<Guards>,
+    /// Limits; a tenant names some by their place.
+    pub limits: Vec<Limits>,
     /// Peers whose `X-Forwarded-*` headers are believed.
     pub trusted_proxies: Vec<IpNet>,
     /// Names of the files that tenants were written in.

@@ -2,6 +2,7 @@
 
 use super::file::{IdText, MaintenanceEntry, StateWord, TenantEntry};
 use super::guards::GuardChanges;
+use super::limits::LimitChanges;
 use super::problem::{Problem, Spot};
 use super::read::{At, Read, Reader, Step};
 use super::reference::References;
@@ -17,6 +18,8 @@ pub struct TenantFile {
     pub(super) entries: Vec<Entry>,
     /// What entries change about guards, those that change anything.
     pub(super) guards: Vec<GuardChanges>,
+    /// What entries change about limits, those that change anything.
+    pub(super) limits: Vec<LimitChanges>,
     pub(super) sound: bool,
     /// Every host name in the text of a file that is not sound: some belong to entries that could not be read.
     pub(super) mentions: Box<[HostName]>,
@@ -30,6 +33,8 @@ pub(super) struct Entry {
     pub(super) index: u32,
     /// Place in the file's `guards`, from 1; 0 when nothing is changed. In a large fleet that is nearly everybody.
     guards: u32,
+    /// Place in the file's `limits`, likewise.
+    limits: u32,
     pub(super) at: Spot,
     pub(super) id: NameTemplate,
     /// `None`: the same text as the id.
@@ -37,6 +42,7 @@ pub(super) struct Entry {
     pub(super) hosts: Box<[EntryHost]>,
     pub(super) canonical_host: Option<HostName>,
     pub(super) pool: Option<(Spot, Arc<str>)>,
+    pub(super) plan: Option<(Spot, Arc<str>)>,
     pub(super) state: TenantState,
 }
 
@@ -51,6 +57,11 @@ impl Entry {
     /// What the entry changes about guards.
     pub(super) fn guards<'a>(&self, file: &'a TenantFile) -> Option<&'a GuardChanges> {
         file.guards.get(usize::try_from(self.guards.checked_sub(1)?).ok()?)
+    }
+
+    /// What the entry changes about limits.
+    pub(super) fn limits<'a>(&self, file: &'a TenantFile) -> Option<&'a LimitChanges> {
+        file.limits.get(usize::try_from(self.limits.checked_sub(1)?).ok()?)
     }
 }
 
@@ -97,8 +108,8 @@ impl TenantFile {
         entries.list.shrink_to_fit();
         let sound = reader.error_count() == 0;
         let mentions = if sound { Box::default() } else { mentions(text) };
-        let Entries { list: entries, guards, .. } = entries;
-        (Self { name, entries, guards, sound, mentions, inline: false }, reader.finish())
+        let Entries { list: entries, guards, limits, .. } = entries;
+        (Self { name, entries, guards, limits, sound, mentions, inline: false }, reader.finish())
     }
 
     /// The tenants of the main file. An entry with a problem may be among them: a broken main file is not used.
@@ -114,6 +125,7 @@ impl TenantFile {
             name: Arc::clone(name),
             entries: entries.list,
             guards: entries.guards,
+            limits: entries.limits,
             sound: true,
             mentions: Box::default(),
             inline: true,
@@ -157,12 +169,13 @@ fn mentions(text: &str) -> Box<[HostName]> {
     words.filter(|word| word.contains('.')).filter_map(|word| HostName::parse(word).ok()).collect()
 }
 
-/// Entries under construction. Pool names, few and repeated, are stored once.
+/// Entries under construction. Names of pools and plans, few and repeated, are stored once.
 #[derive(Default)]
 struct Entries {
     list: Vec<Entry>,
     guards: Vec<GuardChanges>,
-    pools: Vec<Arc<str>>,
+    limits: Vec<LimitChanges>,
+    names: Vec<Arc<str>>,
 }
 
 impl Entries {
@@ -189,12 +202,14 @@ impl Entries {
         Entry {
             index: u32::try_from(index).unwrap_or(u32::MAX),
             guards: written.guards.map_or(0, |guards| self.guards(GuardChanges::of(guards))),
+            limits: written.limits.map_or(0, |limits| self.limits(LimitChanges::of(limits.at, limits.value))),
             at,
             id: id.value.0,
             database,
             hosts: hosts.into(),
             canonical_host,
-            pool: written.pool.map(|pool| (pool.at, self.pool_name(&pool.value.0))),
+            pool: written.pool.map(|pool| (pool.at, self.name(&pool.value.0))),
+            plan: written.plan.map(|plan| (plan.at, self.name(&plan.value.0))),
             state: state(written.state.0, written.maintenance, reader),
         }
     }
@@ -205,12 +220,18 @@ impl Entries {
         u32::try_from(self.guards.len()).unwrap_or_default()
     }
 
-    fn pool_name(&mut self, name: &str) -> Arc<str> {
-        if let Some(known) = self.pools.iter().find(|known| ***known == *name) {
+    /// Keeps changes, and returns their place from 1.
+    fn limits(&mut self, changes: LimitChanges) -> u32 {
+        self.limits.push(changes);
+        u32::try_from(self.limits.len()).unwrap_or_default()
+    }
+
+    fn name(&mut self, name: &str) -> Arc<str> {
+        if let Some(known) = self.names.iter().find(|known| ***known == *name) {
             return Arc::clone(known);
         }
         let name: Arc<str> = name.into();
-        self.pools.push(Arc::clone(&name));
+        self.names.push(Arc::clone(&name));
         name
     }
 }

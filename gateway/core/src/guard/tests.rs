@@ -78,6 +78,7 @@ fn table() -> TenantTable {
                 canonical_host: None,
                 state: TenantState::Active,
                 guards: GuardsIndex::default(),
+                limits: crate::limit::LimitsIndex::default(),
                 origin: Origin::default(),
             })
             .unwrap();

@@ -74,6 +74,17 @@ pub fn is_stateless(version: OdooVersion, path: &[u8]) -> bool {
         && (PREFIXES.iter().any(|prefix| path.starts_with(prefix)) || path == b"/web/version")
 }
 
+/// What Odoo's web client needs to find out that the server is there and to log in, and files. A tenant at its limit must
+/// still be able to get in; `path` is without a language.
+/// Source: Odoo 16.0 and later `web/static/src/core/errors/error_handlers.js` (polls `version_info`), `web/controllers/`.
+#[must_use]
+pub fn is_essential(path: &[u8]) -> bool {
+    path == b"/web/webclient/version_info"
+        || path == b"/web/login"
+        || path.starts_with(b"/web/session/")
+        || is_static(path)
+}
+
 /// Length from which a path segment of token characters counts as a secret.
 const TOKEN_BYTES_MIN: usize = 32;
 

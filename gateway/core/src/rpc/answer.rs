@@ -36,14 +36,14 @@ const LISTED: &str = "This call is not open to programs here. Ask whoever runs t
 
 /// An error of Odoo's that stands for a denial: class in `odoo.exceptions`, number and text among XML-RPC faults,
 /// message. Source: Odoo 19.0 `addons/rpc/controllers/xmlrpc.py`.
-struct Fault {
+struct Fault<'m> {
     class: &'static str,
     number: u8,
     text: (&'static str, &'static str),
-    message: &'static str,
+    message: &'m str,
 }
 
-impl Fault {
+impl Fault<'_> {
     const fn of(denial: Denial) -> Self {
         match denial {
             Denial::Database | Denial::Method => {
@@ -71,14 +71,27 @@ impl RpcAnswer {
             FaultCodes::Number => (format!("<int>{}</int>", fault.number), fault.message),
             FaultCodes::Text => (format!("<string>{}</string>", fault.text.0), fault.text.1),
         };
-        let member = |name: &str, value: &str| {
-            format!("<member>\n<name>{name}</name>\n<value>{value}</value>\n</member>\n")
+        Self { status: 200, content_type: XML, body: xml_fault(&code, text), denial: Some(denial) }
+    }
+
+    /// A fault of XML-RPC that people read: what Odoo makes of a `UserError`. `text` holds no markup.
+    #[must_use]
+    pub fn xml_warning(status: u16, text: &str, codes: FaultCodes) -> Self {
+        let body = match codes {
+            FaultCodes::Number => xml_fault("<int>2</int>", text),
+            FaultCodes::Text => xml_fault(&format!("<string>warning -- UserError\n\n{text}</string>"), ""),
         };
-        let (code, text) =
-            (member("faultCode", &code), member("faultString", &format!("<string>{text}</string>")));
-        let body =
-            xml_response(&format!("<fault>\n<value><struct>\n{code}{text}</struct></value>\n</fault>\n"));
-        Self { status: 200, content_type: XML, body, denial: Some(denial) }
+        Self { status, content_type: XML, body, denial: None }
+    }
+
+    /// An error of JSON-RPC that people read: what Odoo makes of a `UserError`. `id` is JSON, `title` and `text` need no
+    /// escaping in it.
+    #[must_use]
+    pub fn json_warning(status: u16, title: &str, text: &str, id: &str) -> Self {
+        let fault = Fault { class: "UserError", number: 2, text: ("", ""), message: text };
+        let data = serialized("odoo.exceptions.", &fault);
+        let error = format!("{{\"code\": {status}, \"message\": \"{title}\", \"data\": {data}}}");
+        Self { status, ..Self::json("error", &error, id.as_bytes()) }
     }
 
     /// A result of XML-RPC.
@@ -131,12 +144,22 @@ impl RpcAnswer {
 }
 
 /// An exception as Odoo serializes it, without the traceback.
-fn serialized(module: &str, fault: &Fault) -> String {
+fn serialized(module: &str, fault: &Fault<'_>) -> String {
     let Fault { class, message, .. } = fault;
     format!(
         "{{\"name\": \"{module}{class}\", \"message\": \"{message}\", \"arguments\": [\"{message}\"], \
          \"context\": {{}}, \"debug\": \"\"}}"
     )
+}
+
+/// The document of a fault. `code` is a value, `text` is text.
+fn xml_fault(code: &str, text: &str) -> Box<[u8]> {
+    let member = |name: &str, value: &str| {
+        format!("<member>\n<name>{name}</name>\n<value>{value}</value>\n</member>\n")
+    };
+    let (code, text) =
+        (member("faultCode", code), member("faultString", &format!("<string>{text}</string>")));
+    xml_response(&format!("<fault>\n<value><struct>\n{code}{text}</struct></value>\n</fault>\n"))
 }
 
 /// The document around a response. Source: Odoo 19.0 `addons/rpc/controllers/xmlrpc.py`, `dumps`.

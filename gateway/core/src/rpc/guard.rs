@@ -130,7 +130,8 @@ fn is_encoded(content_encoding: Option<&[u8]>) -> bool {
 
 /// What Odoo takes for JSON, parameters aside: it reads UTF-8 whatever `charset` says. Source: Odoo 14.0 to 19.0
 /// `odoo/http.py` (`JsonRPCDispatcher.mimetypes`); Werkzeug 0.16 to 3.0 `Request.mimetype`.
-fn is_json(content_type: Option<&[u8]>) -> bool {
+#[must_use]
+pub fn is_json(content_type: Option<&[u8]>) -> bool {
     is_json_type(media_type(content_type, |byte| byte == b';'))
 }
 

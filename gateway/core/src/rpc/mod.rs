@@ -24,7 +24,7 @@ mod text;
 mod xml;
 
 pub use answer::RpcAnswer;
-pub use guard::{BodyFacts, RpcGuard};
+pub use guard::{BodyFacts, RpcGuard, is_json};
 pub use outcome::{Denial, Replacement, RpcOutcome, RpcRefusal};
 pub use policy::{DeniedCalls, RpcPolicy, RpcSettings};
 pub use route::{FaultCodes, RpcRoute, Service};

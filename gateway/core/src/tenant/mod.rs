@@ -9,6 +9,7 @@ pub use table::{HostTaken, TenantIndex, TenantMatch, TenantTable, TenantTableBui
 
 use crate::guard::GuardsIndex;
 use crate::host::HostName;
+use crate::limit::LimitsIndex;
 use crate::pool::PoolIndex;
 use ipnet::IpNet;
 
@@ -27,6 +28,8 @@ pub struct Tenant {
     pub state: TenantState,
     /// Settings of its guards.
     pub guards: GuardsIndex,
+    /// What it may use.
+    pub limits: LimitsIndex,
     /// Where the entry was written.
     pub origin: Origin,
 }

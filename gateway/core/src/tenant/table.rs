@@ -239,6 +239,7 @@ mod tests {
             canonical_host: None,
             state: TenantState::Active,
             guards: crate::guard::GuardsIndex::default(),
+            limits: crate::limit::LimitsIndex::default(),
             origin: Origin::default(),
         }
     }

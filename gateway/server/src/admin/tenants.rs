@@ -77,7 +77,7 @@ pub(super) fn list(state: &AdminState, query: &TenantQuery) -> TenantList {
         let found =
             texts.iter().any(|text| text.contains(filter)) || hosts.iter().any(|host| host.contains(filter));
         found.then(|| {
-            let counters = snapshot.counters(index);
+            let account = snapshot.entry_account(index);
             let pool = snapshot.fleet.pools.get(usize::from(tenant.pool.0));
             TenantRow {
                 id: tenant.id.to_string(),
@@ -86,9 +86,9 @@ pub(super) fn list(state: &AdminState, query: &TenantQuery) -> TenantList {
                 state: state_name(&tenant.state).to_owned(),
                 hosts,
                 place: snapshot.fleet.place_of(tenant),
-                requests: counters.map_or(0, |counters| counters.requests()),
-                rejections: counters.map_or(0, |counters| counters.rejections()),
-                websockets: counters.map_or(0, |counters| counters.websockets()),
+                requests: account.map_or(0, |account| account.requests()),
+                rejections: account.map_or(0, |account| account.rejections()),
+                websockets: account.map_or(0, |account| account.websockets()),
             }
         })
     });

@@ -67,37 +67,42 @@ pub(super) fn decide(context: &mut RequestContext, session: &mut Session, peer: 
         server_name: origin.server_name.as_ref(),
     };
     let verdict = admit(&snapshot.fleet, &view);
-    let target = |found: TenantMatch<'_, '_>| Target {
+    context.account = verdict.found().and_then(|found| snapshot.account(found));
+    let decision = match verdict {
+        Verdict::Forward(Route { found, .. }) | Verdict::Redirect { found, .. }
+            if origin.redirect_to_https =>
+        {
+            context.target = Some(target_of(found));
+            Decision::Secure
+        }
+        Verdict::Forward(route) => {
+            let Route { found, class, body_bytes_max, streamed, .. } = route;
+            context.target =
+                Some(Target { class: Some(class), body_bytes_max, streamed, ..target_of(found) });
+            Decision::Forward
+        }
+        Verdict::Redirect { host, found } => {
+            context.target = Some(target_of(found));
+            Decision::Redirect(host.clone())
+        }
+        Verdict::Reject { rejection, found } => {
+            context.target = found.map(target_of);
+            Decision::Reject(rejection)
+        }
+    };
+    context.host = Some(host);
+    decision
+}
+
+fn target_of(found: TenantMatch<'_, '_>) -> Target {
+    Target {
         tenant: found.index,
         by_suffix: found.label.is_some(),
         pool: found.tenant.pool,
         class: None,
         body_bytes_max: 0,
         streamed: false,
-    };
-    let decision = match verdict {
-        Verdict::Forward(Route { found, .. }) | Verdict::Redirect { found, .. }
-            if origin.redirect_to_https =>
-        {
-            context.target = Some(target(found));
-            Decision::Secure
-        }
-        Verdict::Forward(route) => {
-            let Route { found, class, body_bytes_max, streamed, .. } = route;
-            context.target = Some(Target { class: Some(class), body_bytes_max, streamed, ..target(found) });
-            Decision::Forward
-        }
-        Verdict::Redirect { host, found } => {
-            context.target = Some(target(found));
-            Decision::Redirect(host.clone())
-        }
-        Verdict::Reject { rejection, found } => {
-            context.target = found.map(target);
-            Decision::Reject(rejection)
-        }
-    };
-    context.host = Some(host);
-    decision
+    }
 }
 
 fn client_of(context: &RequestContext, head: &RequestHeader, peer: IpAddr, spoken: Scheme) -> Client {

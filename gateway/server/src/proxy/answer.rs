@@ -4,19 +4,31 @@ use super::admit::raw_path;
 use super::context::RequestContext;
 use super::headers::REQUEST_ID;
 use fleetgate_core::host::HostName;
-use fleetgate_core::rejection::{AnswerShape, Rejection};
+use fleetgate_core::rejection::{AnswerShape, Asker, Rejection};
 use fleetgate_core::request;
-use fleetgate_core::rpc::RpcAnswer;
+use fleetgate_core::rpc::{RpcAnswer, RpcRoute, is_json};
 use fleetgate_core::tenant::TenantState;
+use http::HeaderName;
 use http::header::{
     ACCEPT, ALLOW, CACHE_CONTROL, CONTENT_LENGTH, CONTENT_TYPE, EXPECT, LOCATION, RETRY_AFTER,
 };
 use pingora::Result;
-use pingora::http::ResponseHeader;
+use pingora::http::{RequestHeader, ResponseHeader};
 use pingora::proxy::Session;
+use serde::Deserialize;
+use serde_json::Value;
 use std::time::Duration;
+use tokio::time::timeout;
 
 const PAGE: &str = include_str!("answer.html");
+/// Header fields of draft-ietf-httpapi-ratelimit-headers-10.
+const RATE_LIMIT: HeaderName = HeaderName::from_static("ratelimit");
+/// See [`RATE_LIMIT`].
+const RATE_LIMIT_POLICY: HeaderName = HeaderName::from_static("ratelimit-policy");
+/// Longest body that is read for the `id` of a refused call, in bytes.
+const CALL_BYTES_MAX: usize = 4096;
+/// For such a body.
+const CALL_TIMEOUT: Duration = Duration::from_secs(1);
 /// Shortest pause between two automatic reloads of a page, in seconds.
 const REFRESH_SECONDS_MIN: u32 = 5;
 /// For the rest of a request that is answered before its end.
@@ -33,20 +45,32 @@ pub(super) async fn reject(
 ) -> Result<()> {
     context.rejection = Some(rejection);
     let head = session.req_header();
-    let accept = head.headers.get(ACCEPT).map(http::HeaderValue::as_bytes);
-    let shape = AnswerShape::of(context.class(), raw_path(head), accept);
+    let shape = AnswerShape::of(rejection, &asker(context, head));
     let (media, body) = match shape {
-        AnswerShape::Page => ("text/html; charset=utf-8", page(context, rejection)),
-        AnswerShape::Text => ("text/plain; charset=utf-8", text(context, rejection)),
-        AnswerShape::Problem => ("application/problem+json", problem(context, rejection)),
+        AnswerShape::Page => ("text/html; charset=utf-8", page(context, rejection).into_bytes()),
+        AnswerShape::Text => ("text/plain; charset=utf-8", text(context, rejection).into_bytes()),
+        AnswerShape::Problem => ("application/problem+json", problem(context, rejection).into_bytes()),
+        AnswerShape::JsonRpc => {
+            let id = call_id(session).await;
+            let (title, told) = (rejection.title(), told(rejection));
+            let answer = RpcAnswer::json_warning(rejection.status(), title, &told, &id);
+            (answer.content_type, answer.body.into())
+        }
+        AnswerShape::XmlRpc(codes) => {
+            let answer = RpcAnswer::xml_warning(rejection.status(), &told(rejection), codes);
+            (answer.content_type, answer.body.into())
+        }
     };
-    let mut answer = ResponseHeader::build(rejection.status(), Some(6))?;
+    let mut answer = ResponseHeader::build(rejection.status(), Some(8))?;
     answer.insert_header(CONTENT_TYPE, media)?;
     answer.insert_header(CONTENT_LENGTH, body.len().to_string())?;
     answer.insert_header(CACHE_CONTROL, "no-store")?;
     answer.insert_header(REQUEST_ID, context.request_id.as_str())?;
     if let Some(seconds) = rejection.retry_after_seconds() {
         answer.insert_header(RETRY_AFTER, seconds.to_string())?;
+    }
+    if rejection.is_for_the_moment() {
+        tell_limits(context, &mut answer)?;
     }
     if rejection == Rejection::MethodNotAllowed {
         answer.insert_header(ALLOW, request::ALLOW)?;
@@ -58,6 +82,61 @@ pub(super) async fn reject(
     }
     linger(session).await;
     Ok(())
+}
+
+/// Says how much of its limits a tenant has left.
+pub(super) fn tell_limits(context: &RequestContext, answer: &mut ResponseHeader) -> Result<()> {
+    let report = &context.limit_report;
+    if report.is_empty() {
+        return Ok(());
+    }
+    answer.insert_header(RATE_LIMIT_POLICY, report.policy_field())?;
+    answer.insert_header(RATE_LIMIT, report.use_field())
+}
+
+fn asker<'h>(context: &RequestContext, head: &'h RequestHeader) -> Asker<'h> {
+    let path = raw_path(head);
+    let field = |name: &HeaderName| head.headers.get(name).map(http::HeaderValue::as_bytes);
+    Asker {
+        class: context.class(),
+        route: context.pool().and_then(|pool| RpcRoute::of(pool.odoo_version, path)),
+        path,
+        accept: field(&ACCEPT),
+        sends_json: is_json(field(&CONTENT_TYPE)),
+    }
+}
+
+/// The `id` of a call of JSON-RPC as it stands in a short body, else `null`: a call that is refused before its body is
+/// read need not be read whole for it.
+async fn call_id(session: &mut Session) -> String {
+    let nobody = || "null".to_owned();
+    let done = session.is_body_done();
+    let fields = &session.req_header().headers;
+    let length = fields.get(CONTENT_LENGTH).and_then(|length| length.to_str().ok()?.parse().ok());
+    if done || fields.contains_key(EXPECT) || length.is_none_or(|length: usize| length > CALL_BYTES_MAX) {
+        return nobody();
+    }
+    let mut body = Vec::new();
+    let whole = timeout(CALL_TIMEOUT, async {
+        while let Ok(Some(piece)) = session.read_request_body().await {
+            body.extend_from_slice(&piece);
+        }
+    });
+    if whole.await.is_err() {
+        return nobody();
+    }
+    // Anything but a number or a short text is no id (JSON-RPC 2.0, section 4).
+    match serde_json::from_slice::<CallId>(&body).map(|call| call.id) {
+        Ok(id @ (Value::Number(_) | Value::String(_))) => id.to_string(),
+        Ok(_) | Err(_) => nobody(),
+    }
+}
+
+/// The part of a call that its answer repeats.
+#[derive(Deserialize)]
+struct CallId {
+    #[serde(default)]
+    id: Value,
 }
 
 /// Answers a call by a program in its protocol.
@@ -156,16 +235,39 @@ fn text(context: &RequestContext, rejection: Rejection) -> String {
     format!("{title}. {advice} [{} {}]\n", rejection.code(), context.request_id.as_str())
 }
 
+/// What a program shows to its user. Holds nothing that JSON or XML would have to escape.
+fn told(rejection: Rejection) -> String {
+    let wait = rejection.retry_after_seconds();
+    let wait = wait.map(|seconds| format!(" Please try again in {seconds} s.")).unwrap_or_default();
+    format!("{}{wait}", rejection.advice())
+}
+
 fn problem(context: &RequestContext, rejection: Rejection) -> String {
-    let problem = serde_json::json!({
-        "type": "about:blank",
+    let violated: Vec<&str> = rejection.limit().iter().map(|limit| limit.as_str()).collect();
+    let mut problem = serde_json::json!({
+        "type": problem_type(rejection),
         "title": rejection.title(),
         "status": rejection.status(),
         "detail": rejection.advice(),
         "code": rejection.code(),
         "request_id": context.request_id.as_str(),
     });
+    if let (false, Some(members)) = (violated.is_empty(), problem.as_object_mut()) {
+        members.insert("violated-policies".to_owned(), violated.into());
+    }
     problem.to_string()
+}
+
+/// Types of draft-ietf-httpapi-ratelimit-headers-10, section 6, where one fits.
+const fn problem_type(rejection: Rejection) -> &'static str {
+    if rejection.is_for_the_moment() {
+        match rejection.status() {
+            429 => "https://iana.org/assignments/http-problem-types#quota-exceeded",
+            _ => "https://iana.org/assignments/http-problem-types#temporary-reduced-capacity",
+        }
+    } else {
+        "about:blank"
+    }
 }
 
 fn escape(text: &str) -> String {

@@ -1,10 +1,12 @@
 //! What the gateway knows about one request, from its first phase to its log line.
 
-use crate::snapshot::{BackendLease, BackendTlsClient, Snapshot, TenantCounters};
+use crate::limits::PlaceLease;
+use crate::snapshot::{BackendLease, BackendTlsClient, OpenWebsocket, Snapshot, TenantAccount};
 use crate::telemetry::trace::RequestId;
 use crate::upstream::{Attempts, RetryRule};
 use fleetgate_core::forwarded::Scheme;
 use fleetgate_core::host::HostKey;
+use fleetgate_core::limit::LimitReport;
 use fleetgate_core::pool::{Pool, PoolIndex};
 use fleetgate_core::rejection::Rejection;
 use fleetgate_core::rpc::RpcGuard;
@@ -33,6 +35,14 @@ pub struct RequestContext {
     pub(super) port: Option<u16>,
     /// Where the request goes, once decided.
     pub(super) target: Option<Target>,
+    /// What is counted and held for the tenant, once it is known.
+    pub(super) account: Option<Arc<TenantAccount>>,
+    /// The tenant's place for a request in flight.
+    pub(super) place: Option<PlaceLease<TenantAccount>>,
+    /// The tenant's place for a websocket.
+    pub(super) websocket: Option<OpenWebsocket>,
+    /// Limits that the client should hear of.
+    pub(super) limit_report: LimitReport,
     /// Why the gateway answers itself, if it does.
     pub(super) rejection: Option<Rejection>,
     /// Whether the head was refused before it was parsed: what Pingora shows is not what the client sent.
@@ -102,6 +112,10 @@ impl RequestContext {
             host: None,
             port: None,
             target: None,
+            account: None,
+            place: None,
+            websocket: None,
+            limit_report: LimitReport::default(),
             rejection: None,
             refused_unread: false,
             attempts: Attempts::default(),
@@ -160,10 +174,12 @@ impl RequestContext {
         Some(self.tenant()?.database.resolve(self.label()))
     }
 
-    /// Counters of the tenant entry.
+    /// The account of the tenant's entry, where that is another than the tenant's own.
     #[must_use]
-    pub(super) fn counters(&self) -> Option<&Arc<TenantCounters>> {
-        self.snapshot.counters(self.target?.tenant)
+    pub(super) fn entry_account(&self) -> Option<&Arc<TenantAccount>> {
+        let entry = self.snapshot.entry_account(self.target?.tenant)?;
+        let shared = self.account.as_ref().is_none_or(|account| Arc::ptr_eq(account, entry));
+        Some(entry).filter(|_| !shared)
     }
 
     /// `host[:port]` as Odoo should see it: canonical, with the port unless it is the scheme's own.

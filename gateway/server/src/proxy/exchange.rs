@@ -57,7 +57,7 @@ pub(super) async fn exchange(
     context: &mut RequestContext,
     state: &GatewayState,
 ) -> Result<()> {
-    let Some(tenant) = context.counters().map(Arc::clone) else {
+    let Some(tenant) = context.account.as_ref().map(Arc::clone) else {
         return Error::e_explain(ErrorType::InternalError, "a request without a tenant was forwarded");
     };
     session.set_write_timeout(Some(CLIENT_WRITE));

@@ -121,6 +121,7 @@ pub(super) fn answer_in_our_name(
         session.set_keepalive(None);
     }
     adopt_answer(context, head)?;
+    super::answer::tell_limits(context, head)?;
     context.pool().map_or(Ok(()), |pool| harden_session(head, pool.session_cookie))
 }
 

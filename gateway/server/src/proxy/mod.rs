@@ -11,6 +11,7 @@ mod filestore;
 mod forward;
 mod headers;
 mod hop;
+mod limit;
 mod record;
 mod relay;
 mod rpc;

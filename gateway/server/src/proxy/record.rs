@@ -95,8 +95,8 @@ pub(super) fn conclude<'a>(
 
 /// Counts an answered request.
 pub(super) fn count(context: &RequestContext, status: u16, duration: Duration, metrics: &Metrics) {
-    if let Some(counters) = context.counters() {
-        counters.count_request(context.rejection.is_some());
+    for account in context.account.iter().chain(context.entry_account()) {
+        account.count_request(context.rejection.is_some());
     }
     if let (Some(pool), Some(class)) = (context.pool(), context.class()) {
         metrics.count_request(&pool.name, class, status, duration);

@@ -5,7 +5,7 @@ use super::connect::BackendConnections;
 use super::context::RequestContext;
 use super::exchange::exchange;
 use super::record::{Outcome, cause_of, conclude, count, describe};
-use super::{answer, forward, headers, rpc, target, tunnel, websocket};
+use super::{answer, forward, headers, limit, rpc, target, tunnel, websocket};
 use crate::connection::KEEPALIVE_SECONDS;
 use crate::snapshot::SnapshotStore;
 use crate::spool::SpoolStore;
@@ -66,9 +66,14 @@ impl ProxyHttp for Gateway {
 
     async fn request_filter(&self, session: &mut Session, context: &mut RequestContext) -> Result<bool> {
         let peer = peer_address(session);
-        let decision = decide(context, session, peer);
+        let mut decision = decide(context, session, peer);
         let inbound = session.req_header().headers.get(headers::REQUEST_ID).map(http::HeaderValue::as_bytes);
         context.request_id = RequestId::new(inbound.filter(|_| context.client.through_trusted_proxy));
+        if decision == Decision::Forward
+            && let Err(rejection) = limit::charge(session, context)
+        {
+            decision = Decision::Reject(rejection);
+        }
         // HTTP/1.0, or a body with two lengths: Pingora has decided to close, and that stands.
         if session.get_keepalive().is_some() {
             session.set_keepalive((!*self.state.draining.borrow()).then_some(KEEPALIVE_SECONDS));

@@ -5,7 +5,7 @@ use super::record::{Outcome, conclude, count, describe};
 use super::service::GatewayState;
 use super::websocket::write_fields;
 use crate::connection::{ClientStream, Transport};
-use crate::snapshot::{BackendLease, TenantCounters};
+use crate::snapshot::{BackendLease, OpenWebsocket};
 use crate::telemetry::access_log::AccessEvent;
 use fleetgate_core::backend::stable_hash;
 use fleetgate_core::websocket::{CLOSE_RESTART, FrameTracker, close_frame};
@@ -60,7 +60,8 @@ pub struct Tunnel {
     greeting: Greeting,
     /// `None` once it runs.
     backend: Option<Transport>,
-    counters: Option<Arc<TenantCounters>>,
+    /// Counts it for its tenant until it ends.
+    _open: Option<OpenWebsocket>,
     /// Gives the place at the backend back when the websocket ends.
     _lease: Option<BackendLease>,
     state: Arc<GatewayState>,
@@ -119,7 +120,7 @@ impl Tunnel {
             idle,
             greeting: Greeting { bytes, head_len },
             backend: Some(backend),
-            counters: context.counters().cloned(),
+            _open: context.websocket.take(),
             _lease: context.lease.take(),
             state: Arc::clone(state),
         };
@@ -129,7 +130,6 @@ impl Tunnel {
     /// Runs until one side ends it, it is idle for too long, or the process drains.
     pub async fn run(mut self: Box<Self>, client: ClientStream) {
         let Some(backend) = self.backend.take() else { return };
-        let _open = self.counters.clone().map(TenantCounters::open_websocket);
         let traffic = Traffic::new();
         let (end, error) = match client.into_transport().await {
             Ok(client) => self.relay(client, backend, &traffic).await,

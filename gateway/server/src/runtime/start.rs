@@ -224,6 +224,7 @@ impl Server {
             started: Instant::now(),
         });
         let handed_over = CancellationToken::new();
+        tokio::spawn(Arc::clone(admin.store.load().accounts()).keep_swept());
         serve_admin(&process, &admin, observe, handed_over.clone())?;
         for (listener, entrance) in listeners.into_iter().zip(entrances) {
             if let Some(tls) = &entrance.tls {

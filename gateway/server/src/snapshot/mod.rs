@@ -1,21 +1,23 @@
 //! The state that one request sees from its first phase to its log line.
 
+mod account;
+mod accounts;
 mod backend;
 mod backend_tls;
-mod tenant;
 
+pub use account::{OpenWebsocket, TenantAccount};
+pub use accounts::{Accounts, LABELLED_ACCOUNTS_MAX};
 pub use backend::{BackendLease, BackendState, PortState};
 pub use backend_tls::BackendTlsClient;
-pub use tenant::{OpenWebsocket, TenantCounters};
 
 use arc_swap::ArcSwap;
 use fleetgate_core::config::Fleet;
 use fleetgate_core::pool::{Pool, PoolIndex};
-use fleetgate_core::tenant::TenantIndex;
+use fleetgate_core::tenant::{TenantIndex, TenantMatch};
 use rustc_hash::FxHashMap;
 use std::sync::Arc;
 
-/// Config compiled for serving, with the counters that outlive it.
+/// Config compiled for serving, with the accounts and backends that outlive it.
 #[derive(Debug)]
 pub struct Snapshot {
     /// Counts the snapshots of this process, from 1.
@@ -27,23 +29,23 @@ pub struct Snapshot {
     backends: Vec<Vec<Arc<BackendState>>>,
     /// By pool.
     backend_tls: Vec<Option<Arc<BackendTlsClient>>>,
-    tenants: Vec<Arc<TenantCounters>>,
+    accounts: Arc<Accounts>,
+    /// By the place of the entry.
+    entries: Vec<Arc<TenantAccount>>,
 }
 
 impl Snapshot {
-    /// Compiles a fleet. Backends and tenants that the previous snapshot knew keep their counters.
+    /// Compiles a fleet. Backends and tenants that the previous snapshot knew keep their state.
     #[must_use]
     pub fn build(fleet: Fleet, revision: &str, previous: Option<&Self>) -> Self {
         let known = previous.map(Self::backend_states).unwrap_or_default();
         let backends = fleet.pools.iter().map(|pool| pool_backends(pool, &known)).collect();
         let backend_tls = fleet.pools.iter().map(|pool| backend_tls(pool, previous)).collect();
-        let counters = previous.map(Self::tenant_counters).unwrap_or_default();
-        let tenants = fleet.tenants.iter().map(|(_, tenant)| {
-            counters.get(tenant.id.as_written()).map_or_else(Arc::default, |counters| Arc::clone(counters))
-        });
-        let tenants = tenants.collect();
+        let accounts = previous.map(|previous| Arc::clone(&previous.accounts)).unwrap_or_default();
+        let entries = fleet.tenants.iter().map(|(_, tenant)| accounts.of_entry(tenant.id.as_written()));
+        let entries = entries.collect();
         let generation = previous.map_or(1, |previous| previous.generation.saturating_add(1));
-        Self { generation, revision: revision.into(), fleet, backends, backend_tls, tenants }
+        Self { generation, revision: revision.into(), fleet, backends, backend_tls, accounts, entries }
     }
 
     /// The backends of a pool's active region, in the order of the config.
@@ -63,19 +65,32 @@ impl Snapshot {
         self.fleet.pools.iter().zip(self.backends.iter().map(Vec::as_slice))
     }
 
-    /// The counters of a tenant entry.
+    /// The accounts of all tenants.
     #[must_use]
-    pub fn counters(&self, tenant: TenantIndex) -> Option<&Arc<TenantCounters>> {
-        self.tenants.get(tenant.position())
+    pub const fn accounts(&self) -> &Arc<Accounts> {
+        &self.accounts
+    }
+
+    /// The account of an entry: of its tenant, or of all that its star stands for together.
+    #[must_use]
+    pub fn entry_account(&self, entry: TenantIndex) -> Option<&Arc<TenantAccount>> {
+        self.entries.get(entry.position())
+    }
+
+    /// The account of a tenant. That of an entry with one tenant is at its place; one by label is looked up.
+    #[must_use]
+    pub fn account(&self, found: TenantMatch<'_, '_>) -> Option<Arc<TenantAccount>> {
+        let entry = self.entry_account(found.index)?;
+        Some(match found.label {
+            Some(label) if found.tenant.id.has_placeholder() => {
+                self.accounts.of_label(entry, &found.tenant.id, label)
+            }
+            Some(_) | None => Arc::clone(entry),
+        })
     }
 
     fn backend_states(&self) -> FxHashMap<&str, &Arc<BackendState>> {
         self.backends.iter().flatten().map(|backend| (backend.key(), backend)).collect()
-    }
-
-    fn tenant_counters(&self) -> FxHashMap<&str, &Arc<TenantCounters>> {
-        let tenants = self.fleet.tenants.iter().map(|(_, tenant)| tenant.id.as_written());
-        tenants.zip(&self.tenants).collect()
     }
 }
 

@@ -31,6 +31,7 @@ pub struct Metrics {
     request_seconds: HistogramVec,
     rejections: IntCounterVec,
     guard_refusals: IntCounterVec,
+    limit_refusals: IntCounterVec,
     websockets_closed: IntCounterVec,
     connections: IntGauge,
     connections_accepted: IntCounter,
@@ -79,6 +80,11 @@ impl Metrics {
                 "Requests refused by a guard.",
                 &["guard"],
             )?,
+            limit_refusals: counter(
+                "fleetgate_limit_refusals_total",
+                "Requests refused because a limit was reached.",
+                &["limit"],
+            )?,
             websockets_closed: counter(
                 "fleetgate_websockets_closed_total",
                 "Websockets ended.",
@@ -121,6 +127,7 @@ impl Metrics {
             Box::new(self.request_seconds.clone()),
             Box::new(self.rejections.clone()),
             Box::new(self.guard_refusals.clone()),
+            Box::new(self.limit_refusals.clone()),
             Box::new(self.websockets_closed.clone()),
             Box::new(self.connections.clone()),
             Box::new(self.connections_accepted.clone()),
@@ -145,6 +152,9 @@ impl Metrics {
         self.rejections.with_label_values(&[rejection.code()]).inc();
         if let Rejection::GuardDenied(guard) | Rejection::GuardHidden(guard) = rejection {
             self.guard_refusals.with_label_values(&[guard.as_str()]).inc();
+        }
+        if let Some(limit) = rejection.limit() {
+            self.limit_refusals.with_label_values(&[limit.as_str()]).inc();
         }
     }
 
@@ -355,12 +365,12 @@ impl SnapshotCollector {
             }
         }
         for (index, tenant) in snapshot.fleet.tenants.iter() {
-            let Some(counters) = snapshot.counters(index).filter(|counters| counters.seen()) else {
+            let Some(account) = snapshot.entry_account(index).filter(|account| account.seen()) else {
                 continue;
             };
             let label = [tenant.id.as_written()];
-            self.tenant_requests.with_label_values(&label).inc_by(counters.requests());
-            self.tenant_websockets.with_label_values(&label).set(i64::from(counters.websockets()));
+            self.tenant_requests.with_label_values(&label).inc_by(account.requests());
+            self.tenant_websockets.with_label_values(&label).set(i64::from(account.websockets()));
         }
     }
 

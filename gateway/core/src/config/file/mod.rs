@@ -6,6 +6,7 @@ mod address;
 mod collection;
 mod connections;
 mod guards;
+mod limits;
 mod pool;
 mod rpc;
 mod size;
@@ -15,6 +16,7 @@ mod value;
 pub(super) use collection::Named;
 pub(super) use connections::ConnectionsEntry;
 pub(super) use guards::{ClassNetworksEntry, GuardsEntry, Networks};
+pub(super) use limits::LimitsEntry;
 pub(super) use pool::{PoolEntry, PoolRegionEntry, PoolTlsEntry};
 pub(super) use rpc::{CallNames, RpcEntry};
 pub(super) use tenant::{IdText, MaintenanceEntry, StateWord, TenantEntry};
@@ -34,6 +36,8 @@ const LISTENERS_MAX: usize = 64;
 pub(super) const REGIONS_MAX: usize = 64;
 /// Most pools. A tenant holds the place of its pool in 16 bits.
 pub(super) const POOLS_MAX: usize = 1000;
+/// Most plans.
+pub(super) const PLANS_MAX: usize = 1000;
 /// Most networks whose forwarded headers are believed.
 const TRUSTED_PROXIES_MAX: usize = 1024;
 /// Most tenants in the main file itself; more belong into the tenants directory.
@@ -77,6 +81,8 @@ section! {
         regions: Lenient<List<At<Lenient<RegionEntry>>, 1, REGIONS_MAX>>,
         /// Pools by name: Odoo servers that serve the same databases.
         pools: Lenient<Named<PoolEntry, POOLS_MAX>>,
+        /// Plans by name: sets of [limits](limits.md). A tenant names one with `plan`.
+        plans: Option<Lenient<Named<LimitsEntry, PLANS_MAX>>> = null,
         /// Tenants that are written in the main file.
         tenants: Lenient<List<At<TenantEntry>, 0, INLINE_TENANTS_MAX>> = [],
         /// Folder whose files hold more tenants, relative to the folder of the main file: every `*.yaml` and

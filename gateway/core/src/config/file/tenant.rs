@@ -1,9 +1,9 @@
 //! Tenants as written.
 
-use super::GuardsEntry;
 use super::address::Network;
 use super::collection::{Choice, List, OneOf};
 use super::value::{Lasting, Name, Sentence, text_schema};
+use super::{GuardsEntry, LimitsEntry};
 use crate::config::read::{At, Text, section};
 use crate::host::{HostName, HostPattern};
 use crate::tenant::NameTemplate;
@@ -35,6 +35,12 @@ section! {
         /// What is said while the state is `maintenance`; it may stay here at other times.
         #[schemars(extend("x-default" = "its defaults"))]
         maintenance: Option<MaintenanceEntry> = null,
+        /// Plan whose [limits](limits.md) count for the tenant.
+        #[schemars(extend("x-default" = "no limits"))]
+        plan: Option<At<Name>> = null,
+        /// Limits of this tenant, where they differ from those of its plan.
+        #[schemars(extend("x-default" = "those of the plan"))]
+        limits: Option<At<LimitsEntry>> = null,
         /// Settings of guards for this tenant, where they differ from those of its pool.
         #[schemars(extend("x-default" = "those of the pool"))]
         guards: Option<GuardsEntry> = null,

@@ -287,7 +287,7 @@ fn tenants_are_checked_one_by_one() {
             "- { id: a, hosts: [a.test], maintenance: { message: \"a\\u0007b\" } }",
             ["[0].maintenance.message", "a control character"],
         ),
-        ("- { id: a, hosts: [a.test], plan: gold }", ["[0]: unknown key `plan`", "allowed: id, hosts"]),
+        ("- { id: a, hosts: [a.test], plans: gold }", ["[0]: unknown key `plans`", "allowed: id, hosts"]),
     ] {
         one(&tenant(text), &parts);
     }
@@ -453,4 +453,37 @@ mod arbitrary {
             prop_assert!(!main.is_sound() || end >= MAIN.trim_end().len());
         }
     }
+}
+
+#[test]
+fn limits_that_cannot_be_meant_are_refused_with_the_key_at_fault() {
+    let plans = |plans: &str| said(&format!("{MAIN}plans: {{ small: {{ {plans} }} }}\n"));
+    one(
+        &plans("burst: 5"),
+        &["plans.small.burst", "no `requests_per_second`", "write `requests_per_second:`"],
+    );
+    for key in ["requests_per_second", "concurrent_requests", "websockets"] {
+        for value in ["0", "-1", "1.5", "4294967296", "99999999999999999999", "many", "5/s"] {
+            let found = plans(&format!("{key}: {value}"));
+            one(&found, &[&format!("plans.small.{key}"), "whole number from 1 to 1000000"]);
+        }
+    }
+    one(&plans("burst: 0, requests_per_second: 1"), &["plans.small.burst", "from 1 to 100000000"]);
+    one(&plans("request_per_second: 1"), &["unknown key `request_per_second`", "requests_per_second"]);
+    one(&said(&format!("{MAIN}plans: {{}}\n")), &["plans", "there are 0 names in it"]);
+}
+
+#[test]
+fn a_tenant_names_a_plan_that_is_there_and_changes_what_goes_with_it() {
+    let with_plan = |entry: &str| {
+        let main = format!("{MAIN}plans: {{ small: {{ websockets: 5 }} }}\n");
+        problems(&main, &[("t.yaml", &format!("- {{ id: a, hosts: [a.test], {entry} }}\n"))])
+    };
+    assert!(with_plan("plan: small, limits: { websockets: 6, requests_per_second: 1, burst: 2 }").is_empty());
+    one(&with_plan("plan: smal"), &["t.yaml:1:", "[0].plan", "no plan `smal` is declared", "`small`"]);
+    one(&tenant("- { id: a, hosts: [a.test], plan: x }\n"), &["no plan `x` is declared", "below `plans:`"]);
+    one(
+        &with_plan("plan: small, limits: { burst: 2 }"),
+        &["t.yaml:1:", "[0].limits.burst", "no `requests_per_second`"],
+    );
 }

@@ -4,6 +4,7 @@ mod bad;
 mod good;
 mod guards;
 mod history;
+mod limits;
 
 use super::*;
 use crate::certificate::{Certificates, Identity};

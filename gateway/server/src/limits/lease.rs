@@ -1,0 +1,72 @@
+//! Places that are held and given back.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
+
+/// How many hold a place now.
+#[derive(Debug, Default)]
+pub struct Gauge(AtomicU32);
+
+impl Gauge {
+    /// Places held now.
+    #[must_use]
+    pub fn held(&self) -> u32 {
+        self.0.load(Ordering::Relaxed)
+    }
+
+    fn take(&self, max: u32) -> bool {
+        let add = |held: u32| held.checked_add(1).filter(|held| *held <= max);
+        self.0.fetch_update(Ordering::Relaxed, Ordering::Relaxed, add).is_ok()
+    }
+
+    fn give_back(&self) {
+        self.0.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+/// A place in a gauge of something shared, given back when dropped.
+#[derive(Debug)]
+pub struct PlaceLease<T> {
+    owner: Arc<T>,
+    gauge: fn(&T) -> &Gauge,
+}
+
+impl<T> PlaceLease<T> {
+    /// Takes a place, if fewer than `max` are held.
+    #[must_use]
+    pub fn take(owner: &Arc<T>, gauge: fn(&T) -> &Gauge, max: u32) -> Option<Self> {
+        gauge(owner).take(max).then(|| Self { owner: Arc::clone(owner), gauge })
+    }
+}
+
+impl<T> Drop for PlaceLease<T> {
+    fn drop(&mut self) {
+        (self.gauge)(&self.owner).give_back();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn places_are_never_more_than_allowed_and_all_come_back() {
+        let gauge = Arc::new(Gauge::default());
+        let itself: fn(&Gauge) -> &Gauge = |gauge| gauge;
+        std::thread::scope(|scope| {
+            for _ in 0..4 {
+                scope.spawn(|| {
+                    for _ in 0..10_000 {
+                        let lease = PlaceLease::take(&gauge, itself, 3);
+                        assert!(gauge.held() <= 3);
+                        drop(lease);
+                    }
+                });
+            }
+        });
+        assert_eq!(gauge.held(), 0);
+        let all: Vec<_> = (0..3).map(|_| PlaceLease::take(&gauge, itself, 3)).collect();
+        assert!(all.iter().all(Option::is_some));
+        assert!(PlaceLease::take(&gauge, itself, 3).is_none());
+    }
+}

@@ -1,0 +1,111 @@
+//! What is counted and held for one tenant while the process lives.
+
+use crate::limits::{Gauge, PlaceLease, TenantUse};
+use crate::spool::DiskUse;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+
+/// The live state of one tenant, or of a tenant entry as a whole. It outlives snapshots.
+#[derive(Debug)]
+pub struct TenantAccount {
+    id: Arc<str>,
+    /// Whether its name came from a client's label.
+    pub(super) labelled: bool,
+    /// Seconds on the clock of [`Accounts`](super::Accounts) at which somebody held it last.
+    pub(super) used_at: AtomicU32,
+    requests: AtomicU64,
+    rejections: AtomicU64,
+    used: TenantUse,
+    disk_use: Arc<DiskUse>,
+}
+
+impl TenantAccount {
+    /// A tenant nobody has asked for yet.
+    #[must_use]
+    pub(super) fn new(id: Arc<str>, labelled: bool) -> Self {
+        Self {
+            id,
+            labelled,
+            used_at: AtomicU32::new(0),
+            requests: AtomicU64::new(0),
+            rejections: AtomicU64::new(0),
+            used: TenantUse::default(),
+            disk_use: Arc::default(),
+        }
+    }
+
+    /// The tenant's id, with the label in its place; of an entry as a whole, as it is written.
+    #[must_use]
+    pub const fn id(&self) -> &Arc<str> {
+        &self.id
+    }
+
+    /// Counts a request that has been answered.
+    pub fn count_request(&self, rejected: bool) {
+        self.requests.fetch_add(1, Ordering::Relaxed);
+        if rejected {
+            self.rejections.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+
+    /// Requests answered, by Odoo or by the gateway.
+    #[must_use]
+    pub fn requests(&self) -> u64 {
+        self.requests.load(Ordering::Relaxed)
+    }
+
+    /// Requests answered by the gateway itself.
+    #[must_use]
+    pub fn rejections(&self) -> u64 {
+        self.rejections.load(Ordering::Relaxed)
+    }
+
+    /// Whether anybody has asked for the tenant since the process started.
+    #[must_use]
+    pub fn seen(&self) -> bool {
+        self.requests() > 0 || self.websockets() > 0
+    }
+
+    /// Bytes of bodies that are on disk now.
+    #[must_use]
+    pub const fn disk_use(&self) -> &Arc<DiskUse> {
+        &self.disk_use
+    }
+
+    /// What it uses of its limits.
+    #[must_use]
+    pub const fn used(&self) -> &TenantUse {
+        &self.used
+    }
+
+    /// Requests at once, without websockets and polls.
+    #[must_use]
+    pub const fn in_flight(&self) -> &Gauge {
+        &self.used.in_flight
+    }
+
+    /// Websockets open now, handshakes included.
+    #[must_use]
+    pub fn websockets(&self) -> u32 {
+        self.used.websockets.held()
+    }
+}
+
+/// An open websocket, counted for its tenant and for the tenant's entry until it is dropped.
+#[derive(Debug)]
+pub struct OpenWebsocket {
+    _tenant: PlaceLease<TenantAccount>,
+    /// `None` where the tenant is the entry.
+    _entry: Option<PlaceLease<TenantAccount>>,
+}
+
+impl OpenWebsocket {
+    /// Counts a websocket, unless the tenant has `max` of them already.
+    #[must_use]
+    pub fn open(tenant: &Arc<TenantAccount>, entry: Option<&Arc<TenantAccount>>, max: u32) -> Option<Self> {
+        let gauge: fn(&TenantAccount) -> &Gauge = |account| &account.used.websockets;
+        let tenant = PlaceLease::take(tenant, gauge, max)?;
+        let entry = entry.and_then(|entry| PlaceLease::take(entry, gauge, u32::MAX));
+        Some(Self { _tenant: tenant, _entry: entry })
+    }
+}
