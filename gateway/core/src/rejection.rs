@@ -402,8 +402,10 @@ impl AnswerShape {
                 Some(RpcRoute::Xml { faults, .. }) => return Self::XmlRpc(faults),
                 Some(RpcRoute::Json2 { .. }) => return Self::Problem,
                 Some(RpcRoute::Json | RpcRoute::Authenticate) => return Self::JsonRpc,
-                Some(RpcRoute::Elsewhere) | None if asker.sends_json => return Self::JsonRpc,
-                Some(RpcRoute::Elsewhere) | None => {}
+                Some(RpcRoute::Elsewhere | RpcRoute::DatabaseManager) | None if asker.sends_json => {
+                    return Self::JsonRpc;
+                }
+                Some(RpcRoute::Elsewhere | RpcRoute::DatabaseManager) | None => {}
             }
         }
         let accepts = |media: &[u8]| asker.accept.is_some_and(|accept| contains_ignore_case(accept, media));
