@@ -3,6 +3,7 @@
 use crate::Failure;
 use crate::fleet::{DOMAIN, Dice, host, name};
 use crate::report::{Figure, Unit, median};
+use fleetgate_core::client_certificate::{ClientCertificatesIndex, Proof};
 use fleetgate_core::config::Fleet;
 use fleetgate_core::guard::{BodyLength, GuardsIndex};
 use fleetgate_core::host::{HostKey, HostPattern};
@@ -97,6 +98,7 @@ fn pass(fleet: &Fleet, asked: &[Asked]) -> u32 {
             body,
             client,
             server_name: None,
+            proof: Proof::NotNeeded,
         };
         if matches!(black_box(admit(fleet, &view)), Verdict::Forward(_)) {
             forwarded += 1;
@@ -135,6 +137,7 @@ fn fleet(tenants: u32) -> Result<Fleet, Failure> {
             state: TenantState::Active,
             guards: GuardsIndex::default(),
             limits: fleetgate_core::limit::LimitsIndex::default(),
+            client_certificates: ClientCertificatesIndex::default(),
             origin: Origin::default(),
         };
         let index = builder.add_tenant(tenant).ok_or("the table is full")?;

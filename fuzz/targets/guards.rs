@@ -1,5 +1,6 @@
 //! The guards: what passes asks for no hidden route and names no other database, however it is spelled.
 
+use fleetgate_core::client_certificate::Proof;
 use fleetgate_core::config::{Fleet, MainFile, NoReferences, compile};
 use fleetgate_core::guard::BodyLength;
 use fleetgate_core::host::HostKey;
@@ -79,6 +80,7 @@ pub fn targets(input: &[u8]) {
         body: BodyLength::None,
         client: IpAddr::V4(Ipv4Addr::LOCALHOST),
         server_name: None,
+        proof: Proof::NotNeeded,
     };
     let Verdict::Forward(_) = admit(fleet(), &view) else { return };
     let path = decoded(parsed.path.as_bytes(), false);

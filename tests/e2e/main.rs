@@ -20,6 +20,7 @@ mod bad_http1;
 mod bad_http2;
 mod bad_input;
 mod classes;
+mod client_certificates;
 mod cookies;
 mod database;
 mod filestore;

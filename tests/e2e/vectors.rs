@@ -7,6 +7,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use fleetgate_core::certificate::{Certificates, Identity};
+use fleetgate_core::client_certificate::Proof;
 use fleetgate_core::config::{Fleet, MainFile, References, TenantFile, compile};
 use fleetgate_core::forwarded::{Scheme, client_scheme};
 use fleetgate_core::guard::BodyLength;
@@ -225,6 +226,7 @@ fn decide(fleet: &Fleet, case: &Case) -> Seen {
     };
     let view = RequestView {
         server_name: None,
+        proof: Proof::NotNeeded,
         host: &host,
         path: &target.path,
         query: target.query.unwrap_or_default(),
@@ -254,6 +256,7 @@ fn decide(fleet: &Fleet, case: &Case) -> Seen {
                 scheme,
                 path: &target.path,
                 has_session: case.send.iter().any(|(_, value)| value.contains("session_id=")),
+                client_certificate: None,
             };
             let told: Result<(), std::convert::Infallible> = outbound.try_for_each(|name, value| {
                 headers.push((name.to_owned(), value.to_owned()));

@@ -17,7 +17,9 @@ use crate::request::Request;
 const MARK: &str = "spoofed.test";
 
 /// What Odoo, a module of it, a server below or a proxy in between believes, in its usual spelling.
-const BELIEVED: [&str; 41] = [
+const BELIEVED: [&str; 43] = [
+    "Client-Cert",
+    "Client-Cert-Chain",
     "X-Odoo-Dbfilter",
     "X-Odoo-Database",
     "X-Odoo-Db",

@@ -1,5 +1,6 @@
 //! What the gateway tells Odoo about a request: each thing once, in one canonical form.
 
+use crate::client_certificate;
 use crate::forwarded::Scheme;
 use crate::odoo::headers::{DATABASE, DBFILTER, dbfilter_for};
 use crate::odoo::paths::is_stateless;
@@ -24,6 +25,9 @@ pub struct Outbound<'a> {
     pub path: &'a NormalPath<'a>,
     /// Whether the request carries Odoo's session cookie.
     pub has_session: bool,
+    /// The client's certificate as [`client_certificate::HEADER`](crate::client_certificate::HEADER) writes it, if
+    /// it is verified and the tenant wants Odoo to know it.
+    pub client_certificate: Option<&'a str>,
 }
 
 impl Outbound<'_> {
@@ -42,6 +46,9 @@ impl Outbound<'_> {
         set("x-forwarded-proto", self.scheme.as_str())?;
         set("x-forwarded-for", &client)?;
         set("x-real-ip", &client)?;
+        if let Some(certificate) = self.client_certificate {
+            set(client_certificate::HEADER, certificate)?;
+        }
         match self.pool.database_selection {
             DatabaseSelection::DbfilterHeader => set(DBFILTER, &dbfilter_for(self.database))?,
             DatabaseSelection::Host | DatabaseSelection::Fixed => {}

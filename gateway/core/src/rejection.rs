@@ -1,5 +1,6 @@
 //! Answers of our own. Each has a stable code.
 
+use crate::client_certificate::CertificateFault;
 use crate::guard::Guard;
 use crate::host::HostError;
 use crate::limit::LimitName;
@@ -14,8 +15,10 @@ pub enum Rejection {
     BadHost(HostError),
     /// No tenant answers to the host.
     UnknownHost,
-    /// The TLS handshake asked for another tenant's host, or for nobody's.
+    /// The TLS handshake asked for another tenant's host, or for nobody's, or before the tenant asked for certificates.
     WrongServerName,
+    /// The tenant asks for a client certificate of its authorities, and the client has shown none.
+    ClientCertificate(CertificateFault),
     /// The tenant is suspended.
     TenantSuspended,
     /// The tenant is under maintenance.
@@ -92,10 +95,11 @@ const SUSPENDED_RETRY_AFTER_SECONDS: u32 = 3_600;
 
 impl Rejection {
     /// One of each, for documents and tests.
-    pub const ALL: [Self; 29] = [
+    pub const ALL: [Self; 30] = [
         Self::BadHost(HostError::Empty),
         Self::UnknownHost,
         Self::WrongServerName,
+        Self::ClientCertificate(CertificateFault::Absent),
         Self::TenantSuspended,
         Self::TenantMaintenance { retry_after_seconds: 0 },
         Self::BadRequest(Fault::TargetForm),
@@ -131,6 +135,7 @@ impl Rejection {
             Self::BadHost(_) => "bad_host",
             Self::UnknownHost => "unknown_host",
             Self::WrongServerName => "wrong_server_name",
+            Self::ClientCertificate(_) => "client_certificate",
             Self::TenantSuspended => "tenant_suspended",
             Self::TenantMaintenance { .. } => "tenant_maintenance",
             Self::BadRequest(_) => "bad_request",
@@ -160,13 +165,15 @@ impl Rejection {
         }
     }
 
-    /// Which of several causes of the same code it was: the name of a guard, of a limit, of a fault of the request, or of
-    /// what is wrong with a call.
+    /// Which of several causes of the same code it was: the name of a guard, of a limit, of a fault of the request or of
+    /// a certificate, or of what is wrong with a call.
     #[must_use]
     pub const fn reason(self) -> Option<&'static str> {
         if let Self::GuardDenied(guard) | Self::GuardHidden(guard) = self {
             Some(guard.as_str())
         } else if let Self::BadRequest(fault) = self {
+            Some(fault.as_str())
+        } else if let Self::ClientCertificate(fault) = self {
             Some(fault.as_str())
         } else if let Self::RpcDenied(denial) = self {
             Some(denial.code())
@@ -204,7 +211,7 @@ impl Rejection {
     pub const fn status(self) -> u16 {
         match self {
             Self::BadHost(_) | Self::BadRequest(_) | Self::RpcUnreadable(_) => 400,
-            Self::GuardDenied(_) | Self::RpcDenied(_) => 403,
+            Self::GuardDenied(_) | Self::RpcDenied(_) | Self::ClientCertificate(_) => 403,
             Self::FileMissing | Self::GuardHidden(_) => 404,
             Self::MethodNotAllowed => 405,
             Self::BodyTooSlow => 408,
@@ -241,6 +248,7 @@ impl Rejection {
             Self::BadHost(_)
             | Self::UnknownHost
             | Self::WrongServerName
+            | Self::ClientCertificate(_)
             | Self::BadRequest(_)
             | Self::BodyTooLarge
             | Self::BodyTooSlow
@@ -277,6 +285,7 @@ impl Rejection {
             Self::UnknownHost => "Nothing lives at this address",
             Self::WrongServerName => "This connection is for another address",
             Self::GuardDenied(_) | Self::RpcDenied(_) => "This is not allowed",
+            Self::ClientCertificate(_) => "A certificate is needed here",
             Self::GuardHidden(_) => "There is no such page",
             Self::TenantSuspended => "This service is suspended",
             Self::TenantMaintenance { .. } => "Down for maintenance",
@@ -313,6 +322,9 @@ impl Rejection {
             Self::ExpectationFailed => "The request expects what no server does.",
             Self::HeadTooLarge => {
                 "The request has too many or too long header fields. Deleting the cookies of this site may help."
+            }
+            Self::ClientCertificate(_) => {
+                "Choose the certificate that your provider gave you when the browser asks, or install it first."
             }
             Self::WrongServerName => "Please open the address again.",
             Self::UnknownHost => "Check the address. If it is yours, ask your provider to add it.",

@@ -1,5 +1,6 @@
 //! The whole stateless decision about a request, in one screen.
 
+use crate::client_certificate::{Proof, judge};
 use crate::config::Fleet;
 use crate::guard::{Asked, BodyLength, Guards};
 use crate::host::{HostKey, HostName};
@@ -28,6 +29,8 @@ pub struct RequestView<'a> {
     pub client: IpAddr,
     /// The name that the client asked for in its TLS handshake with the gateway.
     pub server_name: Option<&'a HostKey>,
+    /// What the client has shown, held against what the tenant of `host` asks.
+    pub proof: Proof,
 }
 
 /// What happens to a request.
@@ -89,6 +92,9 @@ pub fn admit<'a>(fleet: &'a Fleet, view: &RequestView<'a>) -> Verdict<'a> {
     let same = |other: TenantMatch<'_, '_>| other.index == found.index && other.label == found.label;
     if view.server_name.is_some_and(|name| !fleet.tenants.resolve(name).is_some_and(same)) {
         return reject(Rejection::WrongServerName);
+    }
+    if let Err(rejection) = judge(fleet.client_certificates_of(&found), view.proof) {
+        return reject(rejection);
     }
     match found.state() {
         TenantState::Active => {}

@@ -7,6 +7,7 @@ use super::model::{Fleet, GatewayConfig};
 use super::problem::{Place, Problem, Severity, Spot, note};
 use super::suggest;
 use super::tenants::{Entry, EntryHost, TenantFile};
+use crate::client_certificate::{ClientCertificates, ClientCertificatesIndex};
 use crate::host::HostPattern;
 use crate::limit::LimitsIndex;
 use crate::pool::{DatabaseSelection, PoolIndex};
@@ -76,6 +77,7 @@ pub(super) fn compile_files(main: &MainFile, files: &[Source<'_>]) -> (Fleet, Ve
         guards: GuardSets::new(&main.guards, main.pools.guards.iter().map(Option::as_ref)),
         plans: &main.plans,
         limits: LimitSets::new(),
+        client_certificates: Asked::default(),
         sources: &sources,
         table: TenantTable::builder(tenants),
         owners: Vec::with_capacity(tenants),
@@ -90,7 +92,7 @@ pub(super) fn compile_files(main: &MainFile, files: &[Source<'_>]) -> (Fleet, Ve
         }
     }
     fleet.hold_left_out();
-    let FleetBuilder { table, guards, limits, mut findings, .. } = fleet;
+    let FleetBuilder { table, guards, limits, client_certificates, mut findings, .. } = fleet;
     if tenants == 0 && main.is_sound() && files.iter().all(|source| source.file.is_sound()) {
         findings.push(no_tenants(main));
     }
@@ -100,6 +102,7 @@ pub(super) fn compile_files(main: &MainFile, files: &[Source<'_>]) -> (Fleet, Ve
         tenants: table.build(),
         guards: guards.finish(),
         limits: limits.finish(),
+        client_certificates: client_certificates.all,
         trusted_proxies: main.trusted_proxies.clone(),
         files: sources.iter().map(|source| Arc::clone(source.file.name())).collect(),
     };
@@ -140,6 +143,7 @@ struct FleetBuilder<'a> {
     guards: GuardSets,
     plans: &'a Plans,
     limits: LimitSets,
+    client_certificates: Asked,
     sources: &'a [Source<'a>],
     table: TenantTableBuilder,
     /// By the tenant's place in the table.
@@ -204,7 +208,9 @@ impl<'a> FleetBuilder<'a> {
 
     fn insert(&mut self, owner: Owner<'a>, pool: PoolIndex, limits: LimitsIndex) {
         let entry = owner.entry;
-        let changes = self.sources.get(owner.source).and_then(|source| entry.guards(source.file));
+        let file = self.sources.get(owner.source).map(|source| source.file);
+        let changes = file.and_then(|file| entry.guards(file));
+        let asked = file.and_then(|file| entry.client_certificates(file));
         let tenant = Tenant {
             id: entry.id.clone(),
             database: database_of(entry),
@@ -213,6 +219,8 @@ impl<'a> FleetBuilder<'a> {
             state: entry.state.clone(),
             guards: self.guards.of_tenant(usize::from(pool.0), changes),
             limits,
+            client_certificates: asked
+                .map_or_else(Default::default, |asked| self.client_certificates.place(asked)),
             origin: origin(owner.source, entry.at),
         };
         if let Some(index) = self.table.add_tenant(tenant) {
@@ -367,6 +375,26 @@ impl<'a> FleetBuilder<'a> {
         };
         let other = other.map(|(source, _)| source);
         self.findings.push(Finding { problem, source: owner.source, other, host: None });
+    }
+}
+
+/// What tenants ask of clients' certificates: equal ones have one place.
+#[derive(Default)]
+struct Asked {
+    all: Vec<ClientCertificates>,
+    places: FxHashMap<ClientCertificates, ClientCertificatesIndex>,
+}
+
+impl Asked {
+    fn place(&mut self, asked: &ClientCertificates) -> ClientCertificatesIndex {
+        if let Some(known) = self.places.get(asked) {
+            return *known;
+        }
+        self.all.push(asked.clone());
+        // There are far fewer tenants than places.
+        let index = ClientCertificatesIndex(u32::try_from(self.all.len()).unwrap_or_default());
+        self.places.insert(asked.clone(), index);
+        index
     }
 }
 

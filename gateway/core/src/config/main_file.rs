@@ -84,6 +84,7 @@ impl MainFile {
             mentions: Box::default(),
             guards: Vec::new(),
             limits: Vec::new(),
+            client_certificates: Vec::new(),
             inline: true,
         };
         Self {

@@ -1,10 +1,11 @@
 //! The meaning of a config: what `check` makes of what was written.
 
 use super::connections::Connections;
+use crate::client_certificate::ClientCertificates;
 use crate::guard::Guards;
 use crate::limit::Limits;
 use crate::pool::{Pool, Region};
-use crate::tenant::{Tenant, TenantTable};
+use crate::tenant::{Tenant, TenantMatch, TenantTable};
 use core::net::SocketAddr;
 use core::time::Duration;
 use ipnet::IpNet;
@@ -115,6 +116,8 @@ pub struct Fleet {
     pub guards: Vec<Guards>,
     /// Limits; a tenant names some by their place.
     pub limits: Vec<Limits>,
+    /// What tenants ask of their clients' certificates; a tenant names one by its place.
+    pub client_certificates: Vec<ClientCertificates>,
     /// Peers whose `X-Forwarded-*` headers are believed.
     pub trusted_proxies: Vec<IpNet>,
     /// Names of the files that tenants were written in.
@@ -122,6 +125,12 @@ pub struct Fleet {
 }
 
 impl Fleet {
+    /// What a tenant asks of its clients' certificates; `None`: nothing.
+    #[must_use]
+    pub fn client_certificates_of(&self, found: &TenantMatch<'_, '_>) -> Option<&ClientCertificates> {
+        self.client_certificates.get(found.client_certificates().position()?)
+    }
+
     /// `file:line` of a tenant's entry.
     #[must_use]
     pub fn place_of(&self, tenant: &Tenant) -> String {

@@ -1,12 +1,14 @@
 //! A file of tenants, as much of it as is good, in the little memory a hundred thousand of them may take.
 
-use super::file::{IdText, MaintenanceEntry, StateWord, TenantEntry};
+use super::authorities;
+use super::file::{ClientCertificatesEntry, IdText, MaintenanceEntry, StateWord, TenantEntry};
 use super::guards::GuardChanges;
 use super::limits::LimitChanges;
 use super::problem::{Problem, Spot};
 use super::read::{At, Read, Reader, Step};
 use super::reference::References;
 use super::yaml::{Document, Node, Start};
+use crate::client_certificate::ClientCertificates;
 use crate::host::{HostName, HostPattern};
 use crate::tenant::{Maintenance, NameTemplate, TenantState};
 use std::sync::Arc;
@@ -20,6 +22,8 @@ pub struct TenantFile {
     pub(super) guards: Vec<GuardChanges>,
     /// What entries change about limits, those that change anything.
     pub(super) limits: Vec<LimitChanges>,
+    /// What entries ask of clients' certificates, those that ask for any.
+    pub(super) client_certificates: Vec<ClientCertificates>,
     pub(super) sound: bool,
     /// Every host name in the text of a file that is not sound: some belong to entries that could not be read.
     pub(super) mentions: Box<[HostName]>,
@@ -35,6 +39,8 @@ pub(super) struct Entry {
     guards: u32,
     /// Place in the file's `limits`, likewise.
     limits: u32,
+    /// Place in the file's `client_certificates`, likewise.
+    client_certificates: u32,
     pub(super) at: Spot,
     pub(super) id: NameTemplate,
     /// `None`: the same text as the id.
@@ -62,6 +68,11 @@ impl Entry {
     /// What the entry changes about limits.
     pub(super) fn limits<'a>(&self, file: &'a TenantFile) -> Option<&'a LimitChanges> {
         file.limits.get(usize::try_from(self.limits.checked_sub(1)?).ok()?)
+    }
+
+    /// What the entry asks of clients' certificates.
+    pub(super) fn client_certificates<'a>(&self, file: &'a TenantFile) -> Option<&'a ClientCertificates> {
+        file.client_certificates.get(usize::try_from(self.client_certificates.checked_sub(1)?).ok()?)
     }
 }
 
@@ -108,8 +119,10 @@ impl TenantFile {
         entries.list.shrink_to_fit();
         let sound = reader.error_count() == 0;
         let mentions = if sound { Box::default() } else { mentions(text) };
-        let Entries { list: entries, guards, limits, .. } = entries;
-        (Self { name, entries, guards, limits, sound, mentions, inline: false }, reader.finish())
+        let Entries { list: entries, guards, limits, client_certificates, .. } = entries;
+        let file =
+            Self { name, entries, guards, limits, client_certificates, sound, mentions, inline: false };
+        (file, reader.finish())
     }
 
     /// The tenants of the main file. An entry with a problem may be among them: a broken main file is not used.
@@ -126,6 +139,7 @@ impl TenantFile {
             entries: entries.list,
             guards: entries.guards,
             limits: entries.limits,
+            client_certificates: entries.client_certificates,
             sound: true,
             mentions: Box::default(),
             inline: true,
@@ -176,6 +190,7 @@ struct Entries {
     guards: Vec<GuardChanges>,
     limits: Vec<LimitChanges>,
     names: Vec<Arc<str>>,
+    client_certificates: Vec<ClientCertificates>,
 }
 
 impl Entries {
@@ -203,6 +218,10 @@ impl Entries {
             index: u32::try_from(index).unwrap_or(u32::MAX),
             guards: written.guards.map_or(0, |guards| self.guards(GuardChanges::of(guards))),
             limits: written.limits.map_or(0, |limits| self.limits(LimitChanges::of(limits.at, limits.value))),
+            client_certificates: written
+                .client_certificates
+                .and_then(|asked| self.client_certificates(asked, reader))
+                .unwrap_or_default(),
             at,
             id: id.value.0,
             database,
@@ -224,6 +243,19 @@ impl Entries {
     fn limits(&mut self, changes: LimitChanges) -> u32 {
         self.limits.push(changes);
         u32::try_from(self.limits.len()).unwrap_or_default()
+    }
+
+    /// Reads the authorities, keeps what is asked, and returns its place from 1. `None` after a problem was reported.
+    fn client_certificates(
+        &mut self,
+        written: ClientCertificatesEntry,
+        reader: &mut Reader<'_>,
+    ) -> Option<u32> {
+        let ClientCertificatesEntry { ca, required, forward } = written;
+        let authorities =
+            reader.inside(Step::Key("client_certificates"), |reader| authorities::read(&ca, "ca", reader))?;
+        self.client_certificates.push(ClientCertificates { authorities, required, forward });
+        u32::try_from(self.client_certificates.len()).ok()
     }
 
     fn name(&mut self, name: &str) -> Arc<str> {

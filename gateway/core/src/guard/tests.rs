@@ -6,6 +6,7 @@ mod database_names;
 mod hidden;
 
 use super::*;
+use crate::client_certificate::ClientCertificatesIndex;
 use crate::guard::GuardsIndex;
 use crate::host::{HostKey, HostPattern};
 use crate::pool::PoolIndex;
@@ -79,6 +80,7 @@ fn table() -> TenantTable {
                 state: TenantState::Active,
                 guards: GuardsIndex::default(),
                 limits: crate::limit::LimitsIndex::default(),
+                client_certificates: ClientCertificatesIndex::default(),
                 origin: Origin::default(),
             })
             .unwrap();

@@ -11,12 +11,14 @@ pub const SESSION_COOKIE: &str = "session_id";
 /// Names that are the gateway's to set, or nobody's: who asks, for which host, path and method, and which file to send.
 /// Beside Odoo's own, those that modules of Odoo, Werkzeug, CGI programs (`Proxy` is `HTTP_PROXY`) and proxies in
 /// between believe.
-const RESERVED: [&str; 19] = [
+const RESERVED: [&str; 21] = [
     "forwarded",
     "proxy",
     "true-client-ip",
     "cf-connecting-ip",
     "fastly-client-ip",
+    "client-cert",
+    "client-cert-chain",
     "x-real-ip",
     "x-client-ip",
     "x-cluster-client-ip",
@@ -109,6 +111,8 @@ mod tests {
             "X.OpenERP-Session.Id",
             "True-Client-IP",
             "cf.connecting.ip",
+            "Client-Cert",
+            "client.cert-chain",
             "X-HTTP-Method-Override",
             "x-original.url",
         ] {
@@ -121,6 +125,7 @@ mod tests {
             "x-odoofish",
             "x-forwarded",
             "proxy-authorization",
+            "client-certificate",
             "origin",
             "x-http",
         ] {

@@ -30,7 +30,7 @@ pub(super) struct Brief {
     pub(super) pool: PoolIndex,
     /// Its guards.
     pub(super) guards: GuardsIndex,
-    /// Whether the entry is active and has no canonical host.
+    /// Whether the entry is active, has no canonical host and asks for no certificates.
     pub(super) plain: bool,
 }
 

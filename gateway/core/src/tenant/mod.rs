@@ -7,6 +7,7 @@ mod table;
 pub use name::{DatabaseName, NameError, NameTemplate, TenantId};
 pub use table::{HostTaken, TenantIndex, TenantMatch, TenantTable, TenantTableBuilder};
 
+use crate::client_certificate::ClientCertificatesIndex;
 use crate::guard::GuardsIndex;
 use crate::host::HostName;
 use crate::limit::LimitsIndex;
@@ -30,6 +31,8 @@ pub struct Tenant {
     pub guards: GuardsIndex,
     /// What it may use.
     pub limits: LimitsIndex,
+    /// What it asks of its clients' certificates.
+    pub client_certificates: ClientCertificatesIndex,
     /// Where the entry was written.
     pub origin: Origin,
 }

@@ -2,6 +2,7 @@
 
 use super::hosts::{Brief, HostTable};
 use super::{Maintenance, NameTemplate, Origin, Tenant, TenantState};
+use crate::client_certificate::ClientCertificatesIndex;
 use crate::guard::GuardsIndex;
 use crate::host::{HostKey, HostName, HostPattern};
 use crate::pool::PoolIndex;
@@ -59,6 +60,12 @@ impl<'table> TenantMatch<'table, '_> {
     #[must_use]
     pub const fn state(&self) -> &'table TenantState {
         if self.brief.plain { &TenantState::Active } else { &self.tenant.state }
+    }
+
+    /// What it asks of its clients' certificates.
+    #[must_use]
+    pub const fn client_certificates(&self) -> ClientCertificatesIndex {
+        if self.brief.plain { ClientCertificatesIndex(0) } else { self.tenant.client_certificates }
     }
 
     /// Host that all other hosts of the entry redirect to.
@@ -180,7 +187,9 @@ impl TenantTableBuilder {
 
     fn insert(&mut self, star: bool, host: &str, owner: TenantIndex) -> Result<(), HostTaken> {
         let Some(tenant) = self.table.get(owner) else { return Ok(()) };
-        let plain = tenant.state == TenantState::Active && tenant.canonical_host.is_none();
+        let plain = tenant.state == TenantState::Active
+            && tenant.canonical_host.is_none()
+            && tenant.client_certificates == ClientCertificatesIndex::default();
         let brief = Brief { index: owner, pool: tenant.pool, guards: tenant.guards, plain };
         self.table.hosts.insert(star, host, brief).map_err(|owner| HostTaken { owner })
     }
@@ -229,6 +238,7 @@ fn parts(pattern: &HostPattern) -> (bool, &str) {
 mod tests {
     use super::super::{NameTemplate, Origin, TenantState};
     use super::*;
+    use crate::client_certificate::ClientCertificatesIndex;
     use crate::pool::PoolIndex;
 
     fn tenant(id: &str) -> Tenant {
@@ -240,6 +250,7 @@ mod tests {
             state: TenantState::Active,
             guards: crate::guard::GuardsIndex::default(),
             limits: crate::limit::LimitsIndex::default(),
+            client_certificates: ClientCertificatesIndex::default(),
             origin: Origin::default(),
         }
     }

@@ -4,6 +4,7 @@ use super::routes::AdminState;
 use super::tenants::state_name;
 use crate::snapshot::Snapshot;
 use crate::upstream::{RetryRule, preference};
+use fleetgate_core::client_certificate::Proof;
 use fleetgate_core::forwarded::Scheme;
 use fleetgate_core::guard::BodyLength;
 use fleetgate_core::host::HostKey;
@@ -118,6 +119,7 @@ pub(super) fn explain(state: &AdminState, query: &ExplainQuery) -> Result<Explan
         Asked { scheme, port, retry: RetryRule::of(&method), from: query.from, target: &target, host: &host };
     let view = RequestView {
         server_name: None,
+        proof: Proof::NotNeeded,
         host: &host,
         path: &target.path,
         query: target.query.unwrap_or_default(),
@@ -182,6 +184,10 @@ fn tell_tenant(told: &mut Explanation, snapshot: &Snapshot, found: TenantMatch<'
     told.tenant = Some(tenant.id.resolve(found.label).into_owned());
     told.database = Some(tenant.database.resolve(found.label).into_owned());
     told.state = Some(state_name(&tenant.state).to_owned());
+    if let Some(asked) = snapshot.fleet.client_certificates_of(&found) {
+        let unless = if asked.required { "and serves nobody without" } else { "and serves everybody" };
+        told.why.push(format!("the tenant asks for client certificates {unless}"));
+    }
     told.pool = snapshot.fleet.pools.get(usize::from(tenant.pool.0)).map(|pool| pool.name.to_string());
     let place = snapshot.fleet.place_of(tenant);
     told.why.push(match found.label {
@@ -247,6 +253,7 @@ fn tell_headers(told: &mut Explanation, pool: &Pool, asked: &Asked<'_>) {
         scheme: asked.scheme,
         path: &asked.target.path,
         has_session: false,
+        client_certificate: None,
     };
     let told_all: Result<(), std::convert::Infallible> = outbound.try_for_each(|name, value| {
         told.headers.push((name.to_owned(), value.to_owned()));

@@ -1,10 +1,12 @@
 //! Connections as Pingora and the websocket tunnel use them: those of clients, and those of backends.
 
 mod backend;
+mod client_certificate;
 mod gate;
 mod transport;
 
 pub use backend::BackendStream;
+pub use client_certificate::ClientCertificate;
 pub use transport::Transport;
 
 use async_trait::async_trait;
@@ -57,6 +59,10 @@ pub struct Origin {
     pub server_name: Option<HostKey>,
     /// Whether the connection came through TLS.
     pub tls: bool,
+    /// Whether the client was asked for a certificate in its handshake.
+    pub asked_certificate: bool,
+    /// The certificate that it has shown, whatever it is worth.
+    pub certificate: Option<Arc<ClientCertificate>>,
     /// Whether its listener sends requests on to `https://`.
     pub redirect_to_https: bool,
 }

@@ -4,7 +4,6 @@ use super::proxy_protocol;
 use super::tls::TlsFront;
 use crate::connection::{ClientStream, Origin, Transport};
 use fleetgate_core::forwarded::is_trusted;
-use fleetgate_core::host::HostKey;
 use ipnet::IpNet;
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -48,21 +47,20 @@ impl Entrance {
 
     /// Lets a connection in. `None` when it does not come to a request. The second value: the client speaks HTTP/2.
     pub(super) async fn enter(&self, stream: TcpStream, client: SocketAddr) -> Option<(ClientStream, bool)> {
-        let (transport, http2, server_name) = match &self.tls {
+        let mut origin = Origin { redirect_to_https: self.redirect_to_https, ..Origin::default() };
+        let (transport, http2) = match &self.tls {
             Some(tls) => {
                 let secured = tls.accept(stream).await?;
-                (secured.transport, secured.http2, secured.server_name)
+                origin.tls = true;
+                origin.server_name = secured.server_name;
+                origin.asked_certificate = secured.asked_certificate;
+                origin.certificate = secured.certificate;
+                (secured.transport, secured.http2)
             }
             None => {
                 let http2 = timeout(FIRST_BYTES_TIMEOUT, speaks_http2(&stream)).await.ok()??;
-                (Transport::Plain(stream), http2, None)
+                (Transport::Plain(stream), http2)
             }
-        };
-        let server_name = server_name.and_then(|name| HostKey::parse(name.as_bytes()).ok());
-        let origin = Origin {
-            server_name: server_name.map(|(name, _)| name),
-            tls: self.tls.is_some(),
-            redirect_to_https: self.redirect_to_https,
         };
         Some((ClientStream::new(transport, client, http2, origin).ok()?, http2))
     }

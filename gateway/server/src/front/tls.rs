@@ -1,10 +1,13 @@
 //! The server's side of TLS.
 
 use crate::certificates::CertificateStore;
-use crate::connection::Transport;
+use crate::connection::{ClientCertificate, Transport};
+use crate::snapshot::SnapshotStore;
 use fleetgate_core::config::TlsVersion;
+use fleetgate_core::host::HostKey;
 use rustls::crypto::{CryptoProvider, ring};
-use rustls::server::ResolvesServerCert;
+use rustls::server::danger::ClientCertVerifier;
+use rustls::server::{Acceptor, NoServerSessionStorage, ResolvesServerCert};
 use rustls::version::{TLS12, TLS13};
 use rustls::{ServerConfig, SupportedProtocolVersion};
 use std::io;
@@ -13,7 +16,7 @@ use std::sync::Arc;
 use std::time::Duration;
 use tokio::net::TcpStream;
 use tokio::time::timeout;
-use tokio_rustls::TlsAcceptor;
+use tokio_rustls::LazyConfigAcceptor;
 
 /// For a handshake, from the first byte to the last.
 const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(10);
@@ -23,9 +26,17 @@ const HTTP2: &[u8] = b"h2";
 const HTTP1: &[u8] = b"http/1.1";
 
 /// TLS of a listener.
-#[derive(Clone)]
 pub struct TlsFront {
-    acceptor: TlsAcceptor,
+    offer: Offer,
+    /// For names whose tenants ask for no certificate.
+    settings: Arc<ServerConfig>,
+    tenants: Arc<SnapshotStore>,
+}
+
+/// What all handshakes of a listener offer.
+struct Offer {
+    provider: Arc<CryptoProvider>,
+    minimum_version: TlsVersion,
     certificates: Arc<CertificateStore>,
 }
 
@@ -36,36 +47,38 @@ pub(super) struct Secured {
     /// Whether the client chose HTTP/2.
     pub(super) http2: bool,
     /// The name that the client asked for.
-    pub(super) server_name: Option<String>,
+    pub(super) server_name: Option<HostKey>,
+    /// Whether the client was asked for a certificate.
+    pub(super) asked_certificate: bool,
+    /// The certificate that it has shown.
+    pub(super) certificate: Option<Arc<ClientCertificate>>,
 }
 
 impl TlsFront {
-    /// Reads the certificates of a listener.
+    /// Reads the certificates of a listener. `tenants` say who asks for certificates of clients.
     ///
     /// # Errors
     /// The folder of certificates cannot be read, or this build of rustls lacks a version of TLS.
-    pub fn open(folder: &Path, minimum_version: TlsVersion) -> io::Result<Self> {
+    pub fn open(folder: &Path, minimum_version: TlsVersion, tenants: Arc<SnapshotStore>) -> io::Result<Self> {
         let provider = Arc::new(ring::default_provider());
         let certificates = Arc::new(CertificateStore::open(folder, Arc::clone(&provider))?);
-        let settings = settings(provider, minimum_version, &certificates).map_err(io::Error::other)?;
-        Ok(Self { acceptor: TlsAcceptor::from(Arc::new(settings)), certificates })
+        let offer = Offer { provider, minimum_version, certificates };
+        let mut settings = offer.settings(None).map_err(io::Error::other)?;
+        // Keys change by themselves every few hours; a ticket is good for both keys.
+        settings.ticketer = ring::Ticketer::new().map_err(io::Error::other)?;
+        Ok(Self { offer, settings: Arc::new(settings), tenants })
     }
 
     /// The certificates.
     #[must_use]
     pub fn certificates(&self) -> &Arc<CertificateStore> {
-        &self.certificates
+        &self.offer.certificates
     }
 
     /// Shakes hands. `None` when the client leaves, is too slow, or asks for a name without a certificate.
     pub(super) async fn accept(&self, stream: TcpStream) -> Option<Secured> {
-        match timeout(HANDSHAKE_TIMEOUT, self.acceptor.accept(stream)).await {
-            Ok(Ok(stream)) => {
-                let connection = stream.get_ref().1;
-                let http2 = connection.alpn_protocol() == Some(HTTP2);
-                let server_name = connection.server_name().map(str::to_owned);
-                Some(Secured { transport: Transport::Tls(Box::new(stream.into())), http2, server_name })
-            }
+        match timeout(HANDSHAKE_TIMEOUT, self.shake_hands(stream)).await {
+            Ok(Ok(secured)) => Some(secured),
             Ok(Err(error)) => {
                 tracing::debug!(%error, "a TLS handshake failed");
                 None
@@ -73,22 +86,56 @@ impl TlsFront {
             Err(_) => None,
         }
     }
+
+    async fn shake_hands(&self, stream: TcpStream) -> io::Result<Secured> {
+        let start = LazyConfigAcceptor::new(Acceptor::default(), stream).await?;
+        let hello = start.client_hello();
+        let server_name = hello.server_name().and_then(|name| HostKey::parse(name.as_bytes()).ok());
+        let server_name = server_name.map(|(name, _)| name);
+        let asking = server_name.and_then(|name| self.asking(&name));
+        let asked_certificate = asking.is_some();
+        let settings = asking.unwrap_or_else(|| Arc::clone(&self.settings));
+        let stream = start.into_stream(settings).await?;
+        let connection = stream.get_ref().1;
+        let http2 = connection.alpn_protocol() == Some(HTTP2);
+        let chain = connection.peer_certificates().unwrap_or_default();
+        let certificate = ClientCertificate::new(chain).map(Arc::new);
+        let transport = Transport::Tls(Box::new(stream.into()));
+        Ok(Secured { transport, http2, server_name, asked_certificate, certificate })
+    }
+
+    /// Settings for a name whose tenant asks clients for a certificate. Others are not asked: browsers would show a
+    /// choice of certificates to everybody.
+    fn asking(&self, name: &HostKey) -> Option<Arc<ServerConfig>> {
+        let snapshot = self.tenants.load();
+        if snapshot.fleet.client_certificates.is_empty() {
+            return None;
+        }
+        let found = snapshot.fleet.tenants.resolve(name)?;
+        let verifier = snapshot.client_authorities(&found)?.ask()?;
+        let mut settings = self.offer.settings(Some(verifier)).ok()?;
+        // A resumed session would not ask again who comes.
+        settings.session_storage = Arc::new(NoServerSessionStorage {});
+        settings.send_tls13_tickets = 0;
+        Some(Arc::new(settings))
+    }
 }
 
-fn settings(
-    provider: Arc<CryptoProvider>,
-    minimum: TlsVersion,
-    certificates: &Arc<CertificateStore>,
-) -> Result<ServerConfig, rustls::Error> {
-    let versions: &[&SupportedProtocolVersion] = match minimum {
-        TlsVersion::V12 => &[&TLS13, &TLS12],
-        TlsVersion::V13 => &[&TLS13],
-    };
-    let builder = ServerConfig::builder_with_provider(provider).with_protocol_versions(versions)?;
-    let certificates: Arc<dyn ResolvesServerCert> = Arc::<CertificateStore>::clone(certificates);
-    let mut settings = builder.with_no_client_auth().with_cert_resolver(certificates);
-    settings.alpn_protocols = vec![HTTP2.to_vec(), HTTP1.to_vec()];
-    // Keys change by themselves every few hours; a ticket is good for both keys.
-    settings.ticketer = ring::Ticketer::new()?;
-    Ok(settings)
+impl Offer {
+    fn settings(&self, clients: Option<Arc<dyn ClientCertVerifier>>) -> Result<ServerConfig, rustls::Error> {
+        let versions: &[&SupportedProtocolVersion] = match self.minimum_version {
+            TlsVersion::V12 => &[&TLS13, &TLS12],
+            TlsVersion::V13 => &[&TLS13],
+        };
+        let provider = Arc::clone(&self.provider);
+        let builder = ServerConfig::builder_with_provider(provider).with_protocol_versions(versions)?;
+        let builder = match clients {
+            Some(verifier) => builder.with_client_cert_verifier(verifier),
+            None => builder.with_no_client_auth(),
+        };
+        let certificates: Arc<dyn ResolvesServerCert> = Arc::<CertificateStore>::clone(&self.certificates);
+        let mut settings = builder.with_cert_resolver(certificates);
+        settings.alpn_protocols = vec![HTTP2.to_vec(), HTTP1.to_vec()];
+        Ok(settings)
+    }
 }

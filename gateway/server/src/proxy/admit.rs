@@ -1,5 +1,6 @@
 //! From a request's head to a verdict.
 
+use super::certificate::prove;
 use super::context::{Client, RequestContext, Target};
 use super::target;
 use crate::connection::{ClientStream, Origin};
@@ -56,6 +57,7 @@ pub(super) fn decide(context: &mut RequestContext, session: &mut Session, peer: 
         Err(error) => return Decision::Reject(Rejection::from(error)),
     };
     context.port = port;
+    let proof = prove(context, &origin, &host);
     let snapshot = std::sync::Arc::clone(&context.snapshot);
     let view = RequestView {
         host: &host,
@@ -65,6 +67,7 @@ pub(super) fn decide(context: &mut RequestContext, session: &mut Session, peer: 
         body: body_length(head, body_comes),
         client: context.client.address,
         server_name: origin.server_name.as_ref(),
+        proof,
     };
     let verdict = admit(&snapshot.fleet, &view);
     context.account = verdict.found().and_then(|found| snapshot.account(found));

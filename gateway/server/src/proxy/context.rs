@@ -17,6 +17,7 @@ use std::net::{IpAddr, Ipv4Addr};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
+use super::certificate::Shown;
 use super::tunnel::Tunnel;
 
 /// State of one request.
@@ -29,6 +30,8 @@ pub struct RequestContext {
     pub(super) request_id: RequestId,
     /// Who asks.
     pub(super) client: Client,
+    /// The certificate that the tenant asked the client for.
+    pub(super) certificate: Option<Shown>,
     /// Host, once read.
     pub(super) host: Option<HostKey>,
     /// Port that the client wrote, if any.
@@ -109,6 +112,7 @@ impl RequestContext {
             started: Instant::now(),
             request_id: RequestId::default(),
             client,
+            certificate: None,
             host: None,
             port: None,
             target: None,

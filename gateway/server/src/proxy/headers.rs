@@ -1,5 +1,6 @@
 //! The head of a request as Odoo gets it.
 
+use super::certificate::Shown;
 use super::context::RequestContext;
 use super::cookies::{harden_session, join_cookies};
 use super::hop;
@@ -67,6 +68,7 @@ pub(super) fn rewrite(context: &RequestContext, head: &mut RequestHeader) -> Res
             scheme: context.client.scheme,
             path: &path,
             has_session: has_session(fields),
+            client_certificate: context.certificate.as_ref().and_then(Shown::field),
         };
         outbound.try_for_each(|name, value| set(fields, name, value))
     })

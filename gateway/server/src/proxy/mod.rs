@@ -2,6 +2,7 @@
 
 mod admit;
 mod answer;
+mod certificate;
 mod collect;
 mod connect;
 mod context;

@@ -1,6 +1,7 @@
 //! What is written down about a request when it has ended.
 
 use super::admit::raw_path;
+use super::certificate::Shown;
 use super::connect::tls_problem;
 use super::context::RequestContext;
 use crate::snapshot::BackendLease;
@@ -52,6 +53,7 @@ pub(super) fn describe<'a>(context: &'a RequestContext, head: &'a RequestHeader)
         request_id: Cow::Borrowed(context.request_id.as_str()),
         trace_id: trace.map(Cow::Borrowed),
         client: context.client.address,
+        certificate: context.certificate.as_ref().map(Shown::event),
         scheme: context.client.scheme.as_str(),
         protocol: protocol(head.version),
         method: Cow::Borrowed(method),

@@ -108,7 +108,7 @@ pub fn run(config_path: &Path, access_output: impl io::Write + Send + 'static) -
         // Heard before anybody can know that the process is there: an early SIGHUP would end it.
         let signals = Signals::listen()?;
         let (log, log_guard) = AccessLog::start(access_output)?;
-        let entrances = entrances(&process, config_path.parent().unwrap_or(Path::new("")))?;
+        let entrances = entrances(&process, config_path.parent().unwrap_or(Path::new("")), &store)?;
         let spool = Arc::new(spool_store(&process.spool)?);
         let metrics = Arc::new(Metrics::new(
             Arc::clone(&store),
@@ -311,10 +311,14 @@ async fn end(drainer: Drainer, signals: &mut Signals) {
 }
 
 /// What happens to connections of each listener. Folders are relative to that of the main file.
-fn entrances(process: &ProcessConfig, base: &Path) -> Result<Vec<Entrance>, StartError> {
+fn entrances(
+    process: &ProcessConfig,
+    base: &Path,
+    store: &Arc<SnapshotStore>,
+) -> Result<Vec<Entrance>, StartError> {
     let open = |tls: &ListenerTls| {
         let folder = base.join(&*tls.certificates);
-        TlsFront::open(&folder, tls.minimum_version)
+        TlsFront::open(&folder, tls.minimum_version, Arc::clone(store))
             .map_err(|source| StartError::Certificates { folder, source })
     };
     let entrance = |listener: &ListenerConfig| {

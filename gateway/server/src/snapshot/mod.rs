@@ -4,13 +4,16 @@ mod account;
 mod accounts;
 mod backend;
 mod backend_tls;
+mod client_authorities;
 
 pub use account::{OpenWebsocket, TenantAccount};
 pub use accounts::{Accounts, LABELLED_ACCOUNTS_MAX};
 pub use backend::{BackendLease, BackendState, PortState};
 pub use backend_tls::BackendTlsClient;
+pub use client_authorities::ClientAuthorities;
 
 use arc_swap::ArcSwap;
+use fleetgate_core::certificate::Certificates;
 use fleetgate_core::config::Fleet;
 use fleetgate_core::pool::{Pool, PoolIndex};
 use fleetgate_core::tenant::{TenantIndex, TenantMatch};
@@ -32,6 +35,8 @@ pub struct Snapshot {
     accounts: Arc<Accounts>,
     /// By the place of the entry.
     entries: Vec<Arc<TenantAccount>>,
+    /// In the order of the fleet's `client_certificates`.
+    client_authorities: Vec<Arc<ClientAuthorities>>,
 }
 
 impl Snapshot {
@@ -44,8 +49,11 @@ impl Snapshot {
         let accounts = previous.map(|previous| Arc::clone(&previous.accounts)).unwrap_or_default();
         let entries = fleet.tenants.iter().map(|(_, tenant)| accounts.of_entry(tenant.id.as_written()));
         let entries = entries.collect();
+        let asked = fleet.client_certificates.iter();
+        let client_authorities = asked.map(|asked| authorities(&asked.authorities, previous)).collect();
         let generation = previous.map_or(1, |previous| previous.generation.saturating_add(1));
-        Self { generation, revision: revision.into(), fleet, backends, backend_tls, accounts, entries }
+        let revision = revision.into();
+        Self { generation, revision, fleet, backends, backend_tls, client_authorities, accounts, entries }
     }
 
     /// The backends of a pool's active region, in the order of the config.
@@ -58,6 +66,12 @@ impl Snapshot {
     #[must_use]
     pub fn backend_tls(&self, pool: PoolIndex) -> Option<&Arc<BackendTlsClient>> {
         self.backend_tls.get(usize::from(pool.0))?.as_ref()
+    }
+
+    /// Authorities of clients' certificates of a tenant; `None`: it asks for none.
+    #[must_use]
+    pub fn client_authorities(&self, found: &TenantMatch<'_, '_>) -> Option<&Arc<ClientAuthorities>> {
+        self.client_authorities.get(found.client_certificates().position()?)
     }
 
     /// Pools with the backends of their active regions.
@@ -109,6 +123,13 @@ fn backend_tls(pool: &Pool, previous: Option<&Snapshot>) -> Option<Arc<BackendTl
     let known = previous.into_iter().flat_map(|previous| previous.backend_tls.iter().flatten());
     let same = known.into_iter().find(|client| client.written() == written);
     Some(same.map_or_else(|| Arc::new(BackendTlsClient::new(written)), Arc::clone))
+}
+
+/// The previous ones, if they are the same.
+fn authorities(written: &Certificates, previous: Option<&Snapshot>) -> Arc<ClientAuthorities> {
+    let mut known = previous.into_iter().flat_map(|previous| &previous.client_authorities);
+    let same = known.find(|authorities| authorities.written() == written);
+    same.map_or_else(|| Arc::new(ClientAuthorities::new(written)), Arc::clone)
 }
 
 /// Publishes snapshots: readers take the newest with one atomic load.

@@ -25,6 +25,9 @@ pub struct AccessEvent<'a> {
     pub trace_id: Option<Cow<'a, str>>,
     /// Client, behind trusted proxies.
     pub client: IpAddr,
+    /// Certificate of the client, when the tenant asks for one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub certificate: Option<CertificateEvent<'a>>,
     /// `http` or `https`, as the client used it.
     pub scheme: &'static str,
     /// `HTTP/1.1`, `HTTP/2.0`.
@@ -79,6 +82,19 @@ pub struct AccessEvent<'a> {
     pub generation: u64,
 }
 
+/// The certificate of a client. Names are what it says, at most 256 bytes; empty when there is none.
+#[derive(Debug, Serialize)]
+pub struct CertificateEvent<'a> {
+    /// `verified`, or what is wrong: `absent`, `unknown_authority`, `expired`, `unusable`.
+    pub result: &'static str,
+    /// Whose it is.
+    pub subject: Cow<'a, str>,
+    /// Who signed it.
+    pub issuer: Cow<'a, str>,
+    /// SHA-256 in hexadecimal digits.
+    pub fingerprint: Cow<'a, str>,
+}
+
 impl AccessEvent<'_> {
     /// The same event without borrowing from the request: what an open websocket keeps.
     #[must_use]
@@ -93,6 +109,12 @@ impl AccessEvent<'_> {
             tenant: self.tenant.map(owned),
             database: self.database.map(owned),
             pool: self.pool.map(owned),
+            certificate: self.certificate.map(|certificate| CertificateEvent {
+                subject: owned(certificate.subject),
+                issuer: owned(certificate.issuer),
+                fingerprint: owned(certificate.fingerprint),
+                ..certificate
+            }),
             error: self.error.map(owned),
             ..self
         }

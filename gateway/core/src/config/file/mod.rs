@@ -19,7 +19,7 @@ pub(super) use guards::{ClassNetworksEntry, GuardsEntry, Networks};
 pub(super) use limits::LimitsEntry;
 pub(super) use pool::{PoolEntry, PoolRegionEntry, PoolTlsEntry};
 pub(super) use rpc::{CallNames, RpcEntry};
-pub(super) use tenant::{IdText, MaintenanceEntry, StateWord, TenantEntry};
+pub(super) use tenant::{ClientCertificatesEntry, IdText, MaintenanceEntry, StateWord, TenantEntry};
 
 use address::{Network, Socket};
 use collection::{Choice, List, OneOf};

@@ -2,7 +2,7 @@
 
 use super::address::Network;
 use super::collection::{Choice, List, OneOf};
-use super::value::{Lasting, Name, Sentence, text_schema};
+use super::value::{FilePath, Lasting, Name, Sentence, text_schema};
 use super::{GuardsEntry, LimitsEntry};
 use crate::config::read::{At, Text, section};
 use crate::host::{HostName, HostPattern};
@@ -41,9 +41,25 @@ section! {
         /// Limits of this tenant, where they differ from those of its plan.
         #[schemars(extend("x-default" = "those of the plan"))]
         limits: Option<At<LimitsEntry>> = null,
+        /// Asks clients for a certificate, on listeners with `tls`.
+        client_certificates: Option<ClientCertificatesEntry> = null,
         /// Settings of guards for this tenant, where they differ from those of its pool.
         #[schemars(extend("x-default" = "those of the pool"))]
         guards: Option<GuardsEntry> = null,
+    }
+}
+
+section! {
+    /// What a tenant asks of the certificates of its clients.
+    pub(in crate::config) struct ClientCertificatesEntry {
+        /// File with the certificates of the authorities that they must come from, in PEM. Those of other tenants count
+        /// for nothing. Relative paths start at the folder of the main file.
+        ca: At<FilePath>,
+        /// Whether nobody is served without one. `false`: the access log, and Odoo if you like, learn who comes with
+        /// one, and all others are served too.
+        required: bool = true,
+        /// Tells Odoo the verified certificate in the field `Client-Cert` (RFC 9440). Nobody else can send it.
+        forward: bool = false,
     }
 }
 
