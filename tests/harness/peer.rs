@@ -60,11 +60,13 @@ pub fn free_address() -> SocketAddr {
     bound.unwrap_or_else(|error| panic!("no free port: {error}"))
 }
 
-/// Where a program is. Panics with the package that has it.
+/// Where a program is: in the path, in sbin, or where `.ci/setup` puts what has no package. Panics with the package that
+/// has it.
 pub fn installed(program: &str, package: &str) -> PathBuf {
     let path = std::env::var_os("PATH").unwrap_or_default();
+    let tools = Path::new(env!("CARGO_MANIFEST_DIR")).join("../target/tools/bin");
     // Servers are in sbin, which is not in everybody's path.
-    let folders = std::env::split_paths(&path).chain(["/usr/sbin".into(), "/sbin".into()]);
+    let folders = std::env::split_paths(&path).chain(["/usr/sbin".into(), "/sbin".into(), tools]);
     let mut found = folders.map(|folder: PathBuf| folder.join(program)).filter(|path| Path::is_file(path));
     found.next().unwrap_or_else(|| panic!("{program} is missing: install {package}, or run .ci/setup test"))
 }

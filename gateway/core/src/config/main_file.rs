@@ -5,6 +5,7 @@ use super::file::{FileConfig, ListenerEntry, Named, ObserveEntry, POOLS_MAX, Poo
 use super::guards::GuardChanges;
 use super::limits::Plans;
 use super::model::{Drain, ListenerConfig, ListenerTls, Observe, ProcessConfig, Spool};
+use super::passthrough;
 use super::pools;
 use super::problem::{Problem, Spot};
 use super::read::{At, Lenient, Read, Reader, Step};
@@ -232,8 +233,11 @@ fn check_listeners(
                 });
             });
         }
+        let passthrough =
+            passthrough::check(index, listener.passthrough.0, listener.redirect_to_https, reader);
         checked.push(ListenerConfig {
             address,
+            passthrough,
             tls: listener.tls.map(|At { value: tls, .. }| ListenerTls {
                 certificates: tls.certificates.0,
                 minimum_version: tls.minimum_version.0,

@@ -12,6 +12,7 @@ mod guards;
 mod limits;
 mod main_file;
 mod model;
+mod passthrough;
 mod pools;
 mod problem;
 mod read;
@@ -29,8 +30,8 @@ pub use compile::{Compiled, compile};
 pub use connections::Connections;
 pub use main_file::MainFile;
 pub use model::{
-    Drain, Fleet, GatewayConfig, ListenerConfig, ListenerTls, Observe, ProcessConfig, Secret, Spool,
-    TlsVersion,
+    Drain, Fleet, GatewayConfig, ListenerConfig, ListenerTls, Observe, PassthroughRoute, ProcessConfig,
+    Secret, Spool, TlsVersion,
 };
 pub use problem::{Place, Problem, Severity, Spot};
 pub use reference::{NoReferences, References};

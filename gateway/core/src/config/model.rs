@@ -3,6 +3,7 @@
 use super::connections::Connections;
 use crate::client_certificate::ClientCertificates;
 use crate::guard::Guards;
+use crate::host::HostPattern;
 use crate::limit::Limits;
 use crate::pool::{Pool, Region};
 use crate::tenant::{Tenant, TenantMatch, TenantTable};
@@ -48,10 +49,21 @@ pub struct ListenerConfig {
     pub address: SocketAddr,
     /// TLS, unless it speaks plain HTTP.
     pub tls: Option<ListenerTls>,
+    /// Names whose connections somebody else answers.
+    pub passthrough: Vec<PassthroughRoute>,
     /// Whether requests are sent on to `https://`.
     pub redirect_to_https: bool,
     /// Peers that say in front of each connection whose it is.
     pub proxy_protocol: Vec<IpNet>,
+}
+
+/// Names whose TLS connections are passed on as they are.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PassthroughRoute {
+    /// The names. None is in two routes of a listener.
+    pub hosts: Vec<HostPattern>,
+    /// Who answers them.
+    pub address: SocketAddr,
 }
 
 /// TLS of a listener.

@@ -1,18 +1,25 @@
 //! What happens to a connection before its first request.
 
+use super::hello;
+use super::passthrough::{Passing, Passthrough};
 use super::proxy_protocol;
-use super::tls::TlsFront;
+use super::tls::{Secured, TlsFront};
 use crate::connection::{ClientStream, Origin, Transport};
 use fleetgate_core::forwarded::is_trusted;
 use ipnet::IpNet;
+use std::io;
 use std::net::SocketAddr;
 use std::time::Duration;
-use tokio::io::Interest;
+use tokio::io::{AsyncWriteExt, Interest};
 use tokio::net::TcpStream;
 use tokio::time::{sleep, timeout};
 
 /// Start of the preface with which a client opens HTTP/2 without TLS (RFC 9113, section 3.4).
 const HTTP2_PREFACE: &[u8; 24] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
+/// For a TLS handshake, from the first byte to the last.
+const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(10);
+/// The fatal alert `unrecognized_name` (RFC 6066, section 3), for names that lead nowhere.
+const UNRECOGNIZED_NAME: [u8; 7] = [21, 3, 3, 0, 2, 2, 112];
 /// For the first bytes of a connection.
 const FIRST_BYTES_TIMEOUT: Duration = Duration::from_secs(60);
 /// Pause before a preface that arrives byte by byte is looked at again.
@@ -22,10 +29,25 @@ const PREFACE_PAUSE: Duration = Duration::from_millis(5);
 pub struct Entrance {
     /// TLS, unless the listener speaks plain HTTP.
     pub tls: Option<TlsFront>,
+    /// Names whose TLS connections somebody else answers.
+    pub passthrough: Passthrough,
     /// Whether requests are sent on to `https://`.
     pub redirect_to_https: bool,
     /// Peers that say in front of each connection whose it is.
     pub proxy_protocol: Vec<IpNet>,
+}
+
+/// A connection that was let in.
+pub(super) enum Entered {
+    /// Requests come next.
+    Http {
+        /// The connection.
+        stream: ClientStream,
+        /// The client speaks HTTP/2.
+        http2: bool,
+    },
+    /// Somebody else answers it.
+    Passing(Passing),
 }
 
 impl Entrance {
@@ -45,24 +67,39 @@ impl Entrance {
         }
     }
 
-    /// Lets a connection in. `None` when it does not come to a request. The second value: the client speaks HTTP/2.
-    pub(super) async fn enter(&self, stream: TcpStream, client: SocketAddr) -> Option<(ClientStream, bool)> {
-        let mut origin = Origin { redirect_to_https: self.redirect_to_https, ..Origin::default() };
-        let (transport, http2) = match &self.tls {
-            Some(tls) => {
-                let secured = tls.accept(stream).await?;
-                origin.tls = true;
-                origin.server_name = secured.server_name;
-                origin.asked_certificate = secured.asked_certificate;
-                origin.certificate = secured.certificate;
-                (secured.transport, secured.http2)
-            }
-            None => {
-                let http2 = timeout(FIRST_BYTES_TIMEOUT, speaks_http2(&stream)).await.ok()??;
-                (Transport::Plain(stream), http2)
-            }
+    /// Lets a connection in. `None` when it does not come to a request.
+    pub(super) async fn enter(&self, stream: TcpStream, client: SocketAddr) -> Option<Entered> {
+        if self.tls.is_some() || !self.passthrough.is_empty() {
+            return match timeout(HANDSHAKE_TIMEOUT, self.enter_tls(stream, client)).await {
+                Ok(Ok(entered)) => entered,
+                Ok(Err(error)) => {
+                    tracing::debug!(%error, "a TLS handshake failed");
+                    None
+                }
+                Err(_) => None,
+            };
+        }
+        let http2 = timeout(FIRST_BYTES_TIMEOUT, speaks_http2(&stream)).await.ok()??;
+        let origin = Origin { redirect_to_https: self.redirect_to_https, ..Origin::default() };
+        let stream = ClientStream::new(Transport::Plain(stream), client, http2, origin).ok()?;
+        Some(Entered::Http { stream, http2 })
+    }
+
+    async fn enter_tls(&self, mut stream: TcpStream, client: SocketAddr) -> io::Result<Option<Entered>> {
+        let hello = hello::read(&mut stream).await?;
+        if let Some(to) = hello.server_name.and_then(|name| self.passthrough.find(&name)) {
+            return Ok(Some(Entered::Passing(Passing { client: stream, first: hello.bytes, to })));
+        }
+        let Some(tls) = &self.tls else {
+            stream.write_all(&UNRECOGNIZED_NAME).await?;
+            return Ok(None);
         };
-        Some((ClientStream::new(transport, client, http2, origin).ok()?, http2))
+        let Secured { transport, http2, server_name, asked_certificate, certificate } =
+            tls.answer(hello, stream).await?;
+        let redirect_to_https = self.redirect_to_https;
+        let origin = Origin { server_name, tls: true, asked_certificate, certificate, redirect_to_https };
+        let stream = ClientStream::new(transport, client, http2, origin).map_err(io::Error::other)?;
+        Ok(Some(Entered::Http { stream, http2 }))
     }
 }
 

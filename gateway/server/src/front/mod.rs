@@ -2,7 +2,9 @@
 
 mod capacity;
 mod entrance;
+mod hello;
 mod listen;
+mod passthrough;
 mod proxy_protocol;
 mod serve;
 mod tls;
@@ -10,5 +12,6 @@ mod tls;
 pub use capacity::{Capacity, Full};
 pub use entrance::Entrance;
 pub use listen::{INHERITED_NAMES_VARIABLE, Inherited, Listener, bind};
+pub use passthrough::Passthrough;
 pub use serve::{Front, FrontState};
 pub use tls::TlsFront;

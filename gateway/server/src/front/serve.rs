@@ -1,11 +1,12 @@
 //! Accepts connections and runs HTTP, then maybe a websocket, on each.
 
 use super::capacity::{Capacity, Full, Place};
-use super::entrance::Entrance;
+use super::entrance::{Entered, Entrance};
+use super::passthrough::Passing;
 use crate::connection::{ClientStream, KEEPALIVE_SECONDS};
 use crate::proxy::{Gateway, Tunnel};
 use crate::snapshot::SnapshotStore;
-use crate::telemetry::metrics::Metrics;
+use crate::telemetry::metrics::{Metrics, PassthroughResult};
 use crate::telemetry::pace::Pace;
 use fleetgate_core::forwarded::is_trusted;
 use pingora::apps::{HttpServerApp, ServerApp};
@@ -146,7 +147,11 @@ impl Front {
             entered = self.enter(stream, peer, entrance, &mut place) => entered,
             () = self.state.give_up_silent.cancelled() => return,
         };
-        let Some((stream, http2)) = entered else { return };
+        let (stream, http2) = match entered {
+            None => return,
+            Some(Entered::Passing(passing)) => return self.pass(passing).await,
+            Some(Entered::Http { stream, http2 }) => (stream, http2),
+        };
         let stream: Stream = Box::new(stream);
         if http2 {
             // Pingora runs the streams of the connection until it ends; nothing is left to reuse.
@@ -164,7 +169,7 @@ impl Front {
         peer: SocketAddr,
         entrance: &Entrance,
         place: &mut Place,
-    ) -> Option<(ClientStream, bool)> {
+    ) -> Option<Entered> {
         let mut client = peer;
         if entrance.is_balancer(peer) {
             client = entrance.client_of(&mut stream, peer).await?;
@@ -174,6 +179,20 @@ impl Front {
             }
         }
         entrance.enter(stream, client).await
+    }
+
+    /// Passes a connection on to who answers it, until it ends.
+    async fn pass(&self, passing: Passing) {
+        match passing.connect().await {
+            Ok(server) => {
+                self.state.metrics.count_passthrough(PassthroughResult::Passed);
+                passing.run(server, self.state.draining.clone()).await;
+            }
+            Err(error) => {
+                self.state.metrics.count_passthrough(PassthroughResult::Unreachable);
+                tracing::warn!(%error, address = %passing.to, "a connection cannot be passed on: is the server of `passthrough` running?");
+            }
+        }
     }
 
     /// Runs requests until the connection ends or becomes a websocket.

@@ -1,5 +1,6 @@
 //! The server's side of TLS.
 
+use super::hello::Hello;
 use crate::certificates::CertificateStore;
 use crate::connection::{ClientCertificate, Transport};
 use crate::snapshot::SnapshotStore;
@@ -7,19 +8,15 @@ use fleetgate_core::config::TlsVersion;
 use fleetgate_core::host::HostKey;
 use rustls::crypto::{CryptoProvider, ring};
 use rustls::server::danger::ClientCertVerifier;
-use rustls::server::{Acceptor, NoServerSessionStorage, ResolvesServerCert};
+use rustls::server::{NoServerSessionStorage, ResolvesServerCert};
 use rustls::version::{TLS12, TLS13};
 use rustls::{ServerConfig, SupportedProtocolVersion};
 use std::io;
 use std::path::Path;
 use std::sync::Arc;
-use std::time::Duration;
 use tokio::net::TcpStream;
-use tokio::time::timeout;
-use tokio_rustls::LazyConfigAcceptor;
+use tokio_rustls::server::StartHandshake;
 
-/// For a handshake, from the first byte to the last.
-const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(10);
 /// HTTP/2 over TLS (RFC 9113, section 3.3).
 const HTTP2: &[u8] = b"h2";
 /// HTTP/1.1 over TLS (RFC 7301, section 6).
@@ -75,23 +72,13 @@ impl TlsFront {
         &self.offer.certificates
     }
 
-    /// Shakes hands. `None` when the client leaves, is too slow, or asks for a name without a certificate.
-    pub(super) async fn accept(&self, stream: TcpStream) -> Option<Secured> {
-        match timeout(HANDSHAKE_TIMEOUT, self.shake_hands(stream)).await {
-            Ok(Ok(secured)) => Some(secured),
-            Ok(Err(error)) => {
-                tracing::debug!(%error, "a TLS handshake failed");
-                None
-            }
-            Err(_) => None,
-        }
-    }
-
-    async fn shake_hands(&self, stream: TcpStream) -> io::Result<Secured> {
-        let start = LazyConfigAcceptor::new(Acceptor::default(), stream).await?;
-        let hello = start.client_hello();
-        let server_name = hello.server_name().and_then(|name| HostKey::parse(name.as_bytes()).ok());
-        let server_name = server_name.map(|(name, _)| name);
+    /// Answers a client's first message and shakes hands.
+    ///
+    /// # Errors
+    /// The client leaves, or asks for a name without a certificate.
+    pub(super) async fn answer(&self, hello: Hello, stream: TcpStream) -> io::Result<Secured> {
+        let Hello { accepted, server_name, .. } = hello;
+        let start = StartHandshake::from_parts(accepted, stream);
         let asking = server_name.and_then(|name| self.asking(&name));
         let asked_certificate = asking.is_some();
         let settings = asking.unwrap_or_else(|| Arc::clone(&self.settings));

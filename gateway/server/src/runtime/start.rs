@@ -6,7 +6,7 @@ use crate::admin::{AdminState, ListenerStatus, PhaseCell, admin_router, bind_soc
 use crate::certificates::CertificateStore;
 use crate::config::{Loaded, Loader, open_files};
 use crate::connection::KEEPALIVE_SECONDS;
-use crate::front::{Capacity, Entrance, Front, FrontState, Inherited, Listener, TlsFront, bind};
+use crate::front::{Capacity, Entrance, Front, FrontState, Inherited, Listener, Passthrough, TlsFront, bind};
 use crate::proxy::{BackendConnections, DrainSchedule, Gateway, GatewayState};
 use crate::reload::Reloader;
 use crate::snapshot::{Snapshot, SnapshotStore};
@@ -324,6 +324,7 @@ fn entrances(
     let entrance = |listener: &ListenerConfig| {
         Ok(Entrance {
             tls: listener.tls.as_ref().map(open).transpose()?,
+            passthrough: Passthrough::new(&listener.passthrough),
             redirect_to_https: listener.redirect_to_https,
             proxy_protocol: listener.proxy_protocol.clone(),
         })

@@ -38,8 +38,31 @@ pub struct Metrics {
     connections_max: IntGauge,
     connections_refused: IntCounterVec,
     accept_failures: IntCounter,
+    passthrough: IntCounterVec,
     reloads: IntCounterVec,
     reload_problems: IntGauge,
+}
+
+/// What became of a connection that somebody else answers.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum PassthroughResult {
+    /// It reached who answers.
+    Passed,
+    /// Who answers took no connection.
+    Unreachable,
+}
+
+impl PassthroughResult {
+    const fn as_str(self) -> &'static str {
+        match self {
+            Self::Passed => "passed",
+            Self::Unreachable => "unreachable",
+        }
+    }
+}
+
+fn counter(name: &str, help: &str, labels: &[&str]) -> prometheus::Result<IntCounterVec> {
+    IntCounterVec::new(Opts::new(name, help), labels)
 }
 
 impl Metrics {
@@ -53,8 +76,6 @@ impl Metrics {
         certificates: Vec<Arc<CertificateStore>>,
         lines: Lines,
     ) -> prometheus::Result<Self> {
-        let counter =
-            |name: &str, help: &str, labels: &[&str]| IntCounterVec::new(Opts::new(name, help), labels);
         let seconds = HistogramOpts::new(
             "fleetgate_request_seconds",
             "Time from a request's head to the end of its answer, without websockets.",
@@ -108,6 +129,11 @@ impl Metrics {
                 "fleetgate_accept_failures_total",
                 "Times that no connection could be accepted, as when open files are used up.",
             )?,
+            passthrough: counter(
+                "fleetgate_passthrough_connections_total",
+                "TLS connections for names that somebody else answers.",
+                &["result"],
+            )?,
             reloads: counter("fleetgate_reloads_total", "Reloads of the config.", &["result"])?,
             reload_problems: IntGauge::new(
                 "fleetgate_config_problems",
@@ -134,6 +160,7 @@ impl Metrics {
             Box::new(self.connections_max.clone()),
             Box::new(self.connections_refused.clone()),
             Box::new(self.accept_failures.clone()),
+            Box::new(self.passthrough.clone()),
             Box::new(self.reloads.clone()),
             Box::new(self.reload_problems.clone()),
         ]
@@ -161,6 +188,11 @@ impl Metrics {
     /// Counts a websocket that ended.
     pub fn count_websocket_end(&self, pool: &str, reason: &'static str) {
         self.websockets_closed.with_label_values(&[pool, reason]).inc();
+    }
+
+    /// Counts a connection that is passed on, or should have been.
+    pub fn count_passthrough(&self, result: PassthroughResult) {
+        self.passthrough.with_label_values(&[result.as_str()]).inc();
     }
 
     /// Counts a client connection until the guard is dropped.

@@ -19,9 +19,9 @@ pub(super) use guards::{ClassNetworksEntry, GuardsEntry, Networks};
 pub(super) use limits::LimitsEntry;
 pub(super) use pool::{PoolEntry, PoolRegionEntry, PoolTlsEntry};
 pub(super) use rpc::{CallNames, RpcEntry};
-pub(super) use tenant::{ClientCertificatesEntry, IdText, MaintenanceEntry, StateWord, TenantEntry};
+pub(super) use tenant::{ClientCertificatesEntry, Host, IdText, MaintenanceEntry, StateWord, TenantEntry};
 
-use address::{Network, Socket};
+use address::{Network, Server, Socket};
 use collection::{Choice, List, OneOf};
 use size::Size;
 pub(super) use value::FilePath;
@@ -32,6 +32,8 @@ use super::read::{At, Lenient, section};
 
 /// Most addresses to listen on.
 const LISTENERS_MAX: usize = 64;
+/// Most routes of a listener whose connections are passed on, and names of each.
+const PASSTHROUGH_MAX: usize = 1000;
 /// Most regions.
 pub(super) const REGIONS_MAX: usize = 64;
 /// Most pools. A tenant holds the place of its pool in 16 bits.
@@ -99,12 +101,25 @@ section! {
         address: Socket,
         /// Speaks TLS. Left out, the listener speaks plain HTTP.
         tls: Option<At<ListenerTlsEntry>> = null,
+        /// Names whose TLS connections somebody else answers: they are passed on byte by byte, and nothing in them is seen
+        /// here. On a listener without `tls`, all others are closed.
+        passthrough: List<At<PassthroughEntry>, 0, PASSTHROUGH_MAX> = [],
         /// Sends every request to the same address with `https://`, and serves nothing else. On listeners without
         /// `tls`.
         redirect_to_https: bool = false,
         /// Networks of balancers that put the client's address in front of each connection (PROXY protocol, version 1 or
         /// 2). From them the header is required, from anybody else it is refused.
         proxy_protocol: List<Network, 0, TRUSTED_PROXIES_MAX> = [],
+    }
+}
+
+section! {
+    /// Names whose TLS connections are passed on.
+    pub(in crate::config) struct PassthroughEntry {
+        /// Names that clients ask for: exact ones, or `*.suffix` for every name one label longer.
+        hosts: List<At<Host>, 1, PASSTHROUGH_MAX>,
+        /// Who answers.
+        address: Server,
     }
 }
 
