@@ -9,6 +9,7 @@ use fleetgate_core::guard::{BodyLength, GuardsIndex};
 use fleetgate_core::host::{HostKey, HostPattern};
 use fleetgate_core::odoo::OdooVersion;
 use fleetgate_core::pool::{DatabaseSelection, Pool, PoolIndex, SessionCookie, Timeouts, WebsocketTimeouts};
+use fleetgate_core::region::FailoverPolicy;
 use fleetgate_core::request::Target;
 use fleetgate_core::tenant::{NameTemplate, Origin, Tenant, TenantState, TenantTable};
 use fleetgate_core::verdict::{RequestView, Verdict, admit};
@@ -165,6 +166,8 @@ fn pool() -> Pool {
         stream_paths: Box::default(),
         session_cookie: SessionCookie { secure: true, same_site: None },
         tls: None,
+        health: None,
+        failover: FailoverPolicy::default(),
         http: timeouts,
         longpolling: timeouts,
         websocket: WebsocketTimeouts {

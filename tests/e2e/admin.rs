@@ -31,11 +31,13 @@ pools:
   new:
     odoo_version: \"19.0\"
     database_selection: dbfilter_header
+    health: {{ enabled: false }}
     database_header: true
     regions: {{ paris: {{ backends: [ {new_1}, {new_2} ] }}, dublin: {{ backends: [ {spare} ] }} }}
   old:
     odoo_version: \"15.0\"
     database_selection: host
+    health: {{ enabled: false }}
     regions: {{ paris: {{ backends: [ {old} ] }} }}
 "
     );

@@ -50,7 +50,7 @@ async fn beside_a_good_one(fault: Fault) -> (StubOdoo, FaultyBackend, Gateway) {
     let good = fleet::threaded("good").await;
     let pool = |name: &str, backend: String| {
         format!(
-            "  {name}:\n    odoo_version: \"19.0\"\n    database_selection: dbfilter_header\n    \
+            "  {name}:\n    odoo_version: \"19.0\"\n    database_selection: dbfilter_header\n    health: {{ enabled: false }}\n    \
              http: {{ read_timeout: 1s }}\n    websocket: {{ handshake_timeout: 1s }}\n    \
              regions: {{ eu: {{ backends: [ {backend} ] }} }}\n"
         )

@@ -15,7 +15,7 @@ async fn versions() -> (StubOdoo, Gateway) {
     for version in VERSIONS {
         let (major, backend) = (&version[..2], backend(&stub));
         config += &format!(
-            "  v{major}:\n    odoo_version: \"{version}\"\n    database_selection: dbfilter_header\n    \
+            "  v{major}:\n    odoo_version: \"{version}\"\n    database_selection: dbfilter_header\n    health: {{ enabled: false }}\n    \
              regions: {{ eu: {{ backends: [ {backend} ] }} }}\n"
         );
         tenants += &format!("- {{ id: v{major}, hosts: [v{major}.test], database: acme, pool: v{major} }}\n");

@@ -292,7 +292,7 @@ async fn one_server_can_be_told_in_three_ways_at_once() {
     let pool = |name: &str, mode: &str, stub: &StubOdoo| {
         let backend = backend(stub);
         format!(
-            "  {name}:\n    odoo_version: \"18.0\"\n    database_selection: {mode}\n    \
+            "  {name}:\n    odoo_version: \"18.0\"\n    database_selection: {mode}\n    health: {{ enabled: false }}\n    \
              regions: {{ eu: {{ backends: [ {backend} ] }} }}\n"
         )
     };

@@ -26,10 +26,16 @@ pub(crate) async fn threaded(name: &str) -> StubOdoo {
 }
 
 /// A main file with one region and one pool. `pool` holds further keys of the pool, one a line, and replaces the
-/// defaults of a test: Odoo 19.0, `dbfilter_header`.
+/// defaults of a test: Odoo 19.0, `dbfilter_header`, no probes.
 pub(crate) fn config(backends: &[String], pool: &str) -> String {
     let mut keys = String::new();
-    for (key, value) in [("odoo_version", "\"19.0\""), ("database_selection", "dbfilter_header")] {
+    let defaults = [
+        ("odoo_version", "\"19.0\""),
+        ("database_selection", "dbfilter_header"),
+        // Tests count what servers receive.
+        ("health", "{ enabled: false }"),
+    ];
+    for (key, value) in defaults {
         if !pool.lines().any(|line| line.starts_with(&format!("{key}:"))) {
             keys.push_str(&format!("    {key}: {value}\n"));
         }

@@ -41,6 +41,7 @@ mod vectors;
 mod admin;
 mod connections;
 mod lifecycle;
+mod regions;
 mod reload;
 mod script;
 mod telemetry;

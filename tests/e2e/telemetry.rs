@@ -32,7 +32,7 @@ fn before(stub: &StubOdoo, dead: &[SocketAddr], observe: &str) -> Builder {
     let dead: Vec<String> = dead.iter().copied().map(fleet::one_port).collect();
     let mut config = fleet::config(&[backend(stub)], "");
     config.push_str(&format!(
-        "  dead:\n    odoo_version: \"19.0\"\n    database_selection: dbfilter_header\n    \
+        "  dead:\n    odoo_version: \"19.0\"\n    database_selection: dbfilter_header\n    health: {{ enabled: false }}\n    \
          http: {{ read_timeout: 1s }}\n    regions: {{ eu: {{ backends: [ {} ] }} }}\n",
         dead.join(", ")
     ));

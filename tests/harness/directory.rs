@@ -38,8 +38,8 @@ impl ConfigDirectory {
         self.path("admin.sock")
     }
 
-    /// Writes the main file. What it leaves out is added: a listener on a free port, the admin socket, the folder of
-    /// tenants.
+    /// Writes the main file. What it leaves out is added: a listener on a free port, the admin socket, the folders of
+    /// tenants and of what outlasts the process.
     pub fn write_config(&self, yaml: &str) {
         let says = |key: &str| yaml.lines().any(|line| line.starts_with(key));
         let mut text = yaml.to_owned();
@@ -54,6 +54,9 @@ impl ConfigDirectory {
         }
         if !says("tenants_directory:") {
             text.push_str("tenants_directory: tenants.d\n");
+        }
+        if !says("state_directory:") {
+            text.push_str("state_directory: state\n");
         }
         self.write("fleetgate.yaml", text.as_bytes());
     }

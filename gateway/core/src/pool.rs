@@ -1,9 +1,12 @@
 //! Pools: Odoo servers that serve the same databases, in one or more regions.
 
 use crate::certificate::{Certificates, Identity};
+use crate::config::Secret;
+use crate::health::Damping;
 use crate::host::HostName;
 use crate::odoo::OdooVersion;
 use crate::path::NormalPath;
+use crate::region::{FailoverPolicy, RegionIndex};
 use crate::rpc::RpcRoute;
 use crate::traffic::{BackendPort, TrafficClass};
 use core::net::SocketAddr;
@@ -52,6 +55,10 @@ pub struct Pool {
     pub longpolling: Timeouts,
     /// Clocks of websockets.
     pub websocket: WebsocketTimeouts,
+    /// How servers are watched; `None` when they are not.
+    pub health: Option<HealthProbes>,
+    /// How the pool moves between regions.
+    pub failover: FailoverPolicy,
     /// Backends by region, in the order of the config's `regions`.
     pub regions: Vec<PoolRegion>,
 }
@@ -72,10 +79,11 @@ impl Pool {
         }
     }
 
-    /// The region that serves: the first that is no standby, in the order of the config's `regions`.
+    /// Place of the region that serves where nothing else is known: the first that is no standby, in the order of the
+    /// config's `regions`.
     #[must_use]
-    pub fn active_region(&self) -> Option<&PoolRegion> {
-        self.regions.iter().find(|region| !region.standby)
+    pub fn home(&self) -> RegionIndex {
+        self.regions.iter().position(|region| !region.standby).unwrap_or(0)
     }
 }
 
@@ -167,6 +175,19 @@ pub struct WebsocketTimeouts {
     pub idle: Duration,
 }
 
+/// How the servers of a pool are watched.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct HealthProbes {
+    /// From one question to the next.
+    pub interval: Duration,
+    /// For an answer.
+    pub timeout: Duration,
+    /// How many answers change one's mind.
+    pub damping: Damping,
+    /// From a server's return until it takes its whole share.
+    pub slow_start: Duration,
+}
+
 /// The backends of a pool in one region.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct PoolRegion {
@@ -176,6 +197,8 @@ pub struct PoolRegion {
     pub standby: bool,
     /// At least one, at most [`BACKENDS_PER_REGION_MAX`].
     pub backends: Vec<Backend>,
+    /// URL of the region's PostgreSQL server, with whatever password it holds.
+    pub postgres: Option<Secret>,
 }
 
 /// One Odoo server.

@@ -69,6 +69,10 @@ pub enum Rejection {
         /// Seconds after which the client may try again.
         retry_after_seconds: u32,
     },
+    /// No database of the pool is known to take writes, so no region serves.
+    RegionUnwritable,
+    /// Two databases of the pool take writes, so none gets any.
+    RegionFenced,
     /// No backend of the pool took a connection.
     BackendUnreachable,
     /// A backend took a connection, and there is no TLS with it as the pool's `tls` asks for. It saw no request, or
@@ -95,7 +99,7 @@ const SUSPENDED_RETRY_AFTER_SECONDS: u32 = 3_600;
 
 impl Rejection {
     /// One of each, for documents and tests.
-    pub const ALL: [Self; 30] = [
+    pub const ALL: [Self; 32] = [
         Self::BadHost(HostError::Empty),
         Self::UnknownHost,
         Self::WrongServerName,
@@ -118,6 +122,8 @@ impl Rejection {
         Self::RpcMediaType(RpcRefusal::Charset),
         Self::RateLimited { limit: LimitName::Requests, retry_after_seconds: 0 },
         Self::ConcurrencyLimited { limit: LimitName::ConcurrentRequests, retry_after_seconds: 0 },
+        Self::RegionUnwritable,
+        Self::RegionFenced,
         Self::BackendUnreachable,
         Self::BackendUntrusted,
         Self::BackendReset,
@@ -154,6 +160,8 @@ impl Rejection {
             Self::RpcMediaType(_) => "rpc_media_type",
             Self::RateLimited { .. } => "rate_limited",
             Self::ConcurrencyLimited { .. } => "concurrency_limited",
+            Self::RegionUnwritable => "region_unwritable",
+            Self::RegionFenced => "region_fenced",
             Self::BackendUnreachable => "backend_unreachable",
             Self::BackendUntrusted => "backend_untrusted",
             Self::BackendReset => "backend_reset",
@@ -227,6 +235,8 @@ impl Rejection {
             Self::BackendReset | Self::BackendInvalid | Self::FileRefused => 502,
             Self::TenantSuspended
             | Self::TenantMaintenance { .. }
+            | Self::RegionUnwritable
+            | Self::RegionFenced
             | Self::BackendUnreachable
             | Self::BackendUntrusted => 503,
             Self::BackendTimeout => 504,
@@ -242,9 +252,11 @@ impl Rejection {
             | Self::RateLimited { retry_after_seconds, .. }
             | Self::ConcurrencyLimited { retry_after_seconds, .. } => Some(retry_after_seconds),
             Self::TenantSuspended => Some(SUSPENDED_RETRY_AFTER_SECONDS),
-            Self::BackendUnreachable | Self::BackendUntrusted | Self::SpoolFull => {
-                Some(BACKEND_RETRY_AFTER_SECONDS)
-            }
+            Self::BackendUnreachable
+            | Self::BackendUntrusted
+            | Self::SpoolFull
+            | Self::RegionUnwritable
+            | Self::RegionFenced => Some(BACKEND_RETRY_AFTER_SECONDS),
             Self::BadHost(_)
             | Self::UnknownHost
             | Self::WrongServerName
@@ -292,9 +304,11 @@ impl Rejection {
             Self::BodyTooLarge | Self::TargetTooLong | Self::HeadTooLarge => "This is too large",
             Self::RateLimited { .. } | Self::ConcurrencyLimited { .. } => "Too many requests",
             Self::BodyTooSlow => "This took too long to arrive",
-            Self::BackendUnreachable | Self::BackendUntrusted | Self::SpoolFull => {
-                "Temporarily not available"
-            }
+            Self::BackendUnreachable
+            | Self::BackendUntrusted
+            | Self::SpoolFull
+            | Self::RegionUnwritable
+            | Self::RegionFenced => "Temporarily not available",
             Self::FileMissing => "This file does not exist",
             Self::BackendReset | Self::BackendInvalid | Self::FileRefused | Self::Internal => {
                 "Something went wrong"
@@ -339,6 +353,10 @@ impl Rejection {
             Self::ConcurrencyLimited { .. } => {
                 "This service is busy with as much as it may do at once. Nothing was saved."
             }
+            Self::RegionUnwritable => {
+                "We are working on it. Nothing that was saved is lost. This page reloads by itself."
+            }
+            Self::RegionFenced => "Nothing can be saved right now. We are working on it.",
             Self::BackendUnreachable | Self::BackendUntrusted => {
                 "The server does not answer right now. This page reloads by itself."
             }

@@ -9,6 +9,7 @@ pub mod connection;
 pub mod front;
 pub mod limits;
 pub mod proxy;
+pub mod region;
 pub mod reload;
 pub mod runtime;
 pub mod snapshot;

@@ -35,6 +35,12 @@ impl StateDirectory {
         Self(main_folder.join(configured))
     }
 
+    /// Where the subfolder for a purpose is, there or not.
+    #[must_use]
+    pub fn path(&self, name: &str) -> PathBuf {
+        self.0.join(name)
+    }
+
     /// A subfolder for one purpose, made if it is missing.
     ///
     /// # Errors

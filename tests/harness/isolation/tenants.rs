@@ -19,7 +19,7 @@ pub fn main_file(servers: &[StubOdoo]) -> String {
     let backends: Vec<String> = servers.iter().map(backend).collect();
     format!(
         "regions: [ {{ name: eu }} ]\n\
-         pools:\n  main:\n    odoo_version: \"19.0\"\n    database_selection: dbfilter_header\n    \
+         pools:\n  main:\n    odoo_version: \"19.0\"\n    database_selection: dbfilter_header\n    health: {{ enabled: false }}\n    \
          database_header: true\n    stream_paths: [/stub/drip, /stub/upload]\n    \
          backends_per_tenant: {}\n    session_cookie: {{ secure: false }}\n    \
          regions: {{ eu: {{ backends: [ {} ] }} }}\n",

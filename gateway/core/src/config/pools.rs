@@ -1,13 +1,16 @@
 //! One pool, checked against the regions.
 
 use super::authorities;
-use super::file::{PoolEntry, PoolRegionEntry, PoolTlsEntry};
+use super::file::{FailoverEntry, HealthEntry, PoolEntry, PoolRegionEntry, PoolTlsEntry};
 use super::problem::Spot;
 use super::read::{At, Reader, Step};
 use super::suggest;
+use crate::health::Damping;
 use crate::pool::{
-    Backend, BackendTls, Pool, PoolRegion, Region, SameSite, SessionCookie, Timeouts, WebsocketTimeouts,
+    Backend, BackendTls, HealthProbes, Pool, PoolRegion, Region, SameSite, SessionCookie, Timeouts,
+    WebsocketTimeouts,
 };
+use crate::region::{FailoverMode, FailoverPolicy};
 use core::time::Duration;
 
 /// Least idle timeout that leaves Odoo's own pings the time to arrive (55 s in 19.0), with a margin.
@@ -26,7 +29,11 @@ pub(super) fn check(
     let tls = written.tls.and_then(|tls| reader.inside(Step::Key("tls"), |reader| check_tls(tls, reader)));
     let regions =
         reader.inside(Step::Key("regions"), |reader| check_regions(at, written.regions.0, regions, reader));
+    let health = health(&written.health);
+    let regions = regions.filter(|regions| check_watched(at, &written.failover, regions, reader));
     let pool = Pool {
+        health,
+        failover: failover(&written.failover),
         name: name.into(),
         odoo_version: written.odoo_version.0,
         database_selection: written.database_selection.0,
@@ -57,6 +64,54 @@ pub(super) fn check(
         regions: regions?,
     };
     (reader.error_count() == errors_before).then_some(pool)
+}
+
+fn health(written: &HealthEntry) -> Option<HealthProbes> {
+    let count = |number: u16| u8::try_from(number).unwrap_or(u8::MAX);
+    written.enabled.then(|| HealthProbes {
+        interval: written.interval.0,
+        timeout: written.timeout.0,
+        damping: Damping { fall: count(written.fall.0), rise: count(written.rise.0) },
+        slow_start: written.slow_start.0,
+    })
+}
+
+fn failover(written: &FailoverEntry) -> FailoverPolicy {
+    FailoverPolicy {
+        mode: written.mode.value.0,
+        hold_down: written.hold_down.0,
+        moves_per_day_max: u8::try_from(written.moves_per_day_max.0).unwrap_or(u8::MAX),
+        lag_max: written.lag_max.0,
+    }
+}
+
+/// Which database takes writes is known of all regions, or is no question at all.
+fn check_watched(
+    at: Spot,
+    failover: &FailoverEntry,
+    regions: &[PoolRegion],
+    reader: &mut Reader<'_>,
+) -> bool {
+    let watched = regions.iter().filter(|region| region.postgres.is_some()).count();
+    if watched > 0 && watched < regions.len() {
+        let without = regions.iter().find(|region| region.postgres.is_none());
+        let name = without.map_or("", |region| &region.name);
+        let message = format!("the region `{name}` of the pool has no `postgres`, and others have");
+        let hint = "write it for each region of the pool: nobody can say else which one takes writes";
+        reader.error(at, message, Some(hint.into()));
+        return false;
+    }
+    if failover.mode.value.0 == FailoverMode::Automatic && watched == 0 {
+        let message = "the pool moves by itself, and its databases are not watched".into();
+        let hint = "write `postgres:` for each region of the pool, or `mode: manual`";
+        reader.inside(Step::Key("failover"), |reader| {
+            reader.inside(Step::Key("mode"), |reader| {
+                reader.error(failover.mode.at, message, Some(hint.into()));
+            });
+        });
+        return false;
+    }
+    true
 }
 
 /// Values that are allowed each, but not together.
@@ -119,8 +174,11 @@ fn check_regions(
     let mut checked: Vec<(usize, PoolRegion)> = Vec::new();
     let mut all_good = regions.is_some();
     for (name_at, name, entry) in written {
-        let backends = entry.map(|entry| {
-            reader.inside(Step::Name(name.clone()), |reader| check_backends(entry, &mut servers, reader))
+        let backends = entry.map(|mut entry| {
+            let postgres = entry.postgres.take().map(|postgres| postgres.0);
+            reader.inside(Step::Name(name.clone()), |reader| {
+                (check_backends(entry, &mut servers, reader), postgres)
+            })
         });
         let declared = regions.unwrap_or_default();
         let found = declared.iter().enumerate().find(|(_, region)| region.name == name);
@@ -129,8 +187,8 @@ fn check_regions(
             reader.error(name_at, format!("no region `{name}` is declared"), Some(hint));
         }
         match (found, backends) {
-            (Some((order, region)), Some(backends)) => {
-                checked.push((order, PoolRegion { name, standby: region.standby, backends }));
+            (Some((order, region)), Some((backends, postgres))) => {
+                checked.push((order, PoolRegion { name, standby: region.standby, backends, postgres }));
             }
             _ => all_good = false,
         }

@@ -2,6 +2,7 @@
 
 pub mod filestore;
 pub mod headers;
+pub mod health;
 pub mod paths;
 mod version;
 

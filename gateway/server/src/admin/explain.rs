@@ -10,6 +10,7 @@ use fleetgate_core::guard::BodyLength;
 use fleetgate_core::host::HostKey;
 use fleetgate_core::outbound::Outbound;
 use fleetgate_core::pool::Pool;
+use fleetgate_core::region::region_of;
 use fleetgate_core::rejection::Rejection;
 use fleetgate_core::request::{Target, judge_parsed};
 use fleetgate_core::rpc::RpcRoute;
@@ -201,7 +202,13 @@ fn tell_tenant(told: &mut Explanation, snapshot: &Snapshot, found: TenantMatch<'
 fn tell_route(told: &mut Explanation, snapshot: &Snapshot, route: &Route<'_>, asked: &Asked<'_>) {
     let (pool, class) = (route.pool, route.class);
     told.verdict = "forward".to_owned();
-    told.region = pool.active_region().map(|region| region.name.to_string());
+    let serving = snapshot.route(route.found.tenant.pool).ok_or(Rejection::Internal);
+    let region =
+        match serving.and_then(|serving| region_of(serving.get(), asked.retry.may_reuse_connection())) {
+            Ok(region) => region,
+            Err(rejection) => return reject(told, rejection),
+        };
+    told.region = pool.regions.get(region).map(|region| region.name.to_string());
     told.class = Some(class.as_str().to_owned());
     told.port = Some(class.port().as_str().to_owned());
     told.why.push(format!(
@@ -220,7 +227,7 @@ fn tell_route(told: &mut Explanation, snapshot: &Snapshot, route: &Route<'_>, as
     told.why.extend(rule.map(str::to_owned));
     let tenant = told.tenant.clone().unwrap_or_default();
     let order = preference(
-        snapshot.backends(route.found.tenant.pool),
+        snapshot.backends(route.found.tenant.pool, region),
         class.port(),
         &tenant,
         pool.backends_per_tenant,

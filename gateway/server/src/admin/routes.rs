@@ -1,9 +1,11 @@
 //! Routes of the admin API.
 
 use super::explain::{ExplainQuery, Explanation, explain};
+use super::regions::{get_regions, post_pin};
 use super::status::{ListenerStatus, PhaseCell, Status, status};
 use super::tenants::{TenantList, TenantQuery, list};
 use crate::certificates::CertificateStore;
+use crate::region::RegionWatch;
 use crate::reload::{ReloadReport, Reloader};
 use crate::snapshot::SnapshotStore;
 use crate::telemetry::metrics::Metrics;
@@ -24,6 +26,8 @@ pub struct AdminState {
     pub store: Arc<SnapshotStore>,
     /// Reloads.
     pub reload: Arc<Reloader>,
+    /// Regions of the pools.
+    pub regions: Arc<RegionWatch>,
     /// Metrics.
     pub metrics: Arc<Metrics>,
     /// Phase of the process.
@@ -43,6 +47,8 @@ pub fn admin_router(state: Arc<AdminState>) -> Router {
         .route("/v1/tenants", get(get_tenants))
         .route("/v1/explain", get(get_explain))
         .route("/v1/reload", post(post_reload))
+        .route("/v1/regions", get(get_regions))
+        .route("/v1/regions/pin", post(post_pin))
         .with_state(state)
 }
 

@@ -3,6 +3,7 @@
 use super::routes::AdminState;
 use crate::certificates::CertificateStore;
 use crate::reload::{HeldBack, ProblemNote};
+use fleetgate_core::region::region_of;
 use fleetgate_core::traffic::BackendPort;
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;
@@ -158,17 +159,19 @@ pub struct BackendStatus {
 /// Reads the status.
 pub(super) fn status(state: &AdminState) -> Status {
     let snapshot = state.store.load();
-    let pools = snapshot.backends_by_pool().map(|(pool, backends)| PoolStatus {
-        name: pool.name.to_string(),
-        odoo_version: pool.odoo_version.to_string(),
-        region: pool.active_region().map(|region| region.name.to_string()),
-        standby: pool
-            .regions
-            .iter()
-            .filter(|region| region.standby)
-            .map(|region| region.name.to_string())
-            .collect(),
-        backends: backends.iter().map(|backend| backend_status(backend)).collect(),
+    let pools = snapshot.pools().map(|(pool, route, regions)| {
+        let serving = region_of(route.get(), true).ok();
+        let others = pool.regions.iter().enumerate().filter(|(place, _)| Some(*place) != serving);
+        let backends = serving.and_then(|serving| regions.get(serving)).into_iter().flatten();
+        PoolStatus {
+            name: pool.name.to_string(),
+            odoo_version: pool.odoo_version.to_string(),
+            region: serving
+                .and_then(|serving| pool.regions.get(serving))
+                .map(|region| region.name.to_string()),
+            standby: others.map(|(_, region)| region.name.to_string()).collect(),
+            backends: backends.map(|backend| backend_status(backend)).collect(),
+        }
     });
     let reload = state.reload.report();
     Status {

@@ -2,10 +2,11 @@
 
 mod demo;
 mod explain;
+mod regions;
 mod status;
 mod tenants;
 
-use crate::admin::{Explanation, Status, TenantList};
+use crate::admin::{Explanation, RegionList, Status, TenantList};
 use crate::admin_client::{AdminClient, AdminError};
 use crate::reload::ReloadReport;
 use clap::{Args, Parser, Subcommand, ValueEnum};
@@ -63,6 +64,13 @@ enum Command {
         #[command(flatten)]
         admin: AdminArgs,
     },
+    /// Show which region of each pool serves, and what could take over.
+    Regions {
+        #[command(subcommand)]
+        action: Option<RegionAction>,
+        #[command(flatten)]
+        admin: AdminArgs,
+    },
     /// Read the config's files again now.
     Reload(AdminArgs),
     /// Print the JSON Schema of the config, or write schemas and reference into a checkout.
@@ -82,6 +90,33 @@ enum Command {
     },
 }
 
+#[derive(Debug, Subcommand)]
+enum RegionAction {
+    /// Show each signal of a pool, since when it holds, and what was seen.
+    Explain {
+        /// Name of the pool.
+        pool: String,
+    },
+    /// Hold a pool in a region. A region whose database takes no writes serves nobody, pinned or not.
+    Pin {
+        /// Name of the pool.
+        pool: String,
+        /// Name of the region.
+        region: String,
+        /// Why, for whoever looks next.
+        #[arg(long)]
+        reason: String,
+    },
+    /// Let a pool go where its database takes writes.
+    Unpin {
+        /// Name of the pool.
+        pool: String,
+        /// Why, for the log.
+        #[arg(long, default_value = "")]
+        reason: String,
+    },
+}
+
 #[derive(Debug, Args)]
 struct ConfigArgs {
     /// Main config file.
@@ -92,7 +127,7 @@ struct ConfigArgs {
 #[derive(Debug, Args)]
 struct AdminArgs {
     /// Admin socket of the running gateway.
-    #[arg(long, env = "FLEETGATE_SOCKET", default_value = DEFAULT_SOCKET)]
+    #[arg(long, global = true, env = "FLEETGATE_SOCKET", default_value = DEFAULT_SOCKET)]
     socket: PathBuf,
     #[command(flatten)]
     output: OutputArgs,
@@ -101,7 +136,7 @@ struct AdminArgs {
 #[derive(Debug, Args)]
 struct OutputArgs {
     /// Form of the output.
-    #[arg(long, short, value_enum, default_value_t = OutputForm::Text)]
+    #[arg(long, short, global = true, value_enum, default_value_t = OutputForm::Text)]
     output: OutputForm,
 }
 
@@ -144,10 +179,26 @@ impl Cli {
                 let query = query(&[("filter", filter.as_deref().unwrap_or_default()), ("limit", &limit)]);
                 show::<TenantList>(&admin, "GET", &format!("/v1/tenants?{query}"), tenants::text)
             }
+            Command::Regions { action, admin } => show_regions(action, &admin),
             Command::Reload(admin) => show::<ReloadReport>(&admin, "POST", "/v1/reload", status::reload_text),
             Command::Schema { tenants, write } => schema(tenants, write.as_deref()),
             Command::Demo { listen } => finish(demo::run_demo(listen).map(|()| ExitCode::SUCCESS)),
         }
+    }
+}
+
+fn show_regions(action: Option<RegionAction>, admin: &AdminArgs) -> ExitCode {
+    let pin =
+        |query: String| show::<RegionList>(admin, "POST", &format!("/v1/regions/pin?{query}"), regions::text);
+    match action {
+        None => show::<RegionList>(admin, "GET", "/v1/regions", regions::text),
+        Some(RegionAction::Explain { pool }) => {
+            show::<RegionList>(admin, "GET", "/v1/regions", |list| regions::explain_text(&pool, list))
+        }
+        Some(RegionAction::Pin { pool, region, reason }) => {
+            pin(query(&[("pool", &pool), ("region", &region), ("reason", &reason)]))
+        }
+        Some(RegionAction::Unpin { pool, reason }) => pin(query(&[("pool", &pool), ("reason", &reason)])),
     }
 }
 

@@ -8,6 +8,7 @@ use crate::upstream::RetryRule;
 use fleetgate_core::forwarded::{Scheme, client_address, client_scheme, is_trusted};
 use fleetgate_core::guard::BodyLength;
 use fleetgate_core::host::{HostKey, HostName};
+use fleetgate_core::region::region_of;
 use fleetgate_core::rejection::Rejection;
 use fleetgate_core::request::{Target as RequestTarget, judge_parsed};
 use fleetgate_core::tenant::TenantMatch;
@@ -80,9 +81,8 @@ pub(super) fn decide(context: &mut RequestContext, session: &mut Session, peer: 
         }
         Verdict::Forward(route) => {
             let Route { found, class, body_bytes_max, streamed, .. } = route;
-            context.target =
-                Some(Target { class: Some(class), body_bytes_max, streamed, ..target_of(found) });
-            Decision::Forward
+            let target = Target { class: Some(class), body_bytes_max, streamed, ..target_of(found) };
+            enter_region(context, target, view.safe_method)
         }
         Verdict::Redirect { host, found } => {
             context.target = Some(target_of(found));
@@ -102,10 +102,19 @@ fn target_of(found: TenantMatch<'_, '_>) -> Target {
         tenant: found.index,
         by_suffix: found.label.is_some(),
         pool: found.tenant.pool,
+        region: 0,
         class: None,
         body_bytes_max: 0,
         streamed: false,
     }
+}
+
+/// Sends a request to the region that serves its pool now.
+fn enter_region(context: &mut RequestContext, target: Target, reads: bool) -> Decision {
+    let route = context.snapshot.route(target.pool).map(|route| route.get());
+    let region = route.ok_or(Rejection::Internal).and_then(|route| region_of(route, reads));
+    context.target = Some(Target { region: region.unwrap_or_default(), ..target });
+    region.map_or_else(Decision::Reject, |_| Decision::Forward)
 }
 
 fn client_of(context: &RequestContext, head: &RequestHeader, peer: IpAddr, spoken: Scheme) -> Client {

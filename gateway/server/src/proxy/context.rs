@@ -8,6 +8,7 @@ use fleetgate_core::forwarded::Scheme;
 use fleetgate_core::host::HostKey;
 use fleetgate_core::limit::LimitReport;
 use fleetgate_core::pool::{Pool, PoolIndex};
+use fleetgate_core::region::{RegionIndex, Route};
 use fleetgate_core::rejection::Rejection;
 use fleetgate_core::rpc::RpcGuard;
 use fleetgate_core::tenant::{Tenant, TenantIndex};
@@ -19,6 +20,7 @@ use std::time::{Duration, Instant};
 
 use super::certificate::Shown;
 use super::tunnel::Tunnel;
+use tokio_util::sync::CancellationToken;
 
 /// State of one request.
 pub struct RequestContext {
@@ -90,6 +92,8 @@ pub(super) struct Target {
     pub(super) by_suffix: bool,
     /// Pool.
     pub(super) pool: PoolIndex,
+    /// Region that serves the request, to its end.
+    pub(super) region: RegionIndex,
     /// Class; `None` while the request is not admitted.
     pub(super) class: Option<TrafficClass>,
     /// Longest body in bytes.
@@ -186,6 +190,21 @@ impl RequestContext {
         Some(entry).filter(|_| !shared)
     }
 
+    /// Cancelled when requests of the pool no longer go to the region of this one.
+    #[must_use]
+    pub(super) fn left(&self) -> CancellationToken {
+        let route = self.target.and_then(|target| Some((self.snapshot.route(target.pool)?, target.region)));
+        let Some((route, region)) = route else { return CancellationToken::new() };
+        // Taken before the look at the route: a change between the two is seen here or cancels what was taken.
+        let left = route.left();
+        if route.get() == Route::Serve(region) {
+            return left;
+        }
+        let gone = CancellationToken::new();
+        gone.cancel();
+        gone
+    }
+
     /// `host[:port]` as Odoo should see it: canonical, with the port unless it is the scheme's own.
     #[must_use]
     pub(super) fn authority(&self) -> Option<Cow<'_, str>> {
@@ -201,7 +220,7 @@ impl RequestContext {
         let backends_per_tenant = self.pool()?.backends_per_tenant;
         let snapshot = Arc::clone(&self.snapshot);
         let tenant = self.tenant_id()?.into_owned();
-        let backends = snapshot.backends(target.pool);
+        let backends = snapshot.backends(target.pool, target.region);
         self.lease = self.attempts.next(backends, target.class?.port(), &tenant, backends_per_tenant);
         self.lease.as_ref()
     }
@@ -246,7 +265,8 @@ impl RequestContext {
     /// Whether a further backend could be asked.
     #[must_use]
     pub(super) fn may_try_another(&self) -> bool {
-        let pool = self.target.map(|target| target.pool);
-        pool.is_some_and(|pool| self.attempts.may_try_another(self.snapshot.backends(pool).len()))
+        self.target.is_some_and(|target| {
+            self.attempts.may_try_another(self.snapshot.backends(target.pool, target.region).len())
+        })
     }
 }

@@ -19,7 +19,7 @@ use pingora::protocols::http::HttpTask;
 use pingora::protocols::http::v1::client::HttpSession;
 use pingora::proxy::Session;
 use pingora::upstreams::peer::HttpPeer;
-use pingora::{Error, ErrorType, Result};
+use pingora::{Error, ErrorSource, ErrorType, Result};
 use std::future::pending;
 use std::sync::Arc;
 use std::time::Duration;
@@ -149,7 +149,11 @@ async fn ask(
         let (head, ends) = first_answer(session, &mut connection).await?;
         Ok::<_, Box<Error>>((may_be_kept, head, ends))
     };
-    match answered.await {
+    let answered = answered.await;
+    if let (Some(lease), true) = (&context.lease, says_something(&answered)) {
+        lease.backend().note_exchange(answered.is_ok());
+    }
+    match answered {
         Ok((may_be_kept, head, ends)) => {
             context.first_byte.get_or_insert_with(|| context.started.elapsed());
             Ok(Answering { connection, peer, may_be_kept, head, ends })
@@ -159,6 +163,11 @@ async fn ask(
             Err(error)
         }
     }
+}
+
+/// Whether the outcome says something about the backend: a client that leaves says nothing.
+fn says_something<T>(answered: &Result<T>) -> bool {
+    answered.as_ref().err().is_none_or(|error| *error.esource() == ErrorSource::Upstream)
 }
 
 /// Sends the request. `false` when the backend stopped reading it: its answer, if there is one, still counts.

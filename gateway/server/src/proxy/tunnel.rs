@@ -40,9 +40,13 @@ pub struct DrainSchedule {
 }
 
 impl DrainSchedule {
-    /// Waits for the moment at which the websocket of a request is closed.
-    async fn turn_of(&self, request_id: &str) {
-        self.begun.cancelled().await;
+    /// Waits for the moment at which the websocket of a request is closed: the process drains, or requests of its pool
+    /// no longer go where it is.
+    async fn turn_of(&self, request_id: &str, left: &CancellationToken) {
+        tokio::select! {
+            () = self.begun.cancelled() => {}
+            () = left.cancelled() => {}
+        }
         let share = u32::try_from(stable_hash(request_id.as_bytes()) % 1_000).unwrap_or(0);
         sleep(self.spread.saturating_mul(share) / 1_000).await;
     }
@@ -62,6 +66,8 @@ pub struct Tunnel {
     backend: Option<Transport>,
     /// Counts it for its tenant until it ends.
     _open: Option<OpenWebsocket>,
+    /// Cancelled when requests of the pool go elsewhere.
+    left: CancellationToken,
     /// Gives the place at the backend back when the websocket ends.
     _lease: Option<BackendLease>,
     state: Arc<GatewayState>,
@@ -121,6 +127,7 @@ impl Tunnel {
             greeting: Greeting { bytes, head_len },
             backend: Some(backend),
             _open: context.websocket.take(),
+            left: context.left(),
             _lease: context.lease.take(),
             state: Arc::clone(state),
         };
@@ -167,7 +174,8 @@ impl Tunnel {
         traffic.count(Direction::ToClient, frames.len());
         let (mut client_read, mut client_write) = split(client);
         let (backend_read, mut backend_write) = split(backend);
-        let turn = self.state.drain.turn_of(self.event.as_ref().map_or("", |event| &*event.request_id));
+        let request_id = self.event.as_ref().map_or("", |event| &*event.request_id);
+        let turn = self.state.drain.turn_of(request_id, &self.left);
         let up = pump(&mut client_read, &mut backend_write, traffic);
         let down = pump_frames(backend_read, &mut client_write, traffic, &mut tracker, turn);
         tokio::pin!(up);

@@ -8,9 +8,11 @@ use crate::config::{Loaded, Loader, open_files};
 use crate::connection::KEEPALIVE_SECONDS;
 use crate::front::{Capacity, Entrance, Front, FrontState, Inherited, Listener, Passthrough, TlsFront, bind};
 use crate::proxy::{BackendConnections, DrainSchedule, Gateway, GatewayState};
+use crate::region::{Memory, RegionWatch};
 use crate::reload::Reloader;
 use crate::snapshot::{Snapshot, SnapshotStore};
 use crate::spool::SpoolStore;
+use crate::state_directory::StateDirectory;
 use crate::telemetry::access_log::AccessLog;
 use crate::telemetry::lines::LinesGuard;
 use crate::telemetry::metrics::Metrics;
@@ -108,7 +110,8 @@ pub fn run(config_path: &Path, access_output: impl io::Write + Send + 'static) -
         // Heard before anybody can know that the process is there: an early SIGHUP would end it.
         let signals = Signals::listen()?;
         let (log, log_guard) = AccessLog::start(access_output)?;
-        let entrances = entrances(&process, config_path.parent().unwrap_or(Path::new("")), &store)?;
+        let main_folder = config_path.parent().unwrap_or(Path::new(""));
+        let entrances = entrances(&process, main_folder, &store)?;
         let spool = Arc::new(spool_store(&process.spool)?);
         let metrics = Arc::new(Metrics::new(
             Arc::clone(&store),
@@ -119,10 +122,14 @@ pub fn run(config_path: &Path, access_output: impl io::Write + Send + 'static) -
         let (store_of_reload, metrics_of_reload) = (Arc::clone(&store), Arc::clone(&metrics));
         let reload =
             Reloader::new(loader, store_of_reload, metrics_of_reload, process.clone(), &problems, &files);
+        let state_directory = StateDirectory::new(main_folder, &process.state_directory);
+        let regions = RegionWatch::start(Arc::clone(&store), Arc::new(Memory::open(state_directory)));
+        // The first request must not find a region that only the config believes in.
+        regions.first_look().await;
         let server = {
             metrics.set_connections_max(connections_max);
             let capacity = Arc::new(Capacity::new(connections_max, process.connections.max_per_client));
-            let shared = Shared { store, spool, log, metrics, capacity, reload: Arc::new(reload) };
+            let shared = Shared { store, spool, log, metrics, capacity, reload: Arc::new(reload), regions };
             Server::start(process, inherited, entrances, shared)?
         };
         server.until_signalled(signals, log_guard).await;
@@ -157,6 +164,7 @@ struct Shared {
     metrics: Arc<Metrics>,
     capacity: Arc<Capacity>,
     reload: Arc<Reloader>,
+    regions: Arc<RegionWatch>,
 }
 
 /// A serving process.
@@ -177,7 +185,7 @@ impl Server {
         entrances: Vec<Entrance>,
         shared: Shared,
     ) -> Result<Self, StartError> {
-        let Shared { store, spool, log, metrics, capacity, reload } = shared;
+        let Shared { store, spool, log, metrics, capacity, reload, regions } = shared;
         let mut bind_at =
             |address| bind(address, &mut inherited).map_err(|source| StartError::Listen { address, source });
         let addresses = process.listeners.iter().map(|listener| listener.address);
@@ -218,6 +226,7 @@ impl Server {
             certificates: certificates(&entrances),
             store,
             reload: Arc::clone(&reload),
+            regions,
             metrics,
             phase: Arc::clone(&phase),
             listeners: listeners.iter().chain(&observe).map(status).collect(),

@@ -1,11 +1,12 @@
 //! What is known about a backend while the process lives.
 
 use fleetgate_core::backend::{BackendLoad, stable_hash};
+use fleetgate_core::health::{BackendHealth, BackendVerdict, Moment};
 use fleetgate_core::pool::Backend;
 use fleetgate_core::traffic::BackendPort;
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU16, AtomicU32, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 /// For how long a backend that refused a connection is asked last.
@@ -21,7 +22,35 @@ pub struct BackendState {
     pub http: PortState,
     /// Traffic on the gevent port.
     pub gevent: PortState,
+    health: HealthCell,
 }
+
+/// What whoever watches a backend last said, for requests to read.
+#[derive(Debug)]
+struct HealthCell {
+    verdict: AtomicU8,
+    /// Of 1,000 parts, how much of its share it takes: less for a while after it came back.
+    share: AtomicU16,
+    /// Requests of clients that were answered, and that failed without one, since they were last taken.
+    answered: AtomicU32,
+    failed: AtomicU32,
+}
+
+impl Default for HealthCell {
+    fn default() -> Self {
+        Self {
+            verdict: AtomicU8::new(0),
+            share: AtomicU16::new(WHOLE_SHARE),
+            answered: AtomicU32::new(0),
+            failed: AtomicU32::new(0),
+        }
+    }
+}
+
+/// All of it, in parts of 1,000.
+const WHOLE_SHARE: u16 = 1_000;
+/// Least part that a backend takes that came back.
+const SHARE_MIN: u16 = 50;
 
 /// One port of a backend. The two never share counts.
 #[derive(Debug)]
@@ -31,6 +60,8 @@ pub struct PortState {
     in_flight: AtomicU32,
     failing_until_ms: AtomicU64,
     connect_failures: AtomicU64,
+    /// Whether probes say that others should be asked first.
+    avoided: AtomicBool,
 }
 
 impl PortState {
@@ -40,6 +71,7 @@ impl PortState {
             in_flight: AtomicU32::new(0),
             failing_until_ms: AtomicU64::new(0),
             connect_failures: AtomicU64::new(0),
+            avoided: AtomicBool::new(false),
         }
     }
 
@@ -63,7 +95,7 @@ impl BackendState {
         let key = format!("{pool}/{region}/{}/{}", backend.http, backend.websocket);
         let hash = stable_hash(backend.http.to_string().as_bytes());
         let (http, gevent) = (PortState::new(backend.http), PortState::new(backend.websocket));
-        Self { key: key.into(), hash, born: Instant::now(), http, gevent }
+        Self { key: key.into(), hash, born: Instant::now(), http, gevent, health: HealthCell::default() }
     }
 
     /// Same for the same pool, region and addresses.
@@ -87,7 +119,49 @@ impl BackendState {
         let state = self.port(port);
         let failing_until = state.failing_until_ms.load(Ordering::Relaxed);
         let failing = failing_until > 0 && self.age_ms() < failing_until;
-        BackendLoad { hash: self.hash, in_flight: state.in_flight(), failing }
+        let failing = failing || state.avoided.load(Ordering::Relaxed);
+        BackendLoad { hash: self.hash, in_flight: self.weighed(state.in_flight()), failing }
+    }
+
+    /// Requests in flight as they weigh: one at a backend that takes a tenth of its share weighs like ten.
+    fn weighed(&self, in_flight: u32) -> u32 {
+        let share = self.health.share.load(Ordering::Relaxed);
+        if share >= WHOLE_SHARE {
+            return in_flight;
+        }
+        let next = in_flight.saturating_add(1).saturating_mul(u32::from(WHOLE_SHARE));
+        next.checked_div(u32::from(share.max(SHARE_MIN))).unwrap_or(in_flight)
+    }
+
+    /// Takes what the watch of its pool says.
+    pub fn set_health(&self, health: &BackendHealth, slow_start: Duration, now: Moment) {
+        let verdict = health.verdict();
+        let place = VERDICTS.iter().position(|known| *known == verdict).unwrap_or_default();
+        self.health.verdict.store(u8::try_from(place).unwrap_or_default(), Ordering::Relaxed);
+        self.health.share.store(health.share_permille(slow_start, now), Ordering::Relaxed);
+        for port in [BackendPort::Http, BackendPort::Gevent] {
+            self.port(port).avoided.store(health.avoids(port), Ordering::Relaxed);
+        }
+    }
+
+    /// What the watch of its pool last said.
+    #[must_use]
+    pub fn verdict(&self) -> BackendVerdict {
+        let place = usize::from(self.health.verdict.load(Ordering::Relaxed));
+        VERDICTS.get(place).copied().unwrap_or(BackendVerdict::Up)
+    }
+
+    /// Notes what became of a request of a client on the HTTP port. An answer is one whatever its status: the failures of
+    /// one tenant's modules say nothing about the server.
+    pub fn note_exchange(&self, answered: bool) {
+        let counter = if answered { &self.health.answered } else { &self.health.failed };
+        counter.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// Takes the requests that were answered and that failed since the last time.
+    #[must_use]
+    pub fn take_traffic(&self) -> (u32, u32) {
+        (self.health.answered.swap(0, Ordering::Relaxed), self.health.failed.swap(0, Ordering::Relaxed))
     }
 
     /// Notes that a connection could not be made: for some seconds others are asked first. `true` when that is news.
@@ -96,6 +170,9 @@ impl BackendState {
         let until = self.age_ms().saturating_add(millis(FAILING_FOR));
         self.port(port).failing_until_ms.store(until, Ordering::Relaxed);
         self.port(port).connect_failures.fetch_add(1, Ordering::Relaxed);
+        if port == BackendPort::Http {
+            self.note_exchange(false);
+        }
         news
     }
 
@@ -108,6 +185,10 @@ impl BackendState {
         millis(self.born.elapsed())
     }
 }
+
+/// By the number that stands for it.
+const VERDICTS: [BackendVerdict; 4] =
+    [BackendVerdict::Up, BackendVerdict::Degraded, BackendVerdict::Draining, BackendVerdict::Down];
 
 fn millis(duration: Duration) -> u64 {
     u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)

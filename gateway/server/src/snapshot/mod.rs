@@ -5,17 +5,20 @@ mod accounts;
 mod backend;
 mod backend_tls;
 mod client_authorities;
+mod route;
 
 pub use account::{OpenWebsocket, TenantAccount};
 pub use accounts::{Accounts, LABELLED_ACCOUNTS_MAX};
 pub use backend::{BackendLease, BackendState, PortState};
 pub use backend_tls::BackendTlsClient;
 pub use client_authorities::ClientAuthorities;
+pub use route::PoolRoute;
 
 use arc_swap::ArcSwap;
 use fleetgate_core::certificate::Certificates;
 use fleetgate_core::config::Fleet;
-use fleetgate_core::pool::{Pool, PoolIndex};
+use fleetgate_core::pool::{Pool, PoolIndex, PoolRegion};
+use fleetgate_core::region::{RegionIndex, Route};
 use fleetgate_core::tenant::{TenantIndex, TenantMatch};
 use rustc_hash::FxHashMap;
 use std::sync::Arc;
@@ -29,9 +32,11 @@ pub struct Snapshot {
     pub revision: Box<str>,
     /// What decisions read.
     pub fleet: Fleet,
-    backends: Vec<Vec<Arc<BackendState>>>,
+    /// By pool, then by region.
+    backends: Vec<Vec<Vec<Arc<BackendState>>>>,
     /// By pool.
     backend_tls: Vec<Option<Arc<BackendTlsClient>>>,
+    routes: Vec<Arc<PoolRoute>>,
     accounts: Arc<Accounts>,
     /// By the place of the entry.
     entries: Vec<Arc<TenantAccount>>,
@@ -46,6 +51,8 @@ impl Snapshot {
         let known = previous.map(Self::backend_states).unwrap_or_default();
         let backends = fleet.pools.iter().map(|pool| pool_backends(pool, &known)).collect();
         let backend_tls = fleet.pools.iter().map(|pool| backend_tls(pool, previous)).collect();
+        let routes = previous.map(Self::pool_routes).unwrap_or_default();
+        let routes = fleet.pools.iter().map(|pool| pool_route(pool, &routes)).collect();
         let accounts = previous.map(|previous| Arc::clone(&previous.accounts)).unwrap_or_default();
         let entries = fleet.tenants.iter().map(|(_, tenant)| accounts.of_entry(tenant.id.as_written()));
         let entries = entries.collect();
@@ -53,12 +60,28 @@ impl Snapshot {
         let client_authorities = asked.map(|asked| authorities(&asked.authorities, previous)).collect();
         let generation = previous.map_or(1, |previous| previous.generation.saturating_add(1));
         let revision = revision.into();
-        Self { generation, revision, fleet, backends, backend_tls, client_authorities, accounts, entries }
+        Self {
+            generation,
+            revision,
+            fleet,
+            backends,
+            backend_tls,
+            routes,
+            client_authorities,
+            accounts,
+            entries,
+        }
     }
 
-    /// The backends of a pool's active region, in the order of the config.
+    /// The backends of a pool in a region, in the order of the config.
     #[must_use]
-    pub fn backends(&self, pool: PoolIndex) -> &[Arc<BackendState>] {
+    pub fn backends(&self, pool: PoolIndex, region: RegionIndex) -> &[Arc<BackendState>] {
+        self.regions(pool).get(region).map_or(&[], Vec::as_slice)
+    }
+
+    /// The backends of a pool by region.
+    #[must_use]
+    pub fn regions(&self, pool: PoolIndex) -> &[Vec<Arc<BackendState>>] {
         self.backends.get(usize::from(pool.0)).map_or(&[], Vec::as_slice)
     }
 
@@ -74,9 +97,16 @@ impl Snapshot {
         self.client_authorities.get(found.client_certificates().position()?)
     }
 
-    /// Pools with the backends of their active regions.
-    pub fn backends_by_pool(&self) -> impl Iterator<Item = (&Pool, &[Arc<BackendState>])> {
-        self.fleet.pools.iter().zip(self.backends.iter().map(Vec::as_slice))
+    /// Where the requests of a pool go.
+    #[must_use]
+    pub fn route(&self, pool: PoolIndex) -> Option<&Arc<PoolRoute>> {
+        self.routes.get(usize::from(pool.0))
+    }
+
+    /// Pools with their routes, and their backends by region.
+    pub fn pools(&self) -> impl Iterator<Item = (&Pool, &Arc<PoolRoute>, &[Vec<Arc<BackendState>>])> {
+        let pools = self.fleet.pools.iter().zip(&self.routes);
+        pools.zip(&self.backends).map(|((pool, route), regions)| (pool, route, regions.as_slice()))
     }
 
     /// The accounts of all tenants.
@@ -104,17 +134,39 @@ impl Snapshot {
     }
 
     fn backend_states(&self) -> FxHashMap<&str, &Arc<BackendState>> {
-        self.backends.iter().flatten().map(|backend| (backend.key(), backend)).collect()
+        self.backends.iter().flatten().flatten().map(|backend| (backend.key(), backend)).collect()
+    }
+
+    fn pool_routes(&self) -> FxHashMap<&str, (&Pool, &Arc<PoolRoute>)> {
+        let pools = self.fleet.pools.iter().zip(&self.routes);
+        pools.map(|(pool, route)| (&*pool.name, (pool, route))).collect()
     }
 }
 
-fn pool_backends(pool: &Pool, known: &FxHashMap<&str, &Arc<BackendState>>) -> Vec<Arc<BackendState>> {
-    let Some(region) = pool.active_region() else { return Vec::new() };
-    let states = region.backends.iter().map(|backend| {
-        let state = BackendState::new(&pool.name, &region.name, *backend);
-        known.get(state.key()).map_or_else(|| Arc::new(state), |known| Arc::clone(known))
-    });
-    states.collect()
+fn pool_backends(pool: &Pool, known: &FxHashMap<&str, &Arc<BackendState>>) -> Vec<Vec<Arc<BackendState>>> {
+    let of_region = |region: &PoolRegion| {
+        let states = region.backends.iter().map(|backend| {
+            let state = BackendState::new(&pool.name, &region.name, *backend);
+            known.get(state.key()).map_or_else(|| Arc::new(state), |known| Arc::clone(known))
+        });
+        states.collect()
+    };
+    pool.regions.iter().map(of_region).collect()
+}
+
+/// The route that the pool had, if the region is still there under its name: a change of the config moves nobody.
+fn pool_route(pool: &Pool, known: &FxHashMap<&str, (&Pool, &Arc<PoolRoute>)>) -> Arc<PoolRoute> {
+    let Some((before, route)) = known.get(&*pool.name) else {
+        return Arc::new(PoolRoute::to(pool.home()));
+    };
+    let names = |pool: &Pool| pool.regions.iter().map(|region| region.name.clone()).collect::<Vec<_>>();
+    if names(before) == names(pool) {
+        return Arc::clone(route);
+    }
+    let Route::Serve(served) = route.get() else { return Arc::new(PoolRoute::to(pool.home())) };
+    let name = before.regions.get(served).map(|region| &region.name);
+    let place = pool.regions.iter().position(|region| Some(&region.name) == name);
+    Arc::new(PoolRoute::to(place.unwrap_or_else(|| pool.home())))
 }
 
 /// The client of a pool: the previous one, with its sessions, if nothing about it changed.

@@ -385,8 +385,8 @@ impl SnapshotCollector {
         self.connect_failures.reset();
         self.tenant_requests.reset();
         self.tenant_websockets.reset();
-        for (pool, backends) in snapshot.backends_by_pool() {
-            for backend in backends {
+        for (pool, _, regions) in snapshot.pools() {
+            for backend in regions.iter().flatten() {
                 for port in [BackendPort::Http, BackendPort::Gevent] {
                     let state = backend.port(port);
                     let address = state.address.to_string();

@@ -4,6 +4,7 @@ use super::GuardsEntry;
 use super::REGIONS_MAX;
 use super::address::Server;
 use super::collection::{Choice, List, Named, OneOf};
+use super::health::{FailoverEntry, HealthEntry, PostgresUrl};
 use super::value::{FilePath, Folder, Lasting, Whole, text_schema};
 use crate::config::read::{At, Text, section};
 use crate::host::HostName;
@@ -48,6 +49,10 @@ section! {
         /// Settings of guards for the pool's tenants, where they differ from those of the fleet.
         #[schemars(extend("x-default" = "those of the fleet"))]
         guards: Option<GuardsEntry> = null,
+        /// How servers are watched.
+        health: HealthEntry = {},
+        /// How the pool moves between regions.
+        failover: FailoverEntry = {},
         /// Backends by region. Each name is one of `regions`, and at least one of them is no standby.
         regions: Named<PoolRegionEntry, REGIONS_MAX>,
     }
@@ -131,6 +136,10 @@ section! {
     pub(in crate::config) struct PoolRegionEntry {
         /// The Odoo servers. None twice in a pool.
         backends: List<At<BackendEntry>, 1, BACKENDS_PER_REGION_MAX>,
+        /// The region's PostgreSQL server, which is asked whether it takes writes and how far it is behind: Odoo looks
+        /// healthy on a standby that cannot write. The user needs no rights but to connect. All regions of a pool have
+        /// one, or none.
+        postgres: Option<PostgresUrl> = null,
     }
 }
 

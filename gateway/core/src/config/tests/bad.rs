@@ -226,6 +226,29 @@ fn pools_and_regions_fit_together() {
 }
 
 #[test]
+fn databases_are_watched_in_all_regions_or_in_none() {
+    let two = |first: &str, second: &str, pool: &str| {
+        let main = MAIN.replace("{ name: paris }", "{ name: paris }, { name: dublin, standby: true }");
+        let main = main.replace("    regions:\n", &format!("{pool}    regions:\n"));
+        let backends = "backends: [ { http: \"10.9.0.11:8069\" } ]";
+        let main = main.replace(
+            "      paris: {",
+            &format!("      dublin: {{ {backends}{second} }}\n      paris: {{{first}"),
+        );
+        said(&main)
+    };
+    let watched = ", postgres: \"postgres://probe@10.9.0.21\"";
+    let first = " postgres: \"postgres://probe@10.0.0.21\",";
+    assert_eq!(two(first, watched, ""), Vec::<String>::new());
+    one(&two("", watched, ""), &["the region `paris` of the pool has no `postgres`", "for each region"]);
+    let automatic = "    failover: { mode: automatic }\n";
+    assert_eq!(two(first, watched, automatic), Vec::<String>::new());
+    one(&two("", "", automatic), &["pools.shared.failover.mode", "its databases are not watched"]);
+    let bad = ", postgres: \"10.9.0.21\"";
+    one(&two(first, bad, ""), &["regions.dublin.postgres", "does not start with `postgres://`"]);
+}
+
+#[test]
 fn a_bad_pool_does_not_make_its_tenants_look_bad() {
     let main = MAIN.replace("19.0", "9.0");
     let found = problems(

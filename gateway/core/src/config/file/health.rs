@@ -1,0 +1,136 @@
+//! How a pool's servers are watched, and how it moves between regions, as written.
+
+use super::collection::{Choice, OneOf};
+use super::value::{Lasting, SecretText, Whole, schema_of};
+use crate::config::Secret;
+use crate::config::read::{At, Read, Reader, section};
+use crate::config::yaml::Node;
+use crate::region::FailoverMode;
+use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
+use std::borrow::Cow;
+
+section! {
+    /// How servers are watched.
+    pub(in crate::config) struct HealthEntry {
+        /// Asks Odoo and PostgreSQL whether they are well. Turned off, only what requests meet says anything.
+        enabled: bool = true,
+        /// From one question to the next.
+        interval: Lasting<200, 60_000> = "1s",
+        /// For an answer. Less than two seconds takes one lost packet for a dead server.
+        timeout: Lasting<100, 60_000> = "2500ms",
+        /// Failures until a server is down. They need not be in a row.
+        fall: Whole<1, 100> = 3,
+        /// Good answers in a row until failures are forgiven.
+        rise: Whole<1, 100> = 2,
+        /// From a server's return until it takes its whole share: its processes load a registry for each tenant.
+        slow_start: Lasting<0, 3_600_000> = "30s",
+    }
+}
+
+section! {
+    /// How a pool moves between regions. A database that was promoted is followed whatever stands here, and one that was
+    /// not is never served.
+    pub(in crate::config) struct FailoverEntry {
+        /// Who leaves a region whose servers are all down while its database is well: `manual` is a person, `automatic`
+        /// the gateway, for a region with servers on the same database.
+        mode: At<OneOf<FailoverMode>> = "manual",
+        /// Least time between two automatic moves.
+        hold_down: Lasting<0, 86_400_000> = "10m",
+        /// Automatic moves in 24 hours at most.
+        moves_per_day_max: Whole<1, 20> = 3,
+        /// Furthest that a standby may be behind to be called ready.
+        lag_max: Lasting<0, 86_400_000> = "30s",
+    }
+}
+
+impl Choice for FailoverMode {
+    const CHOICES: &'static [(&'static str, Self)] =
+        &[("manual", Self::Manual), ("automatic", Self::Automatic)];
+}
+
+/// Where the PostgreSQL server of a region is, and who asks it.
+#[derive(Debug)]
+pub(in crate::config) struct PostgresUrl(pub(in crate::config) Secret);
+
+impl Read for PostgresUrl {
+    fn expected() -> Cow<'static, str> {
+        "`postgres://user:password@host:port/database`, or `file:` and the path of a file that holds it"
+            .into()
+    }
+
+    fn read(node: &Node<'_>, reader: &mut Reader<'_>) -> Option<Self> {
+        let SecretText(url) = SecretText::read(node, reader)?;
+        if let Err(reason) = judge(url.reveal()) {
+            let hint = format!("expected {}", Self::expected());
+            reader.error(node.at, format!("this is no address of a PostgreSQL server: {reason}"), Some(hint));
+            return None;
+        }
+        Some(Self(url))
+    }
+}
+
+fn judge(url: &str) -> Result<(), &'static str> {
+    let rest = url.strip_prefix("postgres://").or_else(|| url.strip_prefix("postgresql://"));
+    let rest = rest.ok_or("it does not start with `postgres://`")?;
+    let authority = rest.split(['/', '?']).next().unwrap_or_default();
+    let (user, server) = authority.rsplit_once('@').ok_or("it names no user")?;
+    if user.is_empty() || user.starts_with(':') {
+        return Err("it names no user");
+    }
+    let after_bracket = server.rsplit_once(']').map_or(server, |(_, after)| after);
+    let host_length = after_bracket
+        .rfind(':')
+        .map_or(server.len(), |colon| server.len().saturating_sub(after_bracket.len().saturating_sub(colon)));
+    if host_length == 0 {
+        return Err("it names no host");
+    }
+    match after_bracket.rsplit_once(':') {
+        Some((_, port)) if port.parse::<u16>().map_or(true, |port| port == 0) => {
+            Err("the port is not a number from 1 to 65535")
+        }
+        _ => Ok(()),
+    }
+}
+
+impl JsonSchema for PostgresUrl {
+    fn inline_schema() -> bool {
+        true
+    }
+
+    fn schema_name() -> Cow<'static, str> {
+        "PostgresUrl".into()
+    }
+
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        schema_of::<Self>(json_schema!({ "type": "string", "minLength": 1 }))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::judge;
+
+    #[test]
+    fn an_address_of_postgresql_names_a_user_and_a_host() {
+        for good in [
+            "postgres://probe@10.0.0.21/postgres",
+            "postgresql://probe:secret@db.example.com:5432",
+            "postgres://probe@[fd00::1]:5432/postgres?sslmode=require",
+            "postgres://probe@[fd00::1]",
+        ] {
+            assert_eq!(judge(good), Ok(()), "{good}");
+        }
+        for bad in [
+            "10.0.0.21",
+            "mysql://probe@10.0.0.21",
+            "postgres://10.0.0.21/postgres",
+            "postgres://@10.0.0.21",
+            "postgres://probe@:5432",
+            "postgres://probe@/postgres",
+            "postgres://probe@10.0.0.21:0",
+            "postgres://probe@10.0.0.21:port",
+        ] {
+            assert!(judge(bad).is_err(), "{bad}");
+        }
+    }
+}

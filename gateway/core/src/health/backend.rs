@@ -1,0 +1,201 @@
+//! Whether a backend is asked.
+
+use super::{Damped, Damping, Moment, Reading, Standing};
+use crate::traffic::BackendPort;
+use core::time::Duration;
+
+/// What is watched of a backend.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum BackendSignal {
+    /// Whether Odoo's HTTP port answers a probe.
+    Http,
+    /// Whether Odoo's gevent port answers a probe.
+    Gevent,
+    /// What requests of clients met on the HTTP port: refused connections, resets, failures of the server.
+    Traffic,
+    /// What an agent beside Odoo says.
+    Agent,
+}
+
+impl BackendSignal {
+    /// All of them.
+    pub const ALL: [Self; 4] = [Self::Http, Self::Gevent, Self::Traffic, Self::Agent];
+
+    /// Name in logs, metrics and answers of the admin API.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Http => "http",
+            Self::Gevent => "gevent",
+            Self::Traffic => "traffic",
+            Self::Agent => "agent",
+        }
+    }
+}
+
+/// What follows from the signals of a backend.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum BackendVerdict {
+    /// It serves.
+    Up,
+    /// It serves, but one of its ports or its traffic does not do well: others are asked first there.
+    Degraded,
+    /// An operator takes it out: it ends what it has.
+    Draining,
+    /// It does not serve.
+    Down,
+}
+
+impl BackendVerdict {
+    /// Name in logs, metrics and answers of the admin API.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Up => "up",
+            Self::Degraded => "degraded",
+            Self::Draining => "draining",
+            Self::Down => "down",
+        }
+    }
+}
+
+/// The signals of one backend.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct BackendHealth {
+    http: Damped,
+    gevent: Damped,
+    traffic: Damped,
+    agent: Damped,
+    draining: bool,
+    /// When it came back after it was down.
+    recovered: Option<Moment>,
+}
+
+impl BackendHealth {
+    /// Takes a reading. Whether the verdict changed.
+    pub fn note(&mut self, signal: BackendSignal, reading: Reading, damping: Damping, now: Moment) -> bool {
+        let before = self.verdict();
+        self.signal_mut(signal).note(reading, damping, now);
+        let after = self.verdict();
+        if before == BackendVerdict::Down && after != BackendVerdict::Down {
+            self.recovered = Some(now);
+        }
+        before != after
+    }
+
+    /// Takes it out, or back in.
+    pub const fn set_draining(&mut self, draining: bool) {
+        self.draining = draining;
+    }
+
+    /// One of the signals.
+    #[must_use]
+    pub const fn signal(&self, signal: BackendSignal) -> &Damped {
+        match signal {
+            BackendSignal::Http => &self.http,
+            BackendSignal::Gevent => &self.gevent,
+            BackendSignal::Traffic => &self.traffic,
+            BackendSignal::Agent => &self.agent,
+        }
+    }
+
+    const fn signal_mut(&mut self, signal: BackendSignal) -> &mut Damped {
+        match signal {
+            BackendSignal::Http => &mut self.http,
+            BackendSignal::Gevent => &mut self.gevent,
+            BackendSignal::Traffic => &mut self.traffic,
+            BackendSignal::Agent => &mut self.agent,
+        }
+    }
+
+    /// What follows from the signals. A backend of which nothing is known serves.
+    #[must_use]
+    pub fn verdict(&self) -> BackendVerdict {
+        if self.http.is_failing() || self.agent.is_failing() {
+            BackendVerdict::Down
+        } else if self.draining {
+            BackendVerdict::Draining
+        } else if self.gevent.is_failing() || self.traffic.is_failing() {
+            BackendVerdict::Degraded
+        } else {
+            BackendVerdict::Up
+        }
+    }
+
+    /// Whether a port is asked after those of other backends.
+    #[must_use]
+    pub fn avoids(&self, port: BackendPort) -> bool {
+        let own = match port {
+            BackendPort::Http => &self.traffic,
+            BackendPort::Gevent => &self.gevent,
+        };
+        own.is_failing() || matches!(self.verdict(), BackendVerdict::Down | BackendVerdict::Draining)
+    }
+
+    /// Whether anything was read yet.
+    #[must_use]
+    pub fn is_known(&self) -> bool {
+        BackendSignal::ALL.iter().any(|signal| self.signal(*signal).standing() != Standing::Unknown)
+    }
+
+    /// How much of its share a backend takes that came back, from 0 to 1,000: it has no registry in memory, and the
+    /// first request of each tenant loads one.
+    #[must_use]
+    pub fn share_permille(&self, slow_start: Duration, now: Moment) -> u16 {
+        let Some(recovered) = self.recovered else { return 1_000 };
+        let passed = now.saturating_sub(recovered).as_millis();
+        let share = passed.saturating_mul(1_000).checked_div(slow_start.as_millis()).unwrap_or(1_000);
+        u16::try_from(share.min(1_000)).unwrap_or(1_000)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const DAMPING: Damping = Damping { fall: 3, rise: 2 };
+
+    fn fail(health: &mut BackendHealth, signal: BackendSignal, times: u64) {
+        for at in 0..times {
+            health.note(signal, Reading::Fail, DAMPING, Moment::from_secs(at));
+        }
+    }
+
+    #[test]
+    fn a_backend_of_which_nothing_is_known_serves() {
+        let health = BackendHealth::default();
+        assert_eq!(health.verdict(), BackendVerdict::Up);
+        assert!(!health.is_known());
+    }
+
+    #[test]
+    fn a_gevent_port_that_fails_costs_websockets_alone() {
+        let mut health = BackendHealth::default();
+        fail(&mut health, BackendSignal::Gevent, 3);
+        assert_eq!(health.verdict(), BackendVerdict::Degraded);
+        assert!(health.avoids(BackendPort::Gevent) && !health.avoids(BackendPort::Http));
+    }
+
+    #[test]
+    fn a_http_port_that_fails_takes_the_backend_down() {
+        let mut health = BackendHealth::default();
+        fail(&mut health, BackendSignal::Http, 2);
+        assert_eq!(health.verdict(), BackendVerdict::Up);
+        fail(&mut health, BackendSignal::Http, 1);
+        assert_eq!(health.verdict(), BackendVerdict::Down);
+        assert!(health.avoids(BackendPort::Gevent) && health.avoids(BackendPort::Http));
+    }
+
+    #[test]
+    fn a_backend_that_comes_back_takes_its_share_step_by_step() {
+        let (mut health, slow_start) = (BackendHealth::default(), Duration::from_secs(10));
+        assert_eq!(health.share_permille(slow_start, Moment::ZERO), 1_000);
+        fail(&mut health, BackendSignal::Http, 3);
+        for at in [100, 101] {
+            health.note(BackendSignal::Http, Reading::Pass, DAMPING, Moment::from_secs(at));
+        }
+        let share = |at: u64| health.share_permille(slow_start, Moment::from_secs(at));
+        assert_eq!((share(101), share(106), share(111), share(500)), (0, 500, 1_000, 1_000));
+        assert_eq!(health.share_permille(Duration::ZERO, Moment::from_secs(101)), 1_000);
+    }
+}

@@ -1,0 +1,152 @@
+//! Whether the PostgreSQL of a region can be written.
+
+use super::{Damped, Damping, Moment, Reading};
+
+/// One running PostgreSQL server. Two regions that read the same instance share one database server, and are no two
+/// writable sides.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct Instance {
+    /// `system_identifier` of `pg_control_system()`: the same for a primary and all its standbys.
+    pub system: u64,
+    /// `pg_postmaster_start_time()` in microseconds since 1970, and the port: different for each server.
+    pub server: u64,
+}
+
+/// What a server does.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Role {
+    /// `pg_is_in_recovery()` is false, and transactions are read-write.
+    Writable,
+    /// In recovery, or read-only by its settings. `lag_ms`: milliseconds that the last replayed transaction is old, 0
+    /// when everything that was received is replayed.
+    Standby {
+        /// Milliseconds.
+        lag_ms: u64,
+    },
+}
+
+/// What one run of the probe saw.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct DatabaseReading {
+    /// Which server answered.
+    pub instance: Instance,
+    /// Its timeline: one higher after each promotion.
+    pub timeline: u32,
+    /// What it does.
+    pub role: Role,
+}
+
+/// What is believed of a region's database.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum DatabaseVerdict {
+    /// No probe is configured, or none ever got an answer.
+    Unwatched,
+    /// It takes writes.
+    Writable,
+    /// It follows another. Milliseconds behind.
+    Standby {
+        /// Milliseconds.
+        lag_ms: u64,
+    },
+    /// It does not answer.
+    Unreachable,
+    /// It takes writes on a timeline that the fleet has left: an old primary that came back.
+    Diverged,
+}
+
+impl DatabaseVerdict {
+    /// Name in logs, metrics and answers of the admin API.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Unwatched => "unwatched",
+            Self::Writable => "writable",
+            Self::Standby { .. } => "standby",
+            Self::Unreachable => "unreachable",
+            Self::Diverged => "diverged",
+        }
+    }
+}
+
+/// The database of one region, as the probe sees it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Database {
+    answers: Damped,
+    last: Option<DatabaseReading>,
+    since: Moment,
+    /// When it was first seen writable without a break.
+    writable_since: Option<Moment>,
+}
+
+impl Database {
+    /// Takes what the probe saw; `None` when it got no answer. Whether the role or the server changed.
+    pub fn note(&mut self, seen: Option<DatabaseReading>, damping: Damping, now: Moment) -> bool {
+        let reading = if seen.is_some() { Reading::Pass } else { Reading::Fail };
+        // What a server says of itself is no opinion: it is believed at once. Only silence is damped.
+        let damping = if seen.is_some() { Damping { rise: 1, ..damping } } else { damping };
+        let mut changed = self.answers.note(reading, damping, now);
+        if let Some(seen) = seen {
+            let news = self.last.is_none_or(|last| {
+                (last.instance, last.timeline, writes(last)) != (seen.instance, seen.timeline, writes(seen))
+            });
+            if news {
+                self.since = now;
+                self.writable_since = writes(seen).then_some(now);
+            }
+            self.last = Some(seen);
+            changed |= news;
+        }
+        changed
+    }
+
+    /// What the server itself last said, however long ago.
+    #[must_use]
+    pub const fn last(&self) -> Option<&DatabaseReading> {
+        self.last.as_ref()
+    }
+
+    /// Whether it answers, damped.
+    #[must_use]
+    pub const fn answers(&self) -> &Damped {
+        &self.answers
+    }
+
+    /// Since when it says the same.
+    #[must_use]
+    pub const fn since(&self) -> Moment {
+        self.since
+    }
+
+    /// What is believed, apart from what other regions say.
+    #[must_use]
+    pub fn verdict(&self) -> DatabaseVerdict {
+        match self.last {
+            None => DatabaseVerdict::Unwatched,
+            Some(_) if self.answers.is_failing() => DatabaseVerdict::Unreachable,
+            Some(DatabaseReading { role: Role::Writable, .. }) => DatabaseVerdict::Writable,
+            Some(DatabaseReading { role: Role::Standby { lag_ms }, .. }) => {
+                DatabaseVerdict::Standby { lag_ms }
+            }
+        }
+    }
+
+    /// Since when it is seen writable, if it is.
+    #[must_use]
+    pub fn writable_since(&self) -> Option<Moment> {
+        self.writable_since.filter(|_| self.verdict() == DatabaseVerdict::Writable)
+    }
+
+    /// Whether it answered a probe that ran after a moment; `None` when none did. Silence of that very moment counts, an
+    /// answer does not: it may be a little older.
+    #[must_use]
+    pub fn answered_after(&self, moment: Moment) -> Option<bool> {
+        match self.answers.last()? {
+            (at, Reading::Pass) => (at > moment).then_some(true),
+            (at, Reading::Fail) => (at >= moment).then_some(false),
+        }
+    }
+}
+
+fn writes(reading: DatabaseReading) -> bool {
+    reading.role == Role::Writable
+}

@@ -1,0 +1,16 @@
+//! What probes say about backends and databases, and when it is believed.
+//!
+//! A standby looks healthy to every URL of Odoo: on an unpromoted PostgreSQL standby, Odoo 19.0 answers
+//! `/web/health?db_server_status=1` with 200. So health has several signals that are damped each for itself, and
+//! nothing is concluded from silence: a probe that did not run says nothing.
+
+mod backend;
+mod damping;
+mod database;
+
+pub use backend::{BackendHealth, BackendSignal, BackendVerdict};
+pub use damping::{Damped, Damping, Reading, Standing};
+pub use database::{Database, DatabaseReading, DatabaseVerdict, Instance, Role};
+
+/// Time since the process started, from a clock that never goes back.
+pub type Moment = core::time::Duration;

@@ -1,0 +1,76 @@
+//! How several gateways come to send requests to one region only.
+
+use super::RegionIndex;
+use crate::health::Moment;
+use core::time::Duration;
+
+/// What another node last said.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Heard {
+    /// When, on this node's clock: no later than the other node said it. A node that asks takes the moment of asking.
+    pub at: Moment,
+    /// The region that it lets everybody use.
+    pub grants: Option<RegionIndex>,
+}
+
+/// The other nodes.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Quorum {
+    /// What each of the other nodes last said.
+    pub heard: Vec<Option<Heard>>,
+    /// For how long a grant that was heard holds.
+    pub lease: Duration,
+}
+
+/// What clocks of different nodes may drift apart over a lease.
+const DRIFT: Duration = Duration::from_millis(500);
+
+impl Quorum {
+    fn is_majority(&self, others: usize) -> bool {
+        others.saturating_add(1).saturating_mul(2) > self.heard.len().saturating_add(1)
+    }
+
+    fn fresh(&self, now: Moment) -> impl Iterator<Item = &Heard> {
+        self.heard.iter().flatten().filter(move |heard| now.saturating_sub(heard.at) <= self.lease)
+    }
+
+    /// Whether this node and those that it hears are more than half.
+    #[must_use]
+    pub fn hears_majority(&self, now: Moment) -> bool {
+        self.is_majority(self.fresh(now).count())
+    }
+
+    fn grants(&self, region: RegionIndex, now: Moment) -> bool {
+        self.is_majority(self.fresh(now).filter(|heard| heard.grants == Some(region)).count())
+    }
+}
+
+/// What this node grants.
+///
+/// A node sends requests to a region while more than half of all nodes grant it, and a node grants one region at a
+/// time, with more than a lease between two. Two majorities share a node, so no two regions are used at once.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(super) struct Agreement {
+    grant: Option<RegionIndex>,
+    /// Since when nothing is granted. A process that starts does not know what the one before it granted.
+    withdrawn: Moment,
+}
+
+impl Agreement {
+    /// Works towards a region, or away from all. Whether requests may go there now.
+    pub(super) fn work_towards(&mut self, wanted: Option<RegionIndex>, quorum: &Quorum, now: Moment) -> bool {
+        if self.grant.is_some() && self.grant != wanted {
+            *self = Self { grant: None, withdrawn: now };
+        }
+        let pause = quorum.lease.saturating_add(DRIFT);
+        if self.grant.is_none() && now.saturating_sub(self.withdrawn) > pause {
+            self.grant = wanted;
+        }
+        self.grant.is_some_and(|region| quorum.grants(region, now))
+    }
+
+    /// The region that this node lets everybody use.
+    pub(super) const fn grant(&self) -> Option<RegionIndex> {
+        self.grant
+    }
+}

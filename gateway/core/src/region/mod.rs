@@ -1,0 +1,23 @@
+//! Which region of a pool serves, and when that changes.
+//!
+//! The rule above all others: requests go where writes are taken, and nowhere else. A database that was promoted is
+//! followed, whoever promoted it; one that was not is never served, whatever its servers say; and where two sides
+//! take writes at once, both are fenced until a person or the databases themselves have settled it.
+
+mod agreement;
+mod judge;
+mod observers;
+mod policy;
+mod verdict;
+
+#[cfg(test)]
+mod tests;
+
+pub use agreement::{Heard, Quorum};
+pub use judge::{Judge, Led, Move, MoveCause, Route, region_of};
+pub use observers::{Sight, merge};
+pub use policy::{FailoverMode, FailoverPolicy};
+pub use verdict::{NotReady, RegionState, RegionVerdict};
+
+/// Place of a region in the list of a pool's regions.
+pub type RegionIndex = usize;

@@ -1,0 +1,37 @@
+//! What a pool's config says about moving between regions.
+
+use core::time::Duration;
+
+/// Who decides to leave a region that could still take writes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum FailoverMode {
+    /// A person.
+    #[default]
+    Manual,
+    /// The gateway, when every backend of the region is down and another region has backends on the same database.
+    Automatic,
+}
+
+/// How a pool moves between regions.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct FailoverPolicy {
+    /// Who decides.
+    pub mode: FailoverMode,
+    /// Least time between two automatic moves.
+    pub hold_down: Duration,
+    /// Automatic moves in 24 hours at most.
+    pub moves_per_day_max: u8,
+    /// Furthest that a standby may be behind to be called ready.
+    pub lag_max: Duration,
+}
+
+impl Default for FailoverPolicy {
+    fn default() -> Self {
+        Self {
+            mode: FailoverMode::Manual,
+            hold_down: Duration::from_secs(600),
+            moves_per_day_max: 3,
+            lag_max: Duration::from_secs(30),
+        }
+    }
+}

@@ -1,0 +1,5 @@
+//! The judge on its own, and in worlds that break at random.
+
+mod cases;
+mod nodes;
+mod world;

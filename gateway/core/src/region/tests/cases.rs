@@ -1,0 +1,182 @@
+//! One thing after another happens to two regions.
+
+use super::world::{DAMPING, judge};
+use crate::health::{DatabaseReading, DatabaseVerdict, Instance, Moment, Role};
+use crate::region::{FailoverMode, FailoverPolicy, Judge, Led, MoveCause, NotReady, RegionVerdict, Route};
+use core::time::Duration;
+
+const HOME: u64 = 1;
+const AWAY: u64 = 2;
+
+fn reading(server: u64, timeline: u32, role: Role) -> Option<DatabaseReading> {
+    Some(DatabaseReading { instance: Instance { system: 7, server }, timeline, role })
+}
+
+fn writes(server: u64, timeline: u32) -> Option<DatabaseReading> {
+    reading(server, timeline, Role::Writable)
+}
+
+fn follows(server: u64) -> Option<DatabaseReading> {
+    reading(server, 1, Role::Standby { lag_ms: 20 })
+}
+
+/// Readings of both regions, a second apart from the last.
+struct Story {
+    judge: Judge,
+    now: Moment,
+}
+
+impl Story {
+    fn new() -> Self {
+        Self { judge: judge(), now: Moment::ZERO }
+    }
+
+    fn then(&mut self, home: Option<DatabaseReading>, away: Option<DatabaseReading>) -> Route {
+        self.now += Duration::from_secs(1);
+        for (region, seen) in [home, away].into_iter().enumerate() {
+            self.judge.region_mut(region).unwrap().database.note(seen, DAMPING, self.now);
+        }
+        self.judge.decide(None, self.now)
+    }
+}
+
+#[test]
+fn a_standby_that_nobody_promoted_is_never_served() {
+    let mut story = Story::new();
+    assert_eq!(story.then(writes(HOME, 1), follows(AWAY)), Route::Serve(0));
+    assert_eq!(story.then(None, follows(AWAY)), Route::Serve(0));
+    assert_eq!(story.then(None, follows(AWAY)), Route::Serve(0));
+    for _ in 0..100 {
+        assert_eq!(story.then(None, follows(AWAY)), Route::Unwritable);
+    }
+    assert_eq!(story.judge.verdict(0), Some(RegionVerdict::NotReady(NotReady::Database)));
+    assert_eq!(story.judge.verdict(1), Some(RegionVerdict::StandbyReady));
+}
+
+#[test]
+fn a_promoted_standby_is_followed_at_once_and_its_old_primary_gets_nothing_when_it_comes_back() {
+    let mut story = Story::new();
+    story.then(writes(HOME, 1), follows(AWAY));
+    story.then(None, follows(AWAY));
+    assert_eq!(story.then(None, writes(AWAY, 2)), Route::Serve(1));
+    assert_eq!(story.judge.moves().last().map(|done| done.cause), Some(MoveCause::Promoted));
+    assert_eq!(story.then(writes(HOME, 1), writes(AWAY, 2)), Route::Serve(1));
+    assert_eq!(story.judge.database(0), DatabaseVerdict::Diverged);
+    assert_eq!(story.judge.verdict(0), Some(RegionVerdict::NotReady(NotReady::Diverged)));
+    for _ in 0..10 {
+        let route = story.then(writes(HOME, 1), None);
+        assert!(matches!(route, Route::Serve(1) | Route::Unwritable), "{route:?}");
+    }
+}
+
+#[test]
+fn a_switchover_that_demotes_first_is_followed_without_a_fence() {
+    let mut story = Story::new();
+    story.then(writes(HOME, 1), follows(AWAY));
+    assert_eq!(story.then(follows(HOME), follows(AWAY)), Route::Unwritable);
+    assert_eq!(story.then(follows(HOME), writes(AWAY, 2)), Route::Serve(1));
+}
+
+#[test]
+fn two_that_take_writes_are_fenced_until_one_of_them_follows() {
+    let mut story = Story::new();
+    story.then(writes(HOME, 1), follows(AWAY));
+    // Seen in the same breath, home may have been asked before it was demoted.
+    assert_eq!(story.then(writes(HOME, 1), writes(AWAY, 2)), Route::Serve(0));
+    assert_eq!(story.then(writes(HOME, 1), writes(AWAY, 2)), Route::Fenced(0));
+    assert!(story.judge.conflict_since().is_some());
+    // Silence settles nothing.
+    for _ in 0..10 {
+        assert_eq!(story.then(None, writes(AWAY, 2)), Route::Fenced(0));
+    }
+    assert_eq!(story.then(follows(HOME), writes(AWAY, 2)), Route::Serve(1));
+    assert_eq!(story.judge.conflict_since(), None);
+}
+
+#[test]
+fn an_operator_settles_a_conflict_by_a_pin_and_cannot_pin_a_standby() {
+    let mut story = Story::new();
+    story.then(writes(HOME, 1), follows(AWAY));
+    story.judge.pin(Some(1));
+    assert_eq!(story.then(writes(HOME, 1), follows(AWAY)), Route::Unwritable);
+    story.judge.pin(None);
+    assert_eq!(story.then(writes(HOME, 1), writes(AWAY, 2)), Route::Serve(0));
+    assert_eq!(story.then(writes(HOME, 1), writes(AWAY, 2)), Route::Fenced(0));
+    story.judge.pin(Some(1));
+    assert_eq!(story.then(writes(HOME, 1), writes(AWAY, 2)), Route::Serve(1));
+    story.judge.pin(None);
+    assert_eq!(story.then(writes(HOME, 1), writes(AWAY, 2)), Route::Serve(1));
+}
+
+#[test]
+fn a_gateway_that_starts_between_an_old_primary_and_its_successor_knows_them_apart_by_what_it_remembers() {
+    let led = Led { instance: Instance { system: 7, server: AWAY }, timeline: 2 };
+    let regions = judge().regions().to_vec();
+    let mut story =
+        Story { judge: Judge::new(FailoverPolicy::default(), regions, Some(led)), now: Moment::ZERO };
+    assert_eq!(story.then(writes(HOME, 1), writes(AWAY, 2)), Route::Serve(1));
+    let mut forgetful = Story::new();
+    forgetful.then(writes(HOME, 1), writes(AWAY, 2));
+    assert_eq!(forgetful.then(writes(HOME, 1), writes(AWAY, 2)), Route::Fenced(0));
+}
+
+#[test]
+fn a_database_that_never_answered_the_probe_is_trusted_at_home_and_nowhere_else() {
+    let mut story = Story::new();
+    assert_eq!(story.then(None, None), Route::Serve(0));
+    for _ in 0..10 {
+        assert_eq!(story.then(None, follows(AWAY)), Route::Serve(0));
+    }
+    assert_eq!(story.then(None, writes(AWAY, 2)), Route::Serve(1));
+}
+
+#[test]
+fn a_foreign_database_is_not_taken_for_the_fleets() {
+    let mut story = Story::new();
+    story.then(writes(HOME, 1), follows(AWAY));
+    let foreign =
+        DatabaseReading { instance: Instance { system: 8, server: AWAY }, timeline: 9, role: Role::Writable };
+    for _ in 0..5 {
+        assert_ne!(story.then(None, Some(foreign)), Route::Serve(1));
+    }
+}
+
+#[test]
+fn dead_backends_are_left_for_those_of_another_region_on_the_same_database_as_the_policy_says() {
+    let shared = writes(HOME, 1);
+    for (mode, expected) in [(FailoverMode::Manual, 0), (FailoverMode::Automatic, 1)] {
+        let mut story = Story::new();
+        story.judge.set_policy(FailoverPolicy { mode, ..FailoverPolicy::default() });
+        assert_eq!(story.then(shared, shared), Route::Serve(0));
+        story.judge.region_mut(0).unwrap().backends_up = 0;
+        story.then(shared, shared);
+        assert_eq!(story.then(shared, shared), Route::Serve(expected), "{mode:?}");
+        // It does not go back by itself, and not within the hold-down.
+        story.judge.region_mut(0).unwrap().backends_up = 2;
+        story.judge.region_mut(1).unwrap().backends_up = 0;
+        story.then(shared, shared);
+        assert_eq!(story.then(shared, shared), Route::Serve(expected), "{mode:?}");
+    }
+}
+
+#[test]
+fn nothing_moves_by_itself_in_a_freeze() {
+    let mut story = Story::new();
+    story.judge.set_policy(FailoverPolicy { mode: FailoverMode::Automatic, ..FailoverPolicy::default() });
+    story.judge.freeze(true);
+    let shared = writes(HOME, 1);
+    story.then(shared, shared);
+    story.judge.region_mut(0).unwrap().backends_up = 0;
+    story.then(shared, shared);
+    assert_eq!(story.then(shared, shared), Route::Serve(0));
+}
+
+#[test]
+fn a_standby_far_behind_is_not_ready() {
+    let mut story = Story::new();
+    let behind = reading(AWAY, 1, Role::Standby { lag_ms: 600_000 });
+    story.then(writes(HOME, 1), behind);
+    assert_eq!(story.judge.verdict(1), Some(RegionVerdict::NotReady(NotReady::Lag)));
+    story.judge.region_mut(1).unwrap().backends_up = 0;
+    assert_eq!(story.judge.verdict(1), Some(RegionVerdict::NotReady(NotReady::Backends)));
+}

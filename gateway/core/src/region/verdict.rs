@@ -1,0 +1,98 @@
+//! What a region could do for a pool.
+
+use crate::health::{Database, DatabaseVerdict};
+use crate::region::FailoverPolicy;
+
+/// What is known of a region of a pool.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct RegionState {
+    /// Its database.
+    pub database: Database,
+    /// Whether it stands by.
+    pub standby: bool,
+    /// Backends that serve.
+    pub backends_up: u8,
+    /// Backends.
+    pub backends: u8,
+}
+
+/// What a region could do.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum RegionVerdict {
+    /// It takes writes, and requests go there.
+    Serving,
+    /// Its database is a standby: it could only show things.
+    ReadOnly,
+    /// It could take over once its database is promoted, or at once when it takes writes already.
+    StandbyReady,
+    /// It could not take over.
+    NotReady(NotReady),
+    /// Nothing there answers.
+    Down,
+}
+
+/// Why a region could not take over.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum NotReady {
+    /// No backend serves.
+    Backends,
+    /// The standby is too far behind.
+    Lag,
+    /// The database takes writes on a timeline that the fleet has left.
+    Diverged,
+    /// The database does not answer.
+    Database,
+    /// The database is not watched, so nobody knows whether it takes writes.
+    Unwatched,
+}
+
+impl NotReady {
+    /// Name in logs, metrics and answers of the admin API.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Backends => "no backend serves",
+            Self::Lag => "the standby is too far behind",
+            Self::Diverged => {
+                "the database is on a timeline that the fleet has left: rebuild it as a standby"
+            }
+            Self::Database => "the database does not answer",
+            Self::Unwatched => "the database is not watched: add `postgres` to the region",
+        }
+    }
+}
+
+impl RegionVerdict {
+    /// Name in logs, metrics and answers of the admin API.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Serving => "serving",
+            Self::ReadOnly => "read-only",
+            Self::StandbyReady => "standby-ready",
+            Self::NotReady(_) => "not-ready",
+            Self::Down => "down",
+        }
+    }
+}
+
+impl RegionState {
+    /// What the region could do. `database` is the judge's opinion of its database; `serves` says that requests go there.
+    #[must_use]
+    pub fn verdict(&self, database: DatabaseVerdict, serves: bool, policy: &FailoverPolicy) -> RegionVerdict {
+        let lag_max = u64::try_from(policy.lag_max.as_millis()).unwrap_or(u64::MAX);
+        match database {
+            DatabaseVerdict::Unreachable if self.backends_up == 0 => RegionVerdict::Down,
+            DatabaseVerdict::Unreachable => RegionVerdict::NotReady(NotReady::Database),
+            DatabaseVerdict::Diverged => RegionVerdict::NotReady(NotReady::Diverged),
+            _ if self.backends_up == 0 => RegionVerdict::NotReady(NotReady::Backends),
+            DatabaseVerdict::Unwatched if !serves => RegionVerdict::NotReady(NotReady::Unwatched),
+            DatabaseVerdict::Unwatched => RegionVerdict::Serving,
+            DatabaseVerdict::Writable if serves => RegionVerdict::Serving,
+            DatabaseVerdict::Writable => RegionVerdict::StandbyReady,
+            DatabaseVerdict::Standby { .. } if !self.standby => RegionVerdict::ReadOnly,
+            DatabaseVerdict::Standby { lag_ms } if lag_ms > lag_max => RegionVerdict::NotReady(NotReady::Lag),
+            DatabaseVerdict::Standby { .. } => RegionVerdict::StandbyReady,
+        }
+    }
+}

@@ -1,0 +1,39 @@
+//! The regions of pools, and pins.
+
+use super::routes::AdminState;
+use crate::region::PoolReport;
+use axum::Json;
+use axum::extract::{Query, State};
+use axum::http::StatusCode;
+use serde::{Deserialize, Serialize};
+use std::sync::Arc;
+
+/// Answer of `GET /v1/regions`.
+#[derive(Debug, Serialize, Deserialize)]
+pub struct RegionList {
+    /// Pools that are watched.
+    pub pools: Vec<PoolReport>,
+}
+
+/// Query of `POST /v1/regions/pin`.
+#[derive(Debug, Deserialize)]
+pub(super) struct PinQuery {
+    pool: String,
+    /// Left out, the pool is let go.
+    region: Option<String>,
+    #[serde(default)]
+    reason: String,
+}
+
+pub(super) async fn get_regions(State(state): State<Arc<AdminState>>) -> Json<RegionList> {
+    Json(RegionList { pools: state.regions.report() })
+}
+
+pub(super) async fn post_pin(
+    State(state): State<Arc<AdminState>>,
+    Query(query): Query<PinQuery>,
+) -> Result<Json<RegionList>, (StatusCode, String)> {
+    let pinned = state.regions.pin(&query.pool, query.region.as_deref(), &query.reason).await;
+    pinned.map_err(|error| (StatusCode::NOT_FOUND, error.to_string()))?;
+    Ok(Json(RegionList { pools: state.regions.report() }))
+}

@@ -1,0 +1,95 @@
+//! `regions` for people.
+
+use crate::admin::RegionList;
+use crate::region::{BackendReport, PoolReport, RegionReport};
+use std::fmt::Write;
+
+/// Writing to a string does not fail.
+macro_rules! line {
+    ($text:expr, $($arg:tt)*) => { let _infallible = writeln!($text, $($arg)*); };
+}
+
+/// One block a pool, one line a region.
+pub(super) fn text(list: &RegionList) -> String {
+    let mut text = String::new();
+    if list.pools.is_empty() {
+        line!(text, "no pool is watched: `health.enabled` is false for all of them");
+    }
+    for pool in &list.pools {
+        heading(&mut text, pool);
+        for region in &pool.regions {
+            line!(text, "  {}", region_text(region));
+        }
+    }
+    text
+}
+
+/// Everything about one pool: each signal, since when, and what would happen next.
+pub(super) fn explain_text(name: &str, list: &RegionList) -> String {
+    let mut text = String::new();
+    let Some(pool) = list.pools.iter().find(|pool| pool.pool == name) else {
+        line!(text, "no pool `{name}` is watched; there are {}", names(list));
+        return text;
+    };
+    heading(&mut text, pool);
+    for region in &pool.regions {
+        line!(text, "\n  {}", region_text(region));
+        let database = &region.database;
+        let saw = if database.saw.is_empty() { "never asked" } else { &database.saw };
+        line!(text, "    database  {} for {} s: {saw}", database.verdict, database.since_seconds);
+        for backend in &region.backends {
+            line!(text, "    backend   {} {}", backend.backend, backend.verdict);
+            signals(&mut text, backend);
+        }
+    }
+    if !pool.moves.is_empty() {
+        line!(text, "\n  moves");
+    }
+    for done in &pool.moves {
+        line!(text, "    {} s ago from {} to {}: {}", done.seconds_ago, done.from, done.to, done.cause);
+    }
+    text
+}
+
+fn heading(text: &mut String, pool: &PoolReport) {
+    let alarm = if pool.route == "serve" { "" } else { "  <-- NOBODY CAN SAVE ANYTHING" };
+    line!(text, "pool {}: {}{alarm}", pool.pool, pool.means);
+    if let Some(pin) = &pool.pin {
+        let reason = if pin.reason.is_empty() { "no reason was given" } else { &pin.reason };
+        line!(text, "  PINNED to {} since {}: {reason}", pin.region, pin.since);
+    }
+}
+
+fn region_text(region: &RegionReport) -> String {
+    let up = region.backends.iter().filter(|backend| backend.verdict != "down").count();
+    let why = region.why.as_ref().map(|why| format!(" ({why})")).unwrap_or_default();
+    format!(
+        "{}: {}{why}, database {}, {up} of {} backends serve",
+        region.region,
+        region.verdict,
+        region.database.verdict,
+        region.backends.len()
+    )
+}
+
+fn signals(text: &mut String, backend: &BackendReport) {
+    for signal in &backend.signals {
+        let failures = match signal.failures {
+            0 => String::new(),
+            count => format!(", {count} failures count"),
+        };
+        line!(
+            text,
+            "              {} {} for {} s{failures}: {}",
+            signal.signal,
+            signal.standing,
+            signal.since_seconds,
+            signal.saw
+        );
+    }
+}
+
+fn names(list: &RegionList) -> String {
+    let names: Vec<&str> = list.pools.iter().map(|pool| &*pool.pool).collect();
+    if names.is_empty() { "none".to_owned() } else { names.join(", ") }
+}

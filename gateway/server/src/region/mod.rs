@@ -1,0 +1,12 @@
+//! Watching the regions of each pool: probes ask, core judges, and the route of the pool follows.
+
+mod memory;
+mod odoo;
+mod pool;
+mod postgres;
+mod report;
+mod watch;
+
+pub use memory::Memory;
+pub use report::{BackendReport, DatabaseReport, MoveReport, PoolReport, RegionReport, SignalReport};
+pub use watch::{PinError, RegionWatch};

@@ -1,0 +1,140 @@
+//! Asking a region's PostgreSQL server whether it takes writes.
+
+use fleetgate_core::config::Secret;
+use fleetgate_core::health::{DatabaseReading, Instance, Role};
+use std::time::Duration;
+use tokio::task::JoinHandle;
+use tokio::time::timeout;
+use tokio_postgres::error::SqlState;
+use tokio_postgres::{Client, Config, NoTls, SimpleQueryMessage, SimpleQueryRow};
+
+/// One row of texts. Every function in it may be called by any user (PostgreSQL 12 to 17, `pg_proc`).
+///
+/// The timeline of a primary is that of the WAL it writes: `pg_control_checkpoint()` learns of a promotion only with the
+/// next checkpoint. The lag of a standby that has replayed all it received is none, however old the last transaction is.
+const QUESTION: &str = "SELECT pg_is_in_recovery(), current_setting('transaction_read_only'), \
+    (SELECT system_identifier FROM pg_control_system()), \
+    CASE WHEN pg_is_in_recovery() THEN (SELECT timeline_id FROM pg_control_checkpoint()) \
+        ELSE ('x' || substr(pg_walfile_name(pg_current_wal_lsn()), 1, 8))::bit(32)::int END, \
+    (extract(epoch FROM pg_postmaster_start_time()) * 1000000)::bigint, coalesce(inet_server_port(), 0), \
+    CASE WHEN NOT pg_is_in_recovery() OR pg_last_wal_receive_lsn() = pg_last_wal_replay_lsn() THEN 0 \
+        ELSE coalesce((extract(epoch FROM clock_timestamp() - pg_last_xact_replay_timestamp()) * 1000)::bigint, \
+            86400000) END";
+
+/// What came of a question.
+pub(super) enum Statement {
+    /// The server says what it is.
+    Seen(DatabaseReading),
+    /// No server answers. Why, in words for an operator.
+    Silent(String),
+    /// A server answers and does not let the probe look: this says nothing about whether it takes writes.
+    Refused(String),
+}
+
+/// Asks one server again and again, over one connection while that holds.
+pub(super) struct PostgresProbe {
+    config: Result<Config, String>,
+    patience: Duration,
+    connection: Option<Connection>,
+}
+
+struct Connection {
+    client: Client,
+    driver: JoinHandle<()>,
+}
+
+impl Drop for Connection {
+    fn drop(&mut self) {
+        self.driver.abort();
+    }
+}
+
+impl PostgresProbe {
+    pub(super) fn new(url: &Secret, patience: Duration) -> Self {
+        let config = url.reveal().parse::<Config>().map_err(|error| error.to_string());
+        let config = config.map(|mut config| {
+            config.application_name("fleetgate");
+            config
+        });
+        Self { config, patience, connection: None }
+    }
+
+    pub(super) async fn ask(&mut self) -> Statement {
+        let patience = self.patience;
+        let statement = match timeout(patience, self.try_ask()).await {
+            Ok(statement) => statement,
+            Err(_) => Statement::Silent(format!("no answer within {patience:?}")),
+        };
+        if !matches!(statement, Statement::Seen(_)) {
+            self.connection = None;
+        }
+        statement
+    }
+
+    async fn try_ask(&mut self) -> Statement {
+        let client = match self.client().await {
+            Ok(client) => client,
+            Err(statement) => return statement,
+        };
+        let rows = match client.simple_query(QUESTION).await {
+            Ok(rows) => rows,
+            Err(error) => return statement_of(&error),
+        };
+        let row = rows.iter().find_map(|message| {
+            let SimpleQueryMessage::Row(row) = message else { return None };
+            read(row)
+        });
+        row.map_or_else(
+            || Statement::Refused("its answer is none of a PostgreSQL 12 or later".into()),
+            Statement::Seen,
+        )
+    }
+
+    async fn client(&mut self) -> Result<&Client, Statement> {
+        if self.connection.as_ref().is_none_or(|connection| connection.client.is_closed()) {
+            let config = self.config.as_ref().map_err(|error| Statement::Refused(error.clone()))?;
+            let (client, connection) = config.connect(NoTls).await.map_err(|error| statement_of(&error))?;
+            let driver = tokio::spawn(async move {
+                if let Err(error) = connection.await {
+                    tracing::debug!(%error, "a probe's connection to PostgreSQL ended");
+                }
+            });
+            self.connection = Some(Connection { client, driver });
+        }
+        let connection = self.connection.as_ref();
+        connection
+            .map(|connection| &connection.client)
+            .ok_or_else(|| Statement::Silent("no connection".into()))
+    }
+}
+
+/// What an error says about the server.
+fn statement_of(error: &tokio_postgres::Error) -> Statement {
+    let Some(code) = error.code() else {
+        let cause = std::error::Error::source(error).map(|cause| format!(": {cause}")).unwrap_or_default();
+        return Statement::Silent(format!("{error}{cause}"));
+    };
+    let words = error.as_db_error().map_or_else(|| error.to_string(), |error| error.message().to_owned());
+    // A server that starts, stops or has crashed answers and serves nobody. Class 57 of Appendix A of the PostgreSQL 15
+    // manual.
+    let down = [
+        SqlState::CANNOT_CONNECT_NOW,
+        SqlState::ADMIN_SHUTDOWN,
+        SqlState::CRASH_SHUTDOWN,
+        SqlState::TOO_MANY_CONNECTIONS,
+    ];
+    if down.contains(code) { Statement::Silent(words) } else { Statement::Refused(words) }
+}
+
+fn read(row: &SimpleQueryRow) -> Option<DatabaseReading> {
+    let recovers = row.try_get(0).ok()?? == "t";
+    let read_only = row.try_get(1).ok()?? == "on";
+    let system = row.try_get(2).ok()??.parse().ok()?;
+    let timeline = row.try_get(3).ok()??.parse().ok()?;
+    let started_us: u64 = row.try_get(4).ok()??.parse().ok()?;
+    let port: u64 = row.try_get(5).ok()??.parse().ok()?;
+    let lag_ms = row.try_get(6).ok()??.parse().ok()?;
+    let server = started_us.rotate_left(16) ^ port;
+    let role = if recovers || read_only { Role::Standby { lag_ms } } else { Role::Writable };
+    Some(DatabaseReading { instance: Instance { system, server }, timeline, role })
+}

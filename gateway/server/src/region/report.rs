@@ -1,0 +1,174 @@
+//! What is known of pools, for operators.
+
+use super::memory::{Memory, Pin};
+use super::pool::{BackendSeen, PoolWatch};
+use fleetgate_core::health::{BackendSignal, DatabaseVerdict, Moment};
+use fleetgate_core::region::{NotReady, RegionVerdict, Route};
+use serde::{Deserialize, Serialize};
+use std::sync::Arc;
+
+/// A pool that is watched.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct PoolReport {
+    /// Name.
+    pub pool: String,
+    /// `serve`, `fenced`, `unwritable`, `agreeing` or `isolated`.
+    pub route: String,
+    /// Region that requests go to, if they go anywhere.
+    pub serving: Option<String>,
+    /// What it means and what to do, in a sentence.
+    pub means: String,
+    /// Region that an operator pinned.
+    pub pin: Option<Pin>,
+    /// Regions, in the order of the config.
+    pub regions: Vec<RegionReport>,
+    /// Moves of this process, oldest first.
+    pub moves: Vec<MoveReport>,
+}
+
+/// A region of a pool.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct RegionReport {
+    /// Name.
+    pub region: String,
+    /// `serving`, `read-only`, `standby-ready`, `not-ready` or `down`.
+    pub verdict: String,
+    /// Why it is not ready.
+    pub why: Option<String>,
+    /// Its database.
+    pub database: DatabaseReport,
+    /// Its backends.
+    pub backends: Vec<BackendReport>,
+}
+
+/// The database of a region.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct DatabaseReport {
+    /// `writable`, `standby`, `unreachable`, `diverged` or `unwatched`.
+    pub verdict: String,
+    /// What the probe last saw.
+    pub saw: String,
+    /// Seconds since it last changed.
+    pub since_seconds: u64,
+}
+
+/// A backend.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct BackendReport {
+    /// HTTP port.
+    pub backend: String,
+    /// `up`, `degraded`, `draining` or `down`.
+    pub verdict: String,
+    /// Its signals.
+    pub signals: Vec<SignalReport>,
+}
+
+/// A signal of a backend.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct SignalReport {
+    /// `http`, `gevent`, `traffic` or `agent`.
+    pub signal: String,
+    /// `passing`, `failing` or `unknown`.
+    pub standing: String,
+    /// Seconds since it last changed.
+    pub since_seconds: u64,
+    /// Failures that are not forgiven.
+    pub failures: u8,
+    /// What was last seen.
+    pub saw: String,
+}
+
+/// A move to another region.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct MoveReport {
+    /// Region that served.
+    pub from: String,
+    /// Region that serves.
+    pub to: String,
+    /// `promoted`, `backends` or `operator`.
+    pub cause: String,
+    /// Seconds ago.
+    pub seconds_ago: u64,
+}
+
+/// Reads one pool.
+pub(super) fn of(watch: &Arc<PoolWatch>, memory: &Memory) -> PoolReport {
+    let (now, route) = (watch.now(), watch.route());
+    let name = |region: usize| {
+        watch.pool.regions.get(region).map(|region| region.name.to_string()).unwrap_or_default()
+    };
+    let seen = watch.seen();
+    let moves = seen.judge.moves().iter().map(|done| MoveReport {
+        from: name(done.from),
+        to: name(done.to),
+        cause: done.cause.as_str().to_owned(),
+        seconds_ago: now.saturating_sub(done.at).as_secs(),
+    });
+    let regions = watch.pool.regions.iter().enumerate().map(|(place, region)| {
+        let verdict = seen.judge.verdict(place);
+        let why = if let Some(RegionVerdict::NotReady(why)) = verdict { Some(why) } else { None };
+        let state = seen.judge.regions().get(place);
+        let backends = seen.backends.get(place).map_or(&[][..], Vec::as_slice);
+        RegionReport {
+            region: region.name.to_string(),
+            verdict: verdict.map_or("", RegionVerdict::as_str).to_owned(),
+            why: why.map(NotReady::as_str).map(str::to_owned),
+            database: DatabaseReport {
+                verdict: seen.judge.database(place).as_str().to_owned(),
+                saw: seen.databases.get(place).map(|seen| seen.words.clone()).unwrap_or_default(),
+                since_seconds: state.map_or(0, |state| now.saturating_sub(state.database.since()).as_secs()),
+            },
+            backends: region
+                .backends
+                .iter()
+                .zip(backends)
+                .map(|(backend, seen)| backend_report(backend.http.to_string(), seen, now))
+                .collect(),
+        }
+    });
+    let serving = match route {
+        Route::Serve(region) | Route::Fenced(region) => Some(name(region)),
+        Route::Unwritable | Route::Agreeing(_) | Route::Isolated => None,
+    };
+    PoolReport {
+        pool: watch.pool.name.to_string(),
+        route: route.as_str().to_owned(),
+        means: means(route, serving.as_deref().unwrap_or_default(), &seen.judge.database_verdicts()),
+        serving,
+        pin: memory.of(&watch.pool.name).pin,
+        regions: regions.collect(),
+        moves: moves.collect(),
+    }
+}
+
+fn means(route: Route, serving: &str, databases: &[DatabaseVerdict]) -> String {
+    match route {
+        Route::Serve(_) if databases.iter().all(|verdict| *verdict == DatabaseVerdict::Unwatched) => {
+            format!("requests go to {serving}; its database is not watched, so it is trusted to take writes")
+        }
+        Route::Serve(_) => format!("requests go to {serving}, whose database takes writes"),
+        Route::Fenced(_) => format!(
+            "two databases take writes: {serving} shows pages, and writes are refused until one of them is a standby, or `fleetgate regions pin` decides"
+        ),
+        Route::Unwritable => {
+            "no database takes writes: requests are refused until the primary is back or a standby is promoted; then the pool follows by itself".to_owned()
+        }
+        Route::Agreeing(_) => "the other gateways do not agree on a region yet: requests are refused".to_owned(),
+        Route::Isolated => "this gateway hears no majority of the others: requests are refused".to_owned(),
+    }
+}
+
+fn backend_report(backend: String, seen: &BackendSeen, now: Moment) -> BackendReport {
+    let signals = BackendSignal::ALL.iter().zip(&seen.words).filter_map(|(signal, saw)| {
+        let damped = seen.health.signal(*signal);
+        let _read = damped.last()?;
+        Some(SignalReport {
+            signal: signal.as_str().to_owned(),
+            standing: damped.standing().as_str().to_owned(),
+            since_seconds: now.saturating_sub(damped.since()).as_secs(),
+            failures: damped.counts().0,
+            saw: saw.clone(),
+        })
+    });
+    BackendReport { backend, verdict: seen.health.verdict().as_str().to_owned(), signals: signals.collect() }
+}

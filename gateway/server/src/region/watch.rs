@@ -1,0 +1,223 @@
+//! The probes of all pools, as the config has them now.
+
+use super::memory::{Memory, Pin};
+use super::pool::PoolWatch;
+use super::postgres::PostgresProbe;
+use super::report::PoolReport;
+use super::{odoo, report};
+use crate::snapshot::{BackendState, Snapshot, SnapshotStore};
+use fleetgate_core::health::{BackendSignal, Reading};
+use fleetgate_core::pool::PoolIndex;
+use fleetgate_core::region::RegionIndex;
+use fleetgate_core::traffic::BackendPort;
+use std::collections::BTreeMap;
+use std::future::Future;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+use tokio::task::{AbortHandle, JoinSet};
+use tokio::time::{MissedTickBehavior, interval, sleep, timeout};
+
+/// From one look at the snapshot to the next.
+const LOOK: Duration = Duration::from_millis(200);
+/// For the first answers of all databases, before the process listens.
+const FIRST_LOOK: Duration = Duration::from_secs(5);
+/// Requests of clients in an interval that failed, before they say something about a backend.
+const FAILED_REQUESTS_MIN: u32 = 3;
+
+/// Why a pool cannot be pinned.
+#[derive(Debug, thiserror::Error)]
+pub enum PinError {
+    /// The pool is not watched, or there is none.
+    #[error("there is no pool `{0}` whose regions are watched")]
+    Pool(String),
+    /// The pool has no such region.
+    #[error("the pool has no region `{0}`")]
+    Region(String),
+}
+
+/// Watches the regions of all pools.
+pub struct RegionWatch {
+    store: Arc<SnapshotStore>,
+    memory: Arc<Memory>,
+    pools: Mutex<BTreeMap<Box<str>, Watched>>,
+}
+
+struct Watched {
+    pool: Arc<PoolWatch>,
+    tasks: Vec<AbortHandle>,
+}
+
+impl Drop for Watched {
+    fn drop(&mut self) {
+        self.tasks.iter().for_each(AbortHandle::abort);
+    }
+}
+
+impl RegionWatch {
+    /// Starts to watch what the snapshot has.
+    #[must_use]
+    pub fn start(store: Arc<SnapshotStore>, memory: Arc<Memory>) -> Arc<Self> {
+        let watch = Arc::new(Self { store, memory, pools: Mutex::default() });
+        watch.follow(&watch.store.load());
+        let weak = Arc::downgrade(&watch);
+        tokio::spawn(async move {
+            let mut generation = 0;
+            loop {
+                sleep(LOOK).await;
+                let Some(watch) = weak.upgrade() else { return };
+                let snapshot = watch.store.load();
+                if snapshot.generation != generation {
+                    generation = snapshot.generation;
+                    watch.follow(&snapshot);
+                }
+                watch.watched().iter().for_each(|pool| pool.conclude());
+            }
+        });
+        watch
+    }
+
+    /// Waits until every database was asked once, or for long enough.
+    pub async fn first_look(&self) {
+        let looked = async {
+            while !self.watched().iter().all(|pool| pool.has_looked()) {
+                sleep(Duration::from_millis(10)).await;
+            }
+        };
+        if timeout(FIRST_LOOK, looked).await.is_err() {
+            tracing::warn!("not every database was asked yet; serving begins with the regions of the config");
+        }
+    }
+
+    /// What is known of every pool that is watched.
+    #[must_use]
+    pub fn report(&self) -> Vec<PoolReport> {
+        self.watched().iter().map(|pool| report::of(pool, &self.memory)).collect()
+    }
+
+    /// Holds a pool in a region, or lets it go. Kept over restarts.
+    ///
+    /// # Errors
+    /// [`PinError`] for a pool or region that is not there.
+    pub async fn pin(&self, pool: &str, region: Option<&str>, reason: &str) -> Result<(), PinError> {
+        let watched = self.watched().into_iter().find(|watched| *watched.pool.name == *pool);
+        let watched = watched.ok_or_else(|| PinError::Pool(pool.to_owned()))?;
+        let place = |name: &str| {
+            let found = watched.pool.regions.iter().position(|region| *region.name == *name);
+            found.ok_or_else(|| PinError::Region(name.to_owned()))
+        };
+        let place = region.map(place).transpose()?;
+        let pin = region.map(|region| Pin {
+            region: region.to_owned(),
+            reason: reason.to_owned(),
+            since: jiff::Timestamp::now(),
+        });
+        let (memory, name) = (Arc::clone(&self.memory), pool.to_owned());
+        let kept = tokio::task::spawn_blocking(move || {
+            memory.remember(&name, |remembered| remembered.pin = pin);
+        });
+        if kept.await.is_err() {
+            tracing::error!("a pin could not be kept");
+        }
+        tracing::warn!(pool, region = region.unwrap_or("none"), reason, "an operator pinned a pool");
+        watched.seen().judge.pin(place);
+        watched.conclude();
+        Ok(())
+    }
+
+    fn watched(&self) -> Vec<Arc<PoolWatch>> {
+        let pools = self.pools.lock().unwrap_or_else(PoisonError::into_inner);
+        pools.values().map(|watched| Arc::clone(&watched.pool)).collect()
+    }
+
+    /// Starts and ends probes, so that they are those of a snapshot.
+    fn follow(&self, snapshot: &Snapshot) {
+        let mut pools = self.pools.lock().unwrap_or_else(PoisonError::into_inner);
+        let wanted =
+            |name: &str| snapshot.fleet.pools.iter().any(|pool| *pool.name == *name && pool.health.is_some());
+        pools.retain(|name, _| wanted(name));
+        for (place, pool) in (0_u16..).zip(&snapshot.fleet.pools) {
+            let Some(probes) = pool.health else { continue };
+            if pools.get(&pool.name).is_some_and(|watched| watched.pool.pool == *pool) {
+                continue;
+            }
+            if let Some(watch) = PoolWatch::new(snapshot, PoolIndex(place), probes, &self.memory) {
+                let watch = Arc::new(watch);
+                let tasks = start_probes(&watch);
+                pools.insert(pool.name.clone(), Watched { pool: watch, tasks });
+            }
+        }
+    }
+}
+
+fn start_probes(watch: &Arc<PoolWatch>) -> Vec<AbortHandle> {
+    let mut tasks = JoinSet::new();
+    let mut handles = Vec::new();
+    for (region, configured) in watch.pool.regions.iter().enumerate() {
+        for place in 0..configured.backends.len() {
+            for port in [BackendPort::Http, BackendPort::Gevent] {
+                handles.push(tasks.spawn(ask_odoo(Arc::clone(watch), region, place, port)));
+            }
+            handles.push(tasks.spawn(read_traffic(Arc::clone(watch), region, place)));
+        }
+        if let Some(url) = &configured.postgres {
+            let probe = PostgresProbe::new(url, watch.probes.timeout);
+            handles.push(tasks.spawn(ask_postgres(Arc::clone(watch), region, probe)));
+        }
+    }
+    tasks.detach_all();
+    handles
+}
+
+/// Runs something once an interval. A slow run delays the next, so that a dead server is not asked faster than it answers.
+async fn every<Run: Future<Output = ()>>(pause: Duration, mut run: impl FnMut() -> Run) {
+    let mut ticks = interval(pause);
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    loop {
+        ticks.tick().await;
+        run().await;
+    }
+}
+
+async fn ask_odoo(watch: Arc<PoolWatch>, region: RegionIndex, place: usize, port: BackendPort) {
+    let Some(backend) = backend_of(&watch, region, place) else { return };
+    let (address, version) = (backend.port(port).address, watch.pool.odoo_version);
+    let signal = match port {
+        BackendPort::Http => BackendSignal::Http,
+        BackendPort::Gevent => BackendSignal::Gevent,
+    };
+    every(watch.probes.interval, async || {
+        let seen = odoo::ask(address, port, version, watch.tls.as_deref(), watch.probes.timeout).await;
+        watch.note_backend(region, place, signal, (seen.reading, seen.words));
+    })
+    .await;
+}
+
+async fn ask_postgres(watch: Arc<PoolWatch>, region: RegionIndex, mut probe: PostgresProbe) {
+    let mut ticks = interval(watch.probes.interval);
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    loop {
+        ticks.tick().await;
+        let statement = probe.ask().await;
+        watch.note_database(region, statement);
+    }
+}
+
+/// What requests of clients met: a server that answers probes and resets connections is not well.
+async fn read_traffic(watch: Arc<PoolWatch>, region: RegionIndex, place: usize) {
+    let Some(backend) = backend_of(&watch, region, place) else { return };
+    every(watch.probes.interval, async || {
+        let (answered, failed) = backend.take_traffic();
+        let reading = match (answered, failed) {
+            (0, 0) => return,
+            _ if failed >= FAILED_REQUESTS_MIN && failed > answered => Reading::Fail,
+            _ => Reading::Pass,
+        };
+        let words = format!("{failed} of {} requests failed", answered.saturating_add(failed));
+        watch.note_backend(region, place, BackendSignal::Traffic, (reading, words));
+    })
+    .await;
+}
+
+fn backend_of(watch: &PoolWatch, region: RegionIndex, place: usize) -> Option<Arc<BackendState>> {
+    watch.backends.get(region)?.get(place).map(Arc::clone)
+}

@@ -1,0 +1,164 @@
+//! Two regions with real PostgreSQL servers: requests go where writes are taken, and nowhere else.
+
+use crate::fleet::{self, DATABASES};
+use fleetgate_stub::{StubOdoo, StubOptions};
+use fleetgate_tests::{Answer, Builder, DEADLINE, Gateway, Postgres, Request, backend, wait_for, ws_connect};
+use serde_json::Value;
+
+/// Two regions, not started.
+struct Fleet {
+    paris: StubOdoo,
+    dublin: StubOdoo,
+    primary: Postgres,
+    standby: Postgres,
+}
+
+impl Fleet {
+    async fn new() -> Self {
+        let primary = Postgres::primary();
+        let standby = primary.standby();
+        let stub = |name| StubOdoo::start(StubOptions::new(name, DATABASES));
+        Self {
+            paris: stub("paris-1").await.unwrap(),
+            dublin: stub("dublin-1").await.unwrap(),
+            primary,
+            standby,
+        }
+    }
+
+    fn gateway(&self) -> Builder {
+        let region = |stub: &StubOdoo, database: &Postgres| {
+            format!("{{ backends: [ {} ], postgres: \"{}\" }}", backend(stub), database.url())
+        };
+        let config = format!(
+            "threads: 2\ndrain: {{ websocket_spread: 0s }}\n\
+             regions: [ {{ name: paris }}, {{ name: dublin, standby: true }} ]\npools:\n  main:\n    \
+             odoo_version: \"19.0\"\n    database_selection: dbfilter_header\n    \
+             health: {{ interval: 200ms, timeout: 2s }}\n    regions:\n      paris: {}\n      dublin: {}\n",
+            region(&self.paris, &self.primary),
+            region(&self.dublin, &self.standby)
+        );
+        Gateway::builder(&config).tenants("tenants.yaml", fleet::TENANTS)
+    }
+
+    /// Requests of clients that a server got; probes are none.
+    fn asked(stub: &StubOdoo) -> usize {
+        stub.received().iter().filter(|request| !request.target.ends_with("/health")).count()
+    }
+}
+
+async fn get(gateway: &Gateway) -> Answer {
+    Request::get("acme.test", "/stub/echo").send(gateway.address()).await
+}
+
+async fn post(gateway: &Gateway) -> Answer {
+    Request::post("acme.test", "/stub/echo", "x").send(gateway.address()).await
+}
+
+async fn served_by(gateway: &Gateway, server: &str) {
+    wait_for(&format!("{server} serves"), DEADLINE, async || {
+        let answer = get(gateway).await;
+        answer.status == 200 && answer.server() == Some(server)
+    })
+    .await;
+}
+
+async fn refused(gateway: &Gateway, code: &str) {
+    wait_for(&format!("writes are refused: {code}"), DEADLINE, async || {
+        let answer = post(gateway).await;
+        answer.status == 503 && answer.text().contains(code) && answer.header("retry-after").is_some()
+    })
+    .await;
+}
+
+async fn pool(gateway: &Gateway) -> Value {
+    gateway.admin("/v1/regions").await["pools"][0].clone()
+}
+
+async fn database_is(gateway: &Gateway, region: usize, verdict: &str) {
+    wait_for(&format!("the database is {verdict}"), DEADLINE, async || {
+        pool(gateway).await["regions"][region]["database"]["verdict"] == verdict
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn requests_follow_a_promotion_and_reach_no_standby_before_it() {
+    let fleet = Fleet::new().await;
+    let gateway = fleet.gateway().start().await;
+    served_by(&gateway, "paris-1").await;
+    database_is(&gateway, 1, "standby").await;
+    let mut websocket = ws_connect(gateway.address(), "acme.test", "/websocket", &[]).await;
+
+    fleet.primary.kill();
+    refused(&gateway, "region_unwritable").await;
+    assert_eq!(get(&gateway).await.status, 503);
+    assert_eq!(websocket.closed().await.map(|(code, _)| code), Some(1012));
+    assert_eq!(Fleet::asked(&fleet.dublin), 0, "a request reached a database that nobody promoted");
+
+    fleet.standby.promote();
+    served_by(&gateway, "dublin-1").await;
+    assert_eq!(post(&gateway).await.status, 200);
+
+    // The old primary comes back, and takes writes for all it knows.
+    fleet.paris.forget_received();
+    fleet.primary.start();
+    database_is(&gateway, 0, "diverged").await;
+    served_by(&gateway, "dublin-1").await;
+    assert_eq!(post(&gateway).await.server(), Some("dublin-1"));
+    assert_eq!(Fleet::asked(&fleet.paris), 0, "an old primary was written to");
+    let told = gateway.cli(&["regions", "explain", "main", "--socket", "admin.sock"]).await;
+    let text = String::from_utf8_lossy(&told.stdout);
+    for part in
+        ["requests go to dublin", "diverged", "rebuild it as a standby", "from paris to dublin: promoted"]
+    {
+        assert!(text.contains(part), "`{part}` is not in:\n{text}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn two_databases_that_take_writes_are_fenced_until_an_operator_decides() {
+    let fleet = Fleet::new().await;
+    let gateway = fleet.gateway().start().await;
+    served_by(&gateway, "paris-1").await;
+    fleet.standby.promote();
+    refused(&gateway, "region_fenced").await;
+    let read = get(&gateway).await;
+    assert_eq!((read.status, read.server()), (200, Some("paris-1")), "reads go on");
+    let arguments =
+        ["regions", "pin", "main", "dublin", "--reason", "it was promoted", "--socket", "admin.sock"];
+    let pinned = gateway.cli(&arguments).await;
+    assert!(pinned.status.success(), "{}", String::from_utf8_lossy(&pinned.stderr));
+    served_by(&gateway, "dublin-1").await;
+    assert_eq!(post(&gateway).await.status, 200);
+    let report = pool(&gateway).await;
+    assert_eq!(report["pin"]["reason"], "it was promoted", "{report}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_process_that_starts_after_a_failover_knows_the_old_primary() {
+    let fleet = Fleet::new().await;
+    let builder = fleet.gateway();
+    let gateway = builder.clone().start().await;
+    fleet.primary.kill();
+    fleet.standby.promote();
+    served_by(&gateway, "dublin-1").await;
+    drop(gateway);
+    fleet.primary.start();
+    fleet.paris.forget_received();
+    let gateway = builder.start().await;
+    assert_eq!(post(&gateway).await.server(), Some("dublin-1"));
+    database_is(&gateway, 0, "diverged").await;
+    assert_eq!(Fleet::asked(&fleet.paris), 0);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_probe_that_may_not_look_costs_no_service_and_is_named() {
+    let fleet = Fleet::new().await;
+    fleet.primary.sql("ALTER ROLE probe NOLOGIN");
+    let gateway = fleet.gateway().start().await;
+    served_by(&gateway, "paris-1").await;
+    assert_eq!(post(&gateway).await.status, 200);
+    gateway.operational_log().wait_for_text("does not let the probe look", DEADLINE).await;
+    database_is(&gateway, 0, "unwatched").await;
+}

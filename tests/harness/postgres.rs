@@ -1,0 +1,144 @@
+//! Real PostgreSQL servers: a primary, and standbys that stream from it.
+
+use std::net::TcpListener;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
+use std::sync::Arc;
+
+use tempfile::TempDir;
+
+/// Where Debian's package `postgresql-15` has its programs.
+const PROGRAMS: &str = "/usr/lib/postgresql/15/bin";
+/// The user that probes connect as.
+const PROBE: &str = "probe";
+
+/// A PostgreSQL server with a data folder of its own. Ended when dropped.
+#[derive(Debug)]
+pub struct Postgres {
+    folder: Arc<TempDir>,
+    name: &'static str,
+    port: u16,
+}
+
+impl Postgres {
+    /// Starts a primary that takes writes.
+    pub fn primary() -> Self {
+        let folder = tempfile::Builder::new().prefix("fleetgate-pg-").tempdir();
+        let folder = folder.unwrap_or_else(|error| panic!("cannot make a temporary folder: {error}"));
+        // PostgreSQL does not run as root.
+        if is_root() {
+            run(Command::new("chown").arg("postgres").arg(folder.path()));
+        }
+        let server = Self { folder: Arc::new(folder), name: "primary", port: free_port() };
+        server.program("initdb", &["-A", "trust", "-U", "postgres", "-N", "-D", &server.data()]);
+        server.start();
+        server.sql(&format!("CREATE ROLE {PROBE} LOGIN"));
+        server
+    }
+
+    /// Starts a standby that follows this server.
+    pub fn standby(&self) -> Self {
+        let standby = Self { folder: Arc::clone(&self.folder), name: "standby", port: free_port() };
+        let port = self.port.to_string();
+        let arguments = ["-h", "127.0.0.1", "-p", &port, "-U", "postgres", "-c", "fast", "-R", "-D"];
+        let data = standby.data();
+        standby.program("pg_basebackup", &[&arguments[..], &[&data]].concat());
+        standby.start();
+        standby
+    }
+
+    /// Where a probe asks it.
+    pub fn url(&self) -> String {
+        format!("postgres://{PROBE}@127.0.0.1:{}/postgres", self.port)
+    }
+
+    /// Starts it again as it was.
+    pub fn start(&self) {
+        let options = format!(
+            "-p {} -c listen_addresses=127.0.0.1 -c unix_socket_directories= -c fsync=off -c wal_level=replica \
+             -c shared_buffers=1MB",
+            self.port
+        );
+        let log = self.folder.path().join(format!("{}.log", self.name)).display().to_string();
+        self.program("pg_ctl", &["-w", "-D", &self.data(), "-l", &log, "-o", &options, "start"]);
+    }
+
+    /// Ends it at once, as a power cut does.
+    pub fn kill(&self) {
+        self.program("pg_ctl", &["-D", &self.data(), "-m", "immediate", "stop"]);
+    }
+
+    /// Makes a standby take writes.
+    pub fn promote(&self) {
+        self.program("pg_ctl", &["-w", "-D", &self.data(), "promote"]);
+    }
+
+    /// Runs a statement as the superuser, and returns what it prints.
+    pub fn sql(&self, statement: &str) -> String {
+        let port = self.port.to_string();
+        let arguments = [
+            "-qAtX",
+            "-v",
+            "ON_ERROR_STOP=1",
+            "-h",
+            "127.0.0.1",
+            "-p",
+            &port,
+            "-U",
+            "postgres",
+            "-c",
+            statement,
+        ];
+        let output = self.program("psql", &arguments);
+        String::from_utf8_lossy(&output.stdout).trim().to_owned()
+    }
+
+    fn data(&self) -> String {
+        self.folder.path().join(self.name).display().to_string()
+    }
+
+    fn program(&self, name: &str, arguments: &[&str]) -> Output {
+        let path = Path::new(PROGRAMS).join(name);
+        assert!(path.is_file(), "no {}: install the Debian package postgresql-15", path.display());
+        let mut command = if is_root() {
+            let mut command = Command::new("runuser");
+            command.args(["-u", "postgres", "--"]).arg(&path);
+            command
+        } else {
+            Command::new(&path)
+        };
+        run(command.args(arguments).current_dir(self.folder.path()))
+    }
+}
+
+impl Drop for Postgres {
+    fn drop(&mut self) {
+        let stop = ["-D", &self.data(), "-m", "immediate", "stop"];
+        let mut command = if is_root() { Command::new("runuser") } else { Command::new("env") };
+        if is_root() {
+            command.args(["-u", "postgres", "--"]);
+        }
+        // A test may have ended it.
+        let _ended = command.arg(PathBuf::from(PROGRAMS).join("pg_ctl")).args(stop).output();
+    }
+}
+
+fn is_root() -> bool {
+    rustix::process::getuid().is_root()
+}
+
+fn run(command: &mut Command) -> Output {
+    let output = command.output().unwrap_or_else(|error| panic!("cannot run {command:?}: {error}"));
+    let errors = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{command:?} failed: {errors}");
+    output
+}
+
+/// A port that is free now, below the range that outgoing connections use: PostgreSQL takes no port 0. Tests in other
+/// processes start their search elsewhere.
+fn free_port() -> u16 {
+    let spread = std::process::id().wrapping_mul(211) % 18_000;
+    let start = 12_000 + u16::try_from(spread).unwrap_or(0);
+    let free = (start..32_000).find(|port| TcpListener::bind(("127.0.0.1", *port)).is_ok());
+    free.unwrap_or_else(|| panic!("no port is free from {start} to 32000"))
+}
