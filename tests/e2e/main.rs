@@ -22,6 +22,7 @@ mod bad_input;
 mod balancers;
 mod classes;
 mod client_certificates;
+mod client_limits;
 mod cookies;
 mod database;
 mod filestore;

@@ -255,7 +255,7 @@ impl<'a> FleetBuilder<'a> {
             Ok(limits) => limits,
             Err(found) => {
                 let key = format!("limits.{}", found.key);
-                self.find(owner, &key, found.at, found.message, found.hint.to_owned(), None);
+                self.find(owner, &key, found.at, found.message, found.hint, None);
                 LimitsIndex::default()
             }
         }

@@ -1,9 +1,12 @@
 //! Plans, what tenants change about them, and the limits that come of it.
 
-use super::file::{LimitsEntry, Named, PLANS_MAX};
+use super::file::{
+    Burst, ClassLimitEntry, ClassLimitsEntry, Count, LimitsEntry, Named, PLANS_MAX, PerSecond, RateEntry,
+};
 use super::problem::Spot;
-use super::read::{Lenient, Reader, Step};
-use crate::limit::{Limits, LimitsIndex, Rate};
+use super::read::{At, Lenient, Reader, Step};
+use crate::limit::{ClassLimits, Limits, LimitsIndex, Rate};
+use crate::traffic::TrafficClass;
 use rustc_hash::FxHashMap;
 
 /// Limits that are written in one place; the others are left as they are.
@@ -11,10 +14,116 @@ use rustc_hash::FxHashMap;
 pub(super) struct LimitChanges {
     /// Where they are written.
     at: Spot,
-    requests_per_second: Option<u32>,
-    burst: Option<(Spot, u32)>,
+    requests: RateChange,
+    bytes: RateChange,
     concurrent_requests: Option<u32>,
     websockets: Option<u32>,
+    /// By the place of the class.
+    classes: [ClassChange; CLASSES],
+    client: RateChange,
+    session: RateChange,
+    api_key: RateChange,
+    login_attempts: Option<u32>,
+    login_failures: Option<u32>,
+    mails: Option<u32>,
+}
+
+const CLASSES: usize = TrafficClass::ALL.len();
+const MINUTE: u64 = 60;
+const HOUR: u64 = 3_600;
+
+/// A rate as written: units a second, and the burst with its place.
+#[derive(Debug, Clone, Copy, Default)]
+struct RateChange {
+    units: Option<u64>,
+    burst: Option<(Spot, u64)>,
+}
+
+impl RateChange {
+    fn requests(units: Option<PerSecond>, burst: Option<Burst>) -> Self {
+        let burst = burst.map(|burst| (burst.at, u64::from(burst.value.0)));
+        Self { units: units.map(|units| u64::from(units.0)), burst }
+    }
+
+    fn of(written: Option<RateEntry>) -> Self {
+        written.map(|rate| Self::requests(Some(rate.requests_per_second), rate.burst)).unwrap_or_default()
+    }
+
+    fn over(self, base: Self) -> Self {
+        Self { units: self.units.or(base.units), burst: self.burst.or(base.burst) }
+    }
+
+    /// The rate. `names` are the keys of the burst and of the units.
+    fn settle(self, names: [&'static str; 2]) -> Result<Option<Rate>, Contradiction> {
+        match (self.units, self.burst) {
+            (Some(units), burst) => Ok(Rate::new(units, 1, burst.map_or(units, |(_, burst)| burst))),
+            (None, Some((at, _))) => {
+                let [burst, units] = names;
+                let message = format!("there is a `{burst}` and no `{units}` that it could be over");
+                let hint = format!("write `{units}:`, or remove `{burst}`");
+                Err(Contradiction { at, key: burst, message, hint })
+            }
+            (None, None) => Ok(None),
+        }
+    }
+}
+
+/// Limits of a class as written.
+#[derive(Debug, Clone, Copy, Default)]
+struct ClassChange {
+    at: Spot,
+    requests: RateChange,
+    concurrent_requests: Option<u32>,
+}
+
+impl ClassChange {
+    fn of(written: Option<At<ClassLimitEntry>>) -> Self {
+        let Some(At { at, value: ClassLimitEntry { requests_per_second, burst, concurrent_requests } }) =
+            written
+        else {
+            return Self::default();
+        };
+        let requests = RateChange::requests(requests_per_second, burst);
+        Self { at, requests, concurrent_requests: concurrent_requests.map(|count| count.0) }
+    }
+
+    fn over(self, base: Self) -> Self {
+        Self {
+            at: if self.at == Spot::default() { base.at } else { self.at },
+            requests: self.requests.over(base.requests),
+            concurrent_requests: self.concurrent_requests.or(base.concurrent_requests),
+        }
+    }
+
+    /// The limits of the class, if they can be reached at all.
+    fn settle(self, tenant: &LimitChanges) -> Result<ClassLimits, Contradiction> {
+        let beyond = |key: &str, class: u64, tenant: u64| Contradiction {
+            at: self.at,
+            key: "classes",
+            message: format!("{class} of `{key}` for a class can never be reached: the tenant has {tenant}"),
+            hint: format!("write less than `{key}` of the tenant, or remove it here"),
+        };
+        let names = ["burst", "requests_per_second"];
+        if let (Some(class), Some(tenant)) = (self.requests.units, tenant.requests.units)
+            && class > tenant
+        {
+            return Err(beyond("requests_per_second", class, tenant));
+        }
+        if let (Some(class), Some(tenant)) = (self.concurrent_requests, tenant.concurrent_requests)
+            && class > tenant
+        {
+            return Err(beyond("concurrent_requests", class.into(), tenant.into()));
+        }
+        let requests = self.requests.settle(names)?;
+        Ok(ClassLimits { requests, concurrent_requests: self.concurrent_requests })
+    }
+}
+
+fn class_changes(written: Option<ClassLimitsEntry>) -> [ClassChange; CLASSES] {
+    let Some(written) = written else { return Default::default() };
+    let ClassLimitsEntry { page, rpc, r#static, report, websocket, longpolling, integration } = written;
+    // In the order of `TrafficClass::ALL`.
+    [page, rpc, r#static, report, websocket, longpolling, integration].map(ClassChange::of)
 }
 
 /// Limits that cannot be meant.
@@ -24,57 +133,82 @@ pub(super) struct Contradiction {
     /// The key at fault.
     pub(super) key: &'static str,
     pub(super) message: String,
-    pub(super) hint: &'static str,
+    pub(super) hint: String,
 }
 
 impl LimitChanges {
     /// What was written, without the layout of the file.
     pub(super) fn of(at: Spot, written: LimitsEntry) -> Self {
-        let LimitsEntry { requests_per_second, burst, concurrent_requests, websockets } = written;
+        let number = |count: Option<Count<1, 1_000_000>>| count.map(|count| count.0);
+        let (attempts, failures) = written
+            .logins
+            .map(|logins| (logins.attempts_per_minute, logins.failures_per_minute))
+            .unwrap_or_default();
         Self {
             at,
-            requests_per_second: requests_per_second.map(|count| count.0),
-            burst: burst.map(|burst| (burst.at, burst.value.0)),
-            concurrent_requests: concurrent_requests.map(|count| count.0),
-            websockets: websockets.map(|count| count.0),
+            requests: RateChange::requests(written.requests_per_second, written.burst),
+            bytes: RateChange {
+                units: written.bytes_per_second.map(|size| size.0),
+                burst: written.burst_bytes.map(|size| (size.at, size.value.0)),
+            },
+            concurrent_requests: number(written.concurrent_requests),
+            websockets: number(written.websockets),
+            classes: class_changes(written.classes),
+            client: RateChange::of(written.client),
+            session: RateChange::of(written.session),
+            api_key: RateChange::of(written.api_key),
+            login_attempts: attempts.map(|count| count.0),
+            login_failures: failures.map(|count| count.0),
+            mails: number(written.mails_per_hour),
         }
     }
 
     /// These changes on top of others.
     fn over(&self, base: &Self) -> Self {
+        let mut classes = base.classes;
+        for (class, own) in classes.iter_mut().zip(&self.classes) {
+            *class = own.over(*class);
+        }
         Self {
             at: self.at,
-            requests_per_second: self.requests_per_second.or(base.requests_per_second),
-            burst: self.burst.or(base.burst),
+            requests: self.requests.over(base.requests),
+            bytes: self.bytes.over(base.bytes),
             concurrent_requests: self.concurrent_requests.or(base.concurrent_requests),
             websockets: self.websockets.or(base.websockets),
+            classes,
+            client: self.client.over(base.client),
+            session: self.session.over(base.session),
+            api_key: self.api_key.over(base.api_key),
+            login_attempts: self.login_attempts.or(base.login_attempts),
+            login_failures: self.login_failures.or(base.login_failures),
+            mails: self.mails.or(base.mails),
         }
     }
 
     /// The limits, if they go together.
     fn settle(&self, plan: Option<&str>) -> Result<Limits, Contradiction> {
+        let requests = ["burst", "requests_per_second"];
+        let mut classes = [ClassLimits::default(); CLASSES];
+        for (class, change) in classes.iter_mut().zip(&self.classes) {
+            *class = change.settle(self)?;
+        }
+        let per = |units: Option<u32>, seconds| {
+            units.and_then(|units| Rate::new(u64::from(units), seconds, u64::from(units)))
+        };
         Ok(Limits {
             plan: plan.map(Into::into),
-            requests: self.rate()?,
+            requests: self.requests.settle(requests)?,
+            bytes: self.bytes.settle(["burst_bytes", "bytes_per_second"])?,
             concurrent_requests: self.concurrent_requests,
             websockets: self.websockets,
+            classes: (classes != [ClassLimits::default(); CLASSES]).then(|| Box::new(classes)),
+            client: self.client.settle(requests)?,
+            session: self.session.settle(requests)?,
+            api_key: self.api_key.settle(requests)?,
+            login_attempts: per(self.login_attempts, MINUTE),
+            login_failures: per(self.login_failures, MINUTE),
+            mails: per(self.mails, HOUR),
         })
-    }
-
-    fn rate(&self) -> Result<Option<Rate>, Contradiction> {
-        match (self.requests_per_second, self.burst) {
-            (Some(units), burst) => {
-                let burst = burst.map_or(units, |(_, burst)| burst);
-                Ok(Rate::new(u64::from(units), 1, u64::from(burst)))
-            }
-            (None, Some((at, _))) => Err(Contradiction {
-                at,
-                key: "burst",
-                message: "there is a `burst` and no `requests_per_second` that it could be over".into(),
-                hint: "write `requests_per_second:`, or remove `burst`",
-            }),
-            (None, None) => Ok(None),
-        }
     }
 }
 
@@ -104,7 +238,7 @@ impl Plans {
                 reader.inside(Step::Key("plans"), |reader| {
                     reader.inside(Step::Name(name.clone()), |reader| {
                         reader.inside(Step::Key(found.key), |reader| {
-                            reader.error(found.at, found.message, Some(found.hint.into()));
+                            reader.error(found.at, found.message, Some(found.hint));
                         });
                     });
                 });

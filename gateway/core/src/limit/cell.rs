@@ -14,17 +14,17 @@ pub struct LimitCell {
 }
 
 impl LimitCell {
-    /// Charges units, see [`Rate::charge`].
+    /// Charges units, see [`Rate::charge`], and says what is left.
     ///
     /// # Errors
     /// [`Exhausted`], and nothing is charged.
-    pub fn charge(&self, rate: Rate, now: Moment, units: u64, reserve: u64) -> Result<(), Exhausted> {
+    pub fn charge(&self, rate: Rate, now: Moment, units: u64, reserve: u64) -> Result<Remaining, Exhausted> {
         self.follow(rate, now);
         let mut arrival = self.arrival.load(Ordering::Relaxed);
         loop {
             let next = rate.charge(arrival, now, units, reserve)?;
             match self.arrival.compare_exchange_weak(arrival, next, Ordering::Relaxed, Ordering::Relaxed) {
-                Ok(_) => return Ok(()),
+                Ok(_) => return Ok(rate.peek(next, now)),
                 Err(other) => arrival = other,
             }
         }

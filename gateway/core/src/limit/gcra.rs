@@ -44,6 +44,12 @@ impl Rate {
         self.cost_ns(self.burst()).saturating_add(NS_PER_SECOND.saturating_mul(3_600))
     }
 
+    /// Nanoseconds that earn the whole burst.
+    #[must_use]
+    pub fn burst_ns(self) -> u64 {
+        self.cost_ns(self.burst())
+    }
+
     fn debt_ns(self, arrival: Moment, now: Moment) -> u64 {
         arrival.saturating_sub(now).min(self.debt_max_ns())
     }

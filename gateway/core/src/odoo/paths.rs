@@ -85,6 +85,24 @@ pub fn is_essential(path: &[u8]) -> bool {
         || is_static(path)
 }
 
+/// Forms that take a password or a code; `path` is without a language.
+/// Source: Odoo 14.0 to 19.0 `addons/web/controllers/home.py`, `addons/auth_totp/controllers/home.py`.
+#[must_use]
+pub fn is_login(path: &[u8]) -> bool {
+    path == b"/web/login" || path == b"/web/login/totp"
+}
+
+/// Routes on which a stranger makes Odoo send mails to whomever the request names; `path` is without a language.
+/// Source: Odoo 14.0 to 19.0 `addons/auth_signup`, `addons/website` (`/website/form`), `addons/website_mass_mailing`,
+/// `addons/mass_mailing`.
+#[must_use]
+pub fn sends_mail(path: &[u8]) -> bool {
+    const PREFIXES: [&[u8]; 3] = [b"/website/form/", b"/website_mass_mailing/", b"/mailing/"];
+    path == b"/web/reset_password"
+        || path == b"/web/signup"
+        || PREFIXES.iter().any(|prefix| path.starts_with(prefix))
+}
+
 /// Length from which a path segment of token characters counts as a secret.
 const TOKEN_BYTES_MIN: usize = 32;
 

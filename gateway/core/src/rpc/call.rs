@@ -77,6 +77,11 @@ impl Call {
         }
     }
 
+    /// Whether it asks whether a password is right.
+    pub(super) fn is_login(&self) -> bool {
+        self.service == Service::Common && matches!(self.method.name(), Some(b"login" | b"authenticate"))
+    }
+
     /// Decides about a call that is read to its end.
     ///
     /// Source of the methods: Odoo 14.0 to 19.0 `odoo/service/common.py`, `model.py`, `db.py`, `dispatch`. What is not

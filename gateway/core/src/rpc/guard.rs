@@ -7,6 +7,7 @@ use super::policy::{Named, RpcPolicy};
 use super::route::RpcRoute;
 use super::stray::StrayCall;
 use super::xml::XmlCall;
+use crate::limit::Login;
 
 /// What the head of a request says about its body and its database.
 #[derive(Debug, Clone, Copy, Default)]
@@ -78,6 +79,16 @@ impl RpcGuard {
             Reader::Xml(call) => call.may_forward(),
             Reader::Stray(stray) => stray.may_forward(),
             Reader::Settled(outcome) => matches!(outcome, RpcOutcome::Forward { .. }),
+        }
+    }
+
+    /// The login that a call is, once its body was fed.
+    #[must_use]
+    pub fn login(&self) -> Option<Login> {
+        match &self.reader {
+            Reader::Json(call) => call.is_login().then_some(Login::JsonRpc),
+            Reader::Xml(call) => call.is_login().then_some(Login::XmlRpc),
+            Reader::Stray(_) | Reader::Settled(_) => None,
         }
     }
 

@@ -1,5 +1,6 @@
 //! Places that are held and given back.
 
+use fleetgate_core::traffic::TrafficClass;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 
@@ -24,24 +25,43 @@ impl Gauge {
     }
 }
 
-/// A place in a gauge of something shared, given back when dropped.
-#[derive(Debug)]
-pub struct PlaceLease<T> {
-    owner: Arc<T>,
-    gauge: fn(&T) -> &Gauge,
+/// What a place is for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum PlaceFor {
+    /// A request in flight.
+    Request,
+    /// A request in flight of a class.
+    Class(TrafficClass),
+    /// An open websocket.
+    Websocket,
 }
 
-impl<T> PlaceLease<T> {
+/// Who has places to give.
+pub trait HasPlaces {
+    /// The gauge of one kind of place. `None`: there are no such places.
+    fn places(&self, of: PlaceFor) -> Option<&Gauge>;
+}
+
+/// A place of something shared, given back when dropped.
+#[derive(Debug)]
+pub struct PlaceLease<T: HasPlaces> {
+    owner: Arc<T>,
+    of: PlaceFor,
+}
+
+impl<T: HasPlaces> PlaceLease<T> {
     /// Takes a place, if fewer than `max` are held.
     #[must_use]
-    pub fn take(owner: &Arc<T>, gauge: fn(&T) -> &Gauge, max: u32) -> Option<Self> {
-        gauge(owner).take(max).then(|| Self { owner: Arc::clone(owner), gauge })
+    pub fn take(owner: &Arc<T>, of: PlaceFor, max: u32) -> Option<Self> {
+        owner.places(of)?.take(max).then(|| Self { owner: Arc::clone(owner), of })
     }
 }
 
-impl<T> Drop for PlaceLease<T> {
+impl<T: HasPlaces> Drop for PlaceLease<T> {
     fn drop(&mut self) {
-        (self.gauge)(&self.owner).give_back();
+        if let Some(gauge) = self.owner.places(self.of) {
+            gauge.give_back();
+        }
     }
 }
 
@@ -49,15 +69,20 @@ impl<T> Drop for PlaceLease<T> {
 mod tests {
     use super::*;
 
+    impl HasPlaces for Gauge {
+        fn places(&self, _: PlaceFor) -> Option<&Gauge> {
+            Some(self)
+        }
+    }
+
     #[test]
     fn places_are_never_more_than_allowed_and_all_come_back() {
         let gauge = Arc::new(Gauge::default());
-        let itself: fn(&Gauge) -> &Gauge = |gauge| gauge;
         std::thread::scope(|scope| {
             for _ in 0..4 {
                 scope.spawn(|| {
                     for _ in 0..10_000 {
-                        let lease = PlaceLease::take(&gauge, itself, 3);
+                        let lease = PlaceLease::take(&gauge, PlaceFor::Request, 3);
                         assert!(gauge.held() <= 3);
                         drop(lease);
                     }
@@ -65,8 +90,8 @@ mod tests {
             }
         });
         assert_eq!(gauge.held(), 0);
-        let all: Vec<_> = (0..3).map(|_| PlaceLease::take(&gauge, itself, 3)).collect();
+        let all: Vec<_> = (0..3).map(|_| PlaceLease::take(&gauge, PlaceFor::Request, 3)).collect();
         assert!(all.iter().all(Option::is_some));
-        assert!(PlaceLease::take(&gauge, itself, 3).is_none());
+        assert!(PlaceLease::take(&gauge, PlaceFor::Request, 3).is_none());
     }
 }

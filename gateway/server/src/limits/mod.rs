@@ -1,9 +1,13 @@
 //! What is used of limits, counted in memory. Core knows the arithmetic ([`fleetgate_core::limit`]).
 
 mod clock;
+mod keyed;
+mod keys;
 mod lease;
 mod tenant;
 
 pub use clock::moment;
-pub use lease::{Gauge, PlaceLease};
-pub use tenant::TenantUse;
+pub use keyed::{KeyedLimiter, KeyedLimiters, LimiterPool};
+pub use keys::{KEYS_MAX, KeyTable};
+pub use lease::{Gauge, HasPlaces, PlaceFor, PlaceLease};
+pub use tenant::{Reached, TenantUse};

@@ -6,7 +6,7 @@ use crate::telemetry::trace::RequestId;
 use crate::upstream::{Attempts, RetryRule};
 use fleetgate_core::forwarded::Scheme;
 use fleetgate_core::host::HostKey;
-use fleetgate_core::limit::LimitReport;
+use fleetgate_core::limit::{LimitReport, Login};
 use fleetgate_core::pool::{Pool, PoolIndex};
 use fleetgate_core::region::{RegionIndex, Route};
 use fleetgate_core::rejection::Rejection;
@@ -44,6 +44,10 @@ pub struct RequestContext {
     pub(super) account: Option<Arc<TenantAccount>>,
     /// The tenant's place for a request in flight.
     pub(super) place: Option<PlaceLease<TenantAccount>>,
+    /// The place among those of the class.
+    pub(super) class_place: Option<PlaceLease<TenantAccount>>,
+    /// A login that the answer will tell about.
+    pub(super) login: Option<Login>,
     /// The tenant's place for a websocket.
     pub(super) websocket: Option<OpenWebsocket>,
     /// Limits that the client should hear of.
@@ -122,6 +126,8 @@ impl RequestContext {
             target: None,
             account: None,
             place: None,
+            class_place: None,
+            login: None,
             websocket: None,
             limit_report: LimitReport::default(),
             rejection: None,

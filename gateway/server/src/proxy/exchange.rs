@@ -7,7 +7,7 @@ use super::connect::BackendConnections;
 use super::context::RequestContext;
 use super::relay::relay;
 use super::service::GatewayState;
-use super::{answer, filestore, forward, headers, rpc, target};
+use super::{answer, filestore, forward, headers, limit, rpc, target};
 use crate::snapshot::BackendLease;
 use crate::spool::{BodySpool, SpoolError};
 use crate::upstream::Failure;
@@ -74,6 +74,11 @@ pub(super) async fn exchange(
         }
         Err(Incomplete::Broken(error)) => return Err(error),
     };
+    if let Some(login) = guard.login()
+        && let Err(rejection) = limit::try_login(context, login)
+    {
+        return Box::pin(answer::reject(session, context, rejection)).await;
+    }
     match guard.finish() {
         RpcOutcome::Forward { replace: None } => {}
         RpcOutcome::Forward { replace: Some(replace) } => body.replace(replace.range, replace.bytes),

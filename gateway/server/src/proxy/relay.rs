@@ -4,8 +4,8 @@ use super::connect::BackendConnections;
 use super::context::RequestContext;
 use super::exchange::{Answering, client_gone, release_place, unreadable};
 use super::forward::BACKEND_IDLE;
-use super::headers;
 use super::service::GatewayState;
+use super::{headers, limit};
 use crate::spool::{AnswerSpool, DiskUse, SpoolStore};
 use pingora::protocols::http::HttpTask;
 use pingora::protocols::http::v1::client::HttpSession;
@@ -15,6 +15,8 @@ use pingora::{Error, ErrorType, Result};
 use std::future::{pending, ready};
 use std::sync::Arc;
 
+/// Status of answers whose body tells of a login.
+const OK: u16 = 200;
 /// Bytes that are written to the client at once, about.
 const BATCH_BYTES: usize = 64 * 1024;
 
@@ -30,6 +32,7 @@ pub(super) async fn relay(
     tenant: &Arc<DiskUse>,
 ) -> Result<()> {
     let Answering { connection, peer, may_be_kept, mut head, ends } = answering;
+    limit::watch_login(context, head.status.as_u16(), None);
     headers::adopt(session, context, state, &mut head, ends)?;
     let source = Source { connection, peer, may_be_kept };
     let mut answer = Answer { source: Some(source), spool: AnswerSpool::default(), broken: None };
@@ -111,6 +114,7 @@ impl Answer {
             }
         };
         if let Some(piece) = piece {
+            limit::watch_login(context, OK, Some(&piece));
             self.spool.push(piece, keep.store, keep.tenant).await;
         }
         if ends {

@@ -233,6 +233,7 @@ impl ProxyHttp for Gateway {
             error: error.as_deref(),
         };
         let duration = context.started.elapsed();
+        limit::charge_bytes(context, outcome.bytes_out);
         count(context, outcome.status, duration, &self.state.metrics);
         conclude(describe(context, session.req_header()), &outcome, duration, &self.state.log);
     }

@@ -1,6 +1,6 @@
 //! What is counted and held for one tenant while the process lives.
 
-use crate::limits::{Gauge, PlaceLease, TenantUse};
+use crate::limits::{Gauge, HasPlaces, PlaceFor, PlaceLease, TenantUse};
 use crate::spool::DiskUse;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
@@ -80,14 +80,24 @@ impl TenantAccount {
 
     /// Requests at once, without websockets and polls.
     #[must_use]
-    pub const fn in_flight(&self) -> &Gauge {
-        &self.used.in_flight
+    pub fn in_flight(&self) -> u32 {
+        self.held(PlaceFor::Request)
     }
 
     /// Websockets open now, handshakes included.
     #[must_use]
     pub fn websockets(&self) -> u32 {
-        self.used.websockets.held()
+        self.held(PlaceFor::Websocket)
+    }
+
+    fn held(&self, of: PlaceFor) -> u32 {
+        self.used.places(of).map_or(0, Gauge::held)
+    }
+}
+
+impl HasPlaces for TenantAccount {
+    fn places(&self, of: PlaceFor) -> Option<&Gauge> {
+        self.used.places(of)
     }
 }
 
@@ -103,9 +113,8 @@ impl OpenWebsocket {
     /// Counts a websocket, unless the tenant has `max` of them already.
     #[must_use]
     pub fn open(tenant: &Arc<TenantAccount>, entry: Option<&Arc<TenantAccount>>, max: u32) -> Option<Self> {
-        let gauge: fn(&TenantAccount) -> &Gauge = |account| &account.used.websockets;
-        let tenant = PlaceLease::take(tenant, gauge, max)?;
-        let entry = entry.and_then(|entry| PlaceLease::take(entry, gauge, u32::MAX));
+        let tenant = PlaceLease::take(tenant, PlaceFor::Websocket, max)?;
+        let entry = entry.and_then(|entry| PlaceLease::take(entry, PlaceFor::Websocket, u32::MAX));
         Some(Self { _tenant: tenant, _entry: entry })
     }
 }

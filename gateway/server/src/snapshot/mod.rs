@@ -14,9 +14,11 @@ pub use backend_tls::BackendTlsClient;
 pub use client_authorities::ClientAuthorities;
 pub use route::PoolRoute;
 
+use crate::limits::{KeyedLimiters, LimiterPool};
 use arc_swap::ArcSwap;
 use fleetgate_core::certificate::Certificates;
 use fleetgate_core::config::Fleet;
+use fleetgate_core::limit::LimitsIndex;
 use fleetgate_core::pool::{Pool, PoolIndex, PoolRegion};
 use fleetgate_core::region::{RegionIndex, Route};
 use fleetgate_core::tenant::{TenantIndex, TenantMatch};
@@ -38,6 +40,9 @@ pub struct Snapshot {
     backend_tls: Vec<Option<Arc<BackendTlsClient>>>,
     routes: Vec<Arc<PoolRoute>>,
     accounts: Arc<Accounts>,
+    limiters: Arc<LimiterPool>,
+    /// By the place of the limits.
+    keyed: Vec<KeyedLimiters>,
     /// By the place of the entry.
     entries: Vec<Arc<TenantAccount>>,
     /// In the order of the fleet's `client_certificates`.
@@ -54,6 +59,9 @@ impl Snapshot {
         let routes = previous.map(Self::pool_routes).unwrap_or_default();
         let routes = fleet.pools.iter().map(|pool| pool_route(pool, &routes)).collect();
         let accounts = previous.map(|previous| Arc::clone(&previous.accounts)).unwrap_or_default();
+        let limiters = previous.map(|previous| Arc::clone(&previous.limiters)).unwrap_or_default();
+        let known = previous.map_or(&[][..], |previous| &previous.keyed);
+        let keyed = limiters.of_fleet(&fleet.limits, known);
         let entries = fleet.tenants.iter().map(|(_, tenant)| accounts.of_entry(tenant.id.as_written()));
         let entries = entries.collect();
         let asked = fleet.client_certificates.iter();
@@ -69,6 +77,8 @@ impl Snapshot {
             routes,
             client_authorities,
             accounts,
+            limiters,
+            keyed,
             entries,
         }
     }
@@ -113,6 +123,12 @@ impl Snapshot {
     #[must_use]
     pub const fn accounts(&self) -> &Arc<Accounts> {
         &self.accounts
+    }
+
+    /// The limiters for each of many clients that go with a tenant's limits.
+    #[must_use]
+    pub fn keyed_limiters(&self, limits: LimitsIndex) -> Option<&KeyedLimiters> {
+        self.keyed.get(usize::try_from(limits.0).ok()?)
     }
 
     /// The account of an entry: of its tenant, or of all that its star stands for together.

@@ -18,10 +18,11 @@ pub(super) use collection::Named;
 pub(super) use connections::ConnectionsEntry;
 pub(super) use guards::{ClassNetworksEntry, GuardsEntry, Networks};
 pub(super) use health::{FailoverEntry, HealthEntry};
-pub(super) use limits::LimitsEntry;
+pub(super) use limits::{Burst, ClassLimitEntry, ClassLimitsEntry, LimitsEntry, PerSecond, RateEntry};
 pub(super) use pool::{PoolEntry, PoolRegionEntry, PoolTlsEntry};
 pub(super) use rpc::{CallNames, RpcEntry};
 pub(super) use tenant::{ClientCertificatesEntry, Host, IdText, MaintenanceEntry, StateWord, TenantEntry};
+pub(super) use value::Count;
 
 use address::{Network, Server, Socket};
 use collection::{Choice, List, OneOf};

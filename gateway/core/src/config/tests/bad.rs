@@ -491,6 +491,12 @@ fn limits_that_cannot_be_meant_are_refused_with_the_key_at_fault() {
             one(&found, &[&format!("plans.small.{key}"), "whole number from 1 to 1000000"]);
         }
     }
+    one(&plans("burst_bytes: 1MiB"), &["plans.small.burst_bytes", "no `bytes_per_second`"]);
+    one(&plans("client: { burst: 2 }"), &["plans.small.client", "`requests_per_second` is missing"]);
+    let class = "classes: { rpc: { requests_per_second: 6 } }, requests_per_second: 5";
+    one(&plans(class), &["plans.small.classes", "can never be reached: the tenant has 5"]);
+    let class = "classes: { rpc: { concurrent_requests: 6 } }, concurrent_requests: 5";
+    one(&plans(class), &["plans.small.classes", "can never be reached: the tenant has 5"]);
     one(&plans("burst: 0, requests_per_second: 1"), &["plans.small.burst", "from 1 to 100000000"]);
     one(&plans("request_per_second: 1"), &["unknown key `request_per_second`", "requests_per_second"]);
     one(&said(&format!("{MAIN}plans: {{}}\n")), &["plans", "there are 0 names in it"]);

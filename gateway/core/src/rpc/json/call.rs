@@ -128,6 +128,11 @@ impl JsonCall {
         }
     }
 
+    /// Whether it asks whether a password is right.
+    pub(in crate::rpc) fn is_login(&self) -> bool {
+        self.shape == JsonShape::Service && self.call.is_login()
+    }
+
     pub(in crate::rpc) fn finish(self, policy: &RpcPolicy) -> RpcOutcome {
         let id = self.id.as_deref().unwrap_or(b"null");
         let denied = |denial| RpcOutcome::Answer(RpcAnswer::json_error(denial, id, policy.version));

@@ -81,6 +81,11 @@ impl XmlCall {
         }
     }
 
+    /// Whether it asks whether a password is right.
+    pub(in crate::rpc) fn is_login(&self) -> bool {
+        self.call.is_login()
+    }
+
     pub(in crate::rpc) fn finish(self, policy: &RpcPolicy) -> RpcOutcome {
         let denied = |denial| RpcOutcome::Answer(RpcAnswer::xml_fault(denial, self.faults));
         match self.over {
