@@ -1,0 +1,290 @@
+//! The scheduler of one pool.
+
+mod estimate;
+mod queueing;
+mod tenants;
+
+#[cfg(test)]
+mod audit;
+
+pub use estimate::REQUESTS_WAITING_MAX;
+
+use super::arrival::{Arrival, Decision, Event, Load, Refusal, Shortage, TenantKey, Ticket};
+use super::cost::Costs;
+use super::flow::{ClassQueue, corrected, virtual_us};
+use super::route::RouteGroup;
+use super::slab::{Link, Linked, List, Slab};
+use super::work::{WorkClass, micros};
+use core::time::Duration;
+use estimate::told;
+use rustc_hash::FxHashMap;
+use tenants::Tenant;
+
+/// Requests beside the queue at once.
+const BESIDE_MAX: u32 = 32;
+
+/// A request that waits or is served.
+#[derive(Debug)]
+struct Request<W> {
+    serial: u64,
+    /// `None` beside the queue.
+    tenant: Option<usize>,
+    class: WorkClass,
+    route: RouteGroup,
+    /// What it is charged with.
+    cost_us: u64,
+    /// Its part of [`Flow::queued_us`].
+    queued_us: u64,
+    deadline: Duration,
+    /// `None` while it waits.
+    served_since: Option<Duration>,
+    waiter: Option<W>,
+    link: Link,
+}
+
+impl<W> Linked for Request<W> {
+    fn link(&mut self) -> &mut Link {
+        &mut self.link
+    }
+}
+
+/// Decides whom the workers of one pool serve. Times count from any moment, the same for all calls.
+///
+/// After each call that changes anything, [`Scheduler::next`] says what follows, until it says nothing.
+#[derive(Debug)]
+pub struct Scheduler<W> {
+    workers: u32,
+    in_service: u32,
+    beside: u32,
+    long_in_service: u32,
+    /// Whether long work was held back a moment ago.
+    long_was_full: bool,
+    queued: u32,
+    serial: u64,
+    virtual_time: u64,
+    queues: [ClassQueue; 4],
+    tenants: Slab<Tenant>,
+    by_key: FxHashMap<TenantKey, usize>,
+    busy: List,
+    /// Oldest first.
+    idle: List,
+    idle_tenants: usize,
+    requests: Slab<Request<W>>,
+    costs: Costs,
+}
+
+impl<W> Scheduler<W> {
+    /// A scheduler for so many workers.
+    #[must_use]
+    pub fn new(workers: u32) -> Self {
+        Self {
+            workers,
+            in_service: 0,
+            beside: 0,
+            long_in_service: 0,
+            long_was_full: false,
+            queued: 0,
+            serial: 0,
+            virtual_time: 0,
+            queues: Default::default(),
+            tenants: Slab::default(),
+            by_key: FxHashMap::default(),
+            busy: List::default(),
+            idle: List::default(),
+            idle_tenants: 0,
+            requests: Slab::default(),
+            costs: Costs::new(workers),
+        }
+    }
+
+    /// Workers that there are.
+    #[must_use]
+    pub const fn workers(&self) -> u32 {
+        self.workers
+    }
+
+    /// Requests that wait.
+    #[must_use]
+    pub const fn waiting(&self) -> u32 {
+        self.queued
+    }
+
+    /// How busy the pool is.
+    #[must_use]
+    pub fn load(&self) -> Load {
+        let classes = WorkClass::ALL.map(|class| {
+            let queue = self.queues.get(class.position());
+            queue.map_or((0, 0), |queue| (queue.serving, queue.queued))
+        });
+        Load { workers: self.workers, in_service: self.in_service, beside: self.beside, classes }
+    }
+
+    /// A request arrives.
+    pub fn arrive(&mut self, arrival: &Arrival, now: Duration) -> Decision {
+        self.pass_time(now);
+        let expected = self.costs.expect(arrival.tenant, arrival.route, arrival.class);
+        let class = arrival.class.with_cost(expected.us);
+        let place = self.tenant(arrival);
+        let mean_us = self.queues.get(class.position()).map_or(0, |queue| queue.mean_us);
+        let mut request = Request {
+            serial: self.serial,
+            tenant: Some(place),
+            class,
+            route: arrival.route,
+            cost_us: expected.us,
+            queued_us: if expected.known { expected.us } else { mean_us },
+            deadline: now.saturating_add(arrival.wait_max),
+            served_since: None,
+            waiter: None,
+            link: Link::default(),
+        };
+        if self.may_start_at_once(place, class) {
+            request.served_since = Some(now);
+            self.charge_at_once(place, class, expected.us);
+            return Decision::Start(self.insert(request));
+        }
+        if let Some(refusal) = self.refusal(place, &request, arrival.wait_max) {
+            self.settle(place, now);
+            return Decision::Refuse(refusal);
+        }
+        let ticket = self.insert(request);
+        self.enqueue(ticket.place);
+        Decision::Wait(ticket)
+    }
+
+    /// Says how a request that waits is told of its end.
+    pub fn attach(&mut self, ticket: Ticket, waiter: W) {
+        if let Some(request) = self.requests.get_mut(ticket.place)
+            && request.serial == ticket.serial
+        {
+            request.waiter = Some(waiter);
+        }
+    }
+
+    /// A request that Odoo itself needs to end another one is served beside the queue, unless too many are.
+    pub fn arrive_beside(&mut self, route: RouteGroup, now: Duration) -> Option<Ticket> {
+        if self.beside >= BESIDE_MAX {
+            return None;
+        }
+        self.beside = self.beside.saturating_add(1);
+        self.in_service = self.in_service.saturating_add(1);
+        Some(self.insert(Request {
+            serial: self.serial,
+            tenant: None,
+            class: WorkClass::Interactive,
+            route,
+            cost_us: 0,
+            queued_us: 0,
+            deadline: now,
+            served_since: Some(now),
+            waiter: None,
+            link: Link::default(),
+        }))
+    }
+
+    /// A worker has done what a request asked for, and is free.
+    pub fn complete(&mut self, ticket: Ticket, now: Duration) {
+        self.give_back(ticket, now, true);
+    }
+
+    /// A request is not wanted any more: it leaves the queue, or gives back a worker that it did not use.
+    pub fn leave(&mut self, ticket: Ticket, now: Duration) {
+        let waits = self.request(ticket).is_some_and(|request| request.served_since.is_none());
+        if !waits {
+            self.give_back(ticket, now, false);
+            return;
+        }
+        self.pass_time(now);
+        if let Some(place) = self.take_out(ticket.place) {
+            self.settle(place, now);
+        }
+    }
+
+    /// The number of workers is another. What is served goes on.
+    pub fn set_workers(&mut self, workers: u32) {
+        self.workers = workers;
+        let mut next = self.busy.first();
+        while let Some(place) = next {
+            next = List::after(&mut self.tenants, place);
+            self.unpark(place);
+        }
+    }
+
+    /// What follows from what has happened; to be asked until there is nothing, and from time to time while requests
+    /// wait.
+    pub fn next(&mut self, now: Duration) -> Option<Event<W>> {
+        self.pass_time(now);
+        let (class, (_, _, place)) = self.choose()?;
+        let first = self.tenants.get(place)?.flow(class)?.waiting.first()?;
+        let request = self.requests.get(first)?;
+        let (cost_us, serial) = (request.cost_us, request.serial);
+        if request.deadline <= now {
+            let tenant = self.tenants.get(place)?;
+            let wait = self.estimated_wait(tenant, class, cost_us);
+            let refusal = Refusal { shortage: Shortage::Expired, retry_after: told(wait) };
+            let waiter = self.requests.get_mut(first)?.waiter.take();
+            self.take_out(first);
+            self.settle(place, now);
+            return Some(Event::Refuse { refusal, waiter });
+        }
+        self.unqueue(first);
+        self.charge(place, class, cost_us);
+        self.ready(place, class);
+        let request = self.requests.get_mut(first)?;
+        request.served_since = Some(now);
+        let ticket = Ticket { place: first, serial };
+        Some(Event::Start { ticket, waiter: request.waiter.take() })
+    }
+
+    pub(super) fn queues(&self) -> impl Iterator<Item = (WorkClass, &ClassQueue)> {
+        WorkClass::ALL.into_iter().zip(&self.queues)
+    }
+
+    fn request(&self, ticket: Ticket) -> Option<&Request<W>> {
+        self.requests.get(ticket.place).filter(|request| request.serial == ticket.serial)
+    }
+
+    fn insert(&mut self, request: Request<W>) -> Ticket {
+        let serial = request.serial;
+        self.serial = self.serial.wrapping_add(1);
+        Ticket { place: self.requests.insert(request), serial }
+    }
+
+    fn give_back(&mut self, ticket: Ticket, now: Duration, served: bool) {
+        self.pass_time(now);
+        let Some(since) = self.request(ticket).and_then(|request| request.served_since) else { return };
+        let Some(request) = self.requests.remove(ticket.place) else { return };
+        self.in_service = self.in_service.saturating_sub(1);
+        let Some(place) = request.tenant else {
+            self.beside = self.beside.saturating_sub(1);
+            return;
+        };
+        let took = if served { now.saturating_sub(since) } else { Duration::ZERO };
+        let class = request.class;
+        if class.is_long() {
+            self.long_in_service = self.long_in_service.saturating_sub(1);
+        }
+        let Some(tenant) = self.tenants.get_mut(place) else { return };
+        tenant.in_service = tenant.in_service.saturating_sub(1);
+        if let Some(queue) = self.queues.get_mut(class.position())
+            && let Some(flow) = tenant.flows.get_mut(class.position())
+        {
+            let (charged, took_us) = (request.cost_us, micros(took));
+            queue.serving = queue.serving.saturating_sub(1);
+            queue.correct(flow, charged, took_us, tenant.weight);
+            let [charged, took_us_virtual] = [charged, took_us].map(|us| virtual_us(us, class.weight()));
+            queue.start = corrected(queue.start, charged, took_us_virtual);
+            if served {
+                queue.note_served(took_us);
+                self.costs.learn(tenant.key, request.route, took);
+            }
+        }
+        self.unpark(place);
+        self.settle(place, now);
+        if self.in_service == 0 && self.queued == 0 {
+            let latest = self.queues.iter().map(|queue| queue.start).max().unwrap_or(0);
+            self.virtual_time = self.virtual_time.max(latest);
+            self.queues.iter_mut().for_each(ClassQueue::forgive);
+        }
+    }
+}
