@@ -14,6 +14,7 @@ mod authority;
 mod fleet;
 
 // What becomes of a request.
+mod admission;
 mod backend_tls;
 mod backends;
 mod bad_http1;

@@ -51,6 +51,8 @@ pub struct BackendLoad {
     pub in_flight: u32,
     /// Whether a connection to it failed a moment ago.
     pub failing: bool,
+    /// Whether all of its workers are busy, as far as their number is known.
+    pub full: bool,
 }
 
 /// A hash that is the same in every process and on every node (FNV-1a, then a finalizer).
@@ -72,8 +74,8 @@ fn mix(mut value: u64) -> u64 {
 /// Chooses a backend that was not tried yet; `None` when all were.
 ///
 /// Order: the tenant's own `subset` backends that do not fail, the one with the fewest requests in flight first;
-/// then any other that does not fail, in the tenant's order; then the failing ones, because a wrong guess about
-/// them must not refuse a request.
+/// then any other that does not fail, in the tenant's order; of those, the ones with a free worker first. Then the
+/// failing ones, because a wrong guess about them must not refuse a request.
 #[must_use]
 pub fn choose(
     tenant_hash: u64,
@@ -87,11 +89,13 @@ pub fn choose(
         let backend = load(index);
         let is_own = own.contains(index);
         let in_flight = if is_own { backend.in_flight } else { 0 };
-        (backend.failing, !is_own, in_flight, !score(tenant_hash, backend.hash))
+        (backend.failing, backend.full, !is_own, in_flight, !score(tenant_hash, backend.hash))
     })
 }
 
-fn own_subset(
+/// The backends that a tenant is spread over.
+#[must_use]
+pub fn own_subset(
     tenant_hash: u64,
     subset: u8,
     count: usize,
@@ -117,7 +121,12 @@ mod tests {
     use super::*;
 
     fn idle(names: &[String]) -> impl Fn(BackendIndex) -> BackendLoad {
-        |index| BackendLoad { hash: stable_hash(names[index].as_bytes()), in_flight: 0, failing: false }
+        |index| BackendLoad {
+            hash: stable_hash(names[index].as_bytes()),
+            in_flight: 0,
+            failing: false,
+            full: false,
+        }
     }
 
     fn names(count: usize) -> Vec<String> {
@@ -168,6 +177,18 @@ mod tests {
         };
         let second = choose(tenant, 2, BackendSet::default(), 5, busy).unwrap();
         assert!(own.contains(first) && own.contains(second) && first != second);
+    }
+
+    #[test]
+    fn a_backend_without_a_free_worker_is_asked_after_those_with_one() {
+        let backends = names(4);
+        let tenant = stable_hash(b"acme");
+        let own = own_subset(tenant, 2, 4, &idle(&backends));
+        let load = |index: BackendIndex| BackendLoad { full: own.contains(index), ..idle(&backends)(index) };
+        let first = choose(tenant, 2, BackendSet::default(), 4, load).unwrap();
+        assert!(!own.contains(first), "another has a worker free");
+        let all_full = |index: BackendIndex| BackendLoad { full: true, ..idle(&backends)(index) };
+        assert!(own.contains(choose(tenant, 2, BackendSet::default(), 4, all_full).unwrap()));
     }
 
     #[test]

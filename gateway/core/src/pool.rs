@@ -10,6 +10,7 @@ use crate::region::{FailoverPolicy, RegionIndex};
 use crate::rpc::RpcRoute;
 use crate::traffic::{BackendPort, TrafficClass};
 use core::net::SocketAddr;
+use core::num::NonZeroU16;
 use core::time::Duration;
 
 /// Most backends that one region of a pool may have.
@@ -77,6 +78,15 @@ impl Pool {
             BackendPort::Http if self.stream_paths.is_empty() => false,
             BackendPort::Http => listed() && RpcRoute::of(self.odoo_version, path.as_bytes()).is_none(),
         }
+    }
+
+    /// Requests that the backends of a region serve at once. `None` where that is not known of each of them.
+    #[must_use]
+    pub fn workers(&self, region: RegionIndex) -> Option<u32> {
+        let backends = &self.regions.get(region)?.backends;
+        backends
+            .iter()
+            .try_fold(0_u32, |sum, backend| Some(sum.saturating_add(u32::from(backend.workers?.get()))))
     }
 
     /// Place of the region that serves where nothing else is known: the first that is no standby, in the order of the
@@ -208,4 +218,6 @@ pub struct Backend {
     pub http: SocketAddr,
     /// Odoo's `gevent_port`; equal to `http` when Odoo runs without workers.
     pub websocket: SocketAddr,
+    /// Requests that it serves at once, where that is known.
+    pub workers: Option<NonZeroU16>,
 }

@@ -1,5 +1,6 @@
 //! Answers of our own. Each has a stable code.
 
+use crate::admission::Shortage;
 use crate::client_certificate::CertificateFault;
 use crate::guard::Guard;
 use crate::host::HostError;
@@ -73,6 +74,13 @@ pub enum Rejection {
     RegionUnwritable,
     /// Two databases of the pool take writes, so none gets any.
     RegionFenced,
+    /// All workers of the pool are busy, and too many requests wait for them.
+    Overloaded {
+        /// What is short.
+        shortage: Shortage,
+        /// Seconds after which the client may try again.
+        retry_after_seconds: u32,
+    },
     /// No backend of the pool took a connection.
     BackendUnreachable,
     /// A backend took a connection, and there is no TLS with it as the pool's `tls` asks for. It saw no request, or
@@ -99,7 +107,7 @@ const SUSPENDED_RETRY_AFTER_SECONDS: u32 = 3_600;
 
 impl Rejection {
     /// One of each, for documents and tests.
-    pub const ALL: [Self; 32] = [
+    pub const ALL: [Self; 33] = [
         Self::BadHost(HostError::Empty),
         Self::UnknownHost,
         Self::WrongServerName,
@@ -124,6 +132,7 @@ impl Rejection {
         Self::ConcurrencyLimited { limit: LimitName::ConcurrentRequests, retry_after_seconds: 0 },
         Self::RegionUnwritable,
         Self::RegionFenced,
+        Self::Overloaded { shortage: Shortage::Queue, retry_after_seconds: 0 },
         Self::BackendUnreachable,
         Self::BackendUntrusted,
         Self::BackendReset,
@@ -162,6 +171,7 @@ impl Rejection {
             Self::ConcurrencyLimited { .. } => "concurrency_limited",
             Self::RegionUnwritable => "region_unwritable",
             Self::RegionFenced => "region_fenced",
+            Self::Overloaded { .. } => "overloaded",
             Self::BackendUnreachable => "backend_unreachable",
             Self::BackendUntrusted => "backend_untrusted",
             Self::BackendReset => "backend_reset",
@@ -189,6 +199,8 @@ impl Rejection {
             Some(refusal.code())
         } else if let Some(limit) = self.limit() {
             Some(limit.as_str())
+        } else if let Self::Overloaded { shortage, .. } = self {
+            Some(shortage.as_str())
         } else {
             None
         }
@@ -204,11 +216,11 @@ impl Rejection {
         }
     }
 
-    /// Whether clients are told so in their own protocol. They asked for too much and go on at once. For all else Odoo's
-    /// web client must see a body that is no JSON: it then waits until the server is back.
+    /// Whether clients are told so in their own protocol. They asked for too much, or at a busy moment, and go on at once.
+    /// For all else Odoo's web client must see a body that is no JSON: it then waits until the server is back.
     #[must_use]
     pub const fn is_for_the_moment(self) -> bool {
-        self.limit().is_some()
+        self.limit().is_some() || matches!(self, Self::Overloaded { .. })
     }
 
     /// Status of the answer. 421 for an unknown host (RFC 9110, section 15.5.20).
@@ -237,6 +249,7 @@ impl Rejection {
             | Self::TenantMaintenance { .. }
             | Self::RegionUnwritable
             | Self::RegionFenced
+            | Self::Overloaded { .. }
             | Self::BackendUnreachable
             | Self::BackendUntrusted => 503,
             Self::BackendTimeout => 504,
@@ -250,7 +263,8 @@ impl Rejection {
         match self {
             Self::TenantMaintenance { retry_after_seconds }
             | Self::RateLimited { retry_after_seconds, .. }
-            | Self::ConcurrencyLimited { retry_after_seconds, .. } => Some(retry_after_seconds),
+            | Self::ConcurrencyLimited { retry_after_seconds, .. }
+            | Self::Overloaded { retry_after_seconds, .. } => Some(retry_after_seconds),
             Self::TenantSuspended => Some(SUSPENDED_RETRY_AFTER_SECONDS),
             Self::BackendUnreachable
             | Self::BackendUntrusted
@@ -301,6 +315,7 @@ impl Rejection {
             Self::GuardHidden(_) => "There is no such page",
             Self::TenantSuspended => "This service is suspended",
             Self::TenantMaintenance { .. } => "Down for maintenance",
+            Self::Overloaded { .. } => "Too busy right now",
             Self::BodyTooLarge | Self::TargetTooLong | Self::HeadTooLarge => "This is too large",
             Self::RateLimited { .. } | Self::ConcurrencyLimited { .. } => "Too many requests",
             Self::BodyTooSlow => "This took too long to arrive",
@@ -357,6 +372,9 @@ impl Rejection {
                 "We are working on it. Nothing that was saved is lost. This page reloads by itself."
             }
             Self::RegionFenced => "Nothing can be saved right now. We are working on it.",
+            Self::Overloaded { .. } => {
+                "The servers are busy with other requests. Nothing was saved. Please try again in a moment."
+            }
             Self::BackendUnreachable | Self::BackendUntrusted => {
                 "The server does not answer right now. This page reloads by itself."
             }

@@ -2,6 +2,7 @@
 
 pub mod admin;
 pub mod admin_client;
+pub mod admission;
 pub mod certificates;
 pub mod cli;
 pub mod config;

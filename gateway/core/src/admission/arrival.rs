@@ -39,6 +39,14 @@ pub struct Arrival {
     pub wait_max: Duration,
 }
 
+impl Arrival {
+    /// Weight of a tenant that has no other.
+    pub const WEIGHT_USUAL: NonZeroU16 = match NonZeroU16::new(100) {
+        Some(weight) => weight,
+        None => NonZeroU16::MIN,
+    };
+}
+
 /// What becomes of an arrival.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Decision {

@@ -35,8 +35,19 @@ struct Remembered {
 pub(super) struct Expected {
     /// Microseconds.
     pub(super) us: u64,
-    /// Whether the tenant was served on that route before.
-    pub(super) known: bool,
+    /// From whom it is known.
+    pub(super) known: Known,
+}
+
+/// From whom a time is known.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Known {
+    /// From the tenant itself.
+    Own,
+    /// From other tenants.
+    Others,
+    /// Nobody was served on that route: it is a guess.
+    Guess,
 }
 
 /// A mean that follows, and how far times are from it.
@@ -83,11 +94,13 @@ impl Costs {
     pub(super) fn expect(&self, tenant: TenantKey, route: RouteGroup, class: WorkClass) -> Expected {
         let (place, tag) = self.place(tenant, route);
         if let Some(known) = self.tenants.get(place).filter(|known| known.tag == tag) {
-            return Expected { us: u64::from(known.mean.us), known: true };
+            return Expected { us: u64::from(known.mean.us), known: Known::Own };
         }
         let of_all = self.routes.get(usize::from(route.position())).filter(|mean| mean.us > 0);
-        let us = of_all.map_or_else(|| micros(class.unknown_cost()), |mean| mean.high());
-        Expected { us, known: false }
+        match of_all {
+            Some(mean) => Expected { us: mean.high(), known: Known::Others },
+            None => Expected { us: micros(class.unknown_cost()), known: Known::Guess },
+        }
     }
 
     /// Notes how long a worker was held.

@@ -5,11 +5,12 @@
 //! those that are served: no credit for having been idle. A side that got more than was expected is behind by that
 //! much, and the other way round: what a request really cost is known at its end.
 
+use super::arrival::Arrival;
 use super::slab::List;
 use std::collections::BTreeSet;
 
 /// Weight of a tenant that has no other.
-pub(super) const WEIGHT_USUAL: u16 = 100;
+pub(super) const WEIGHT_USUAL: u16 = Arrival::WEIGHT_USUAL.get();
 
 /// Place of a flow among those that may be served: virtual time, then age, then tenant.
 pub(super) type ReadyKey = (u64, u64, usize);

@@ -11,7 +11,7 @@ const GROUPS_PER_CLASS: u16 = 64;
 const SEGMENTS: usize = 5;
 
 /// One of a bounded number of groups of routes.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Default)]
 pub struct RouteGroup(u16);
 
 impl RouteGroup {

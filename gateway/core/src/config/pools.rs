@@ -11,6 +11,7 @@ use crate::pool::{
     WebsocketTimeouts,
 };
 use crate::region::{FailoverMode, FailoverPolicy};
+use core::num::NonZeroU16;
 use core::time::Duration;
 
 /// Least idle timeout that leaves Odoo's own pings the time to arrive (55 s in 19.0), with a margin.
@@ -209,7 +210,8 @@ fn check_backends(
     let mut backends = Vec::with_capacity(entry.backends.0.len());
     for (index, At { at, value }) in entry.backends.0.into_iter().enumerate() {
         let http = value.http.0;
-        let backend = Backend { http, websocket: value.websocket.map_or(http, |address| address.0) };
+        let workers = value.workers.and_then(|workers| NonZeroU16::new(workers.0));
+        let backend = Backend { http, websocket: value.websocket.map_or(http, |address| address.0), workers };
         if let Some((other, _)) = servers.iter().find(|(_, other)| other.http == http) {
             let other = *other;
             reader.inside(Step::Key("backends"), |reader| {
@@ -221,6 +223,16 @@ fn check_backends(
                         format!("the backend `{http}` is there twice"),
                         Some(hint.into()),
                     );
+                });
+            });
+        }
+        if servers.first().is_some_and(|(_, first)| first.workers.is_some() != workers.is_some()) {
+            reader.inside(Step::Key("backends"), |reader| {
+                reader.inside(Step::Index(index), |reader| {
+                    let hint = "say the `workers` of each backend of the pool, or of none";
+                    let message =
+                        "of some backends it is known how many requests they serve at once, of others not";
+                    reader.error(at, message.into(), Some(hint.into()));
                 });
             });
         }

@@ -1,5 +1,6 @@
 //! Facts about Odoo, each with its source.
 
+pub mod agents;
 pub mod filestore;
 pub mod headers;
 pub mod health;

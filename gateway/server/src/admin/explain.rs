@@ -4,6 +4,7 @@ use super::routes::AdminState;
 use super::tenants::state_name;
 use crate::snapshot::Snapshot;
 use crate::upstream::{RetryRule, preference};
+use fleetgate_core::admission::{WorkClass, wait_max};
 use fleetgate_core::client_certificate::Proof;
 use fleetgate_core::forwarded::Scheme;
 use fleetgate_core::guard::BodyLength;
@@ -243,8 +244,25 @@ fn tell_route(told: &mut Explanation, snapshot: &Snapshot, route: &Route<'_>, as
             "asked again elsewhere only when nothing was sent"
         }
     ));
+    told.why.extend(admission(snapshot, route));
     tell_headers(told, pool, asked);
     tell_timeouts(told, pool, class);
+}
+
+/// How a request comes to a worker.
+fn admission(snapshot: &Snapshot, route: &Route<'_>) -> Option<String> {
+    let work = WorkClass::of(route.class, false)?;
+    let Some(admission) = snapshot.admission(route.found.tenant.pool) else {
+        return Some("workers of the pool are not known: requests wait in Odoo's own queue".to_owned());
+    };
+    let load = admission.load();
+    Some(format!(
+        "{} work for one of {} workers, {} of them busy; it waits for {:?} at most",
+        work.as_str(),
+        load.workers,
+        load.in_service,
+        wait_max(route.class, false)
+    ))
 }
 
 fn tell_headers(told: &mut Explanation, pool: &Pool, asked: &Asked<'_>) {

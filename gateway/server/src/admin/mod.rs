@@ -13,5 +13,7 @@ pub use explain::{ExplainQuery, Explanation};
 pub use observe::observe_router;
 pub use regions::RegionList;
 pub use routes::{AdminState, admin_router, bind_socket};
-pub use status::{BackendStatus, ConfigStatus, ListenerStatus, Phase, PhaseCell, PoolStatus, Status};
+pub use status::{
+    AdmissionStatus, BackendStatus, ConfigStatus, ListenerStatus, Phase, PhaseCell, PoolStatus, Status,
+};
 pub use tenants::{TenantList, TenantQuery, TenantRow};

@@ -3,6 +3,8 @@
 use super::routes::AdminState;
 use crate::certificates::CertificateStore;
 use crate::reload::{HeldBack, ProblemNote};
+use fleetgate_core::admission::{Load, WorkClass};
+use fleetgate_core::pool::Pool;
 use fleetgate_core::region::region_of;
 use fleetgate_core::traffic::BackendPort;
 use serde::{Deserialize, Serialize};
@@ -135,8 +137,46 @@ pub struct PoolStatus {
     pub region: Option<String>,
     /// Regions that stand by.
     pub standby: Vec<String>,
+    /// Its workers and who waits for them; `None` where their number is not known.
+    pub admission: Option<AdmissionStatus>,
     /// Backends of the serving region.
     pub backends: Vec<BackendStatus>,
+}
+
+/// The workers of a pool.
+#[derive(Debug, Serialize, Deserialize)]
+pub struct AdmissionStatus {
+    /// Workers that requests are let through to.
+    pub workers: u32,
+    /// Workers that are held.
+    pub held: u32,
+    /// Those of them that print and ask for what they need, beside the queue.
+    pub beside: u32,
+    /// By class of work.
+    pub work: Vec<WorkStatus>,
+}
+
+/// A class of work.
+#[derive(Debug, Serialize, Deserialize)]
+pub struct WorkStatus {
+    /// Name of the class.
+    pub class: String,
+    /// Workers that its requests hold.
+    pub held: u32,
+    /// Requests that wait.
+    pub waiting: u32,
+}
+
+impl AdmissionStatus {
+    fn of(load: Load) -> Self {
+        let work = WorkClass::ALL.into_iter().zip(load.classes);
+        let work = work.map(|(class, (held, waiting))| WorkStatus {
+            class: class.as_str().to_owned(),
+            held,
+            waiting,
+        });
+        Self { workers: load.workers, held: load.in_service, beside: load.beside, work: work.collect() }
+    }
 }
 
 /// A backend.
@@ -159,6 +199,11 @@ pub struct BackendStatus {
 /// Reads the status.
 pub(super) fn status(state: &AdminState) -> Status {
     let snapshot = state.store.load();
+    let admission = |pool: &Pool| {
+        let mut known = snapshot.admissions();
+        let found = known.find(|(known, _)| known.name == pool.name);
+        found.map(|(_, admission)| AdmissionStatus::of(admission.load()))
+    };
     let pools = snapshot.pools().map(|(pool, route, regions)| {
         let serving = region_of(route.get(), true).ok();
         let others = pool.regions.iter().enumerate().filter(|(place, _)| Some(*place) != serving);
@@ -170,6 +215,7 @@ pub(super) fn status(state: &AdminState) -> Status {
                 .and_then(|serving| pool.regions.get(serving))
                 .map(|region| region.name.to_string()),
             standby: others.map(|(_, region)| region.name.to_string()).collect(),
+            admission: admission(pool),
             backends: backends.map(|backend| backend_status(backend)).collect(),
         }
     });

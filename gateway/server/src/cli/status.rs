@@ -1,6 +1,6 @@
 //! `status` and `reload` for people.
 
-use crate::admin::{BackendStatus, Phase, Status};
+use crate::admin::{AdmissionStatus, BackendStatus, Phase, Status};
 use crate::reload::{HeldBack, ProblemNote, ReloadReport};
 use std::fmt::Write;
 
@@ -50,6 +50,9 @@ pub(super) fn text(status: &Status) -> String {
         };
         let region = pool.region.as_deref().unwrap_or("none");
         line!(text, "\npool {}: Odoo {} in {region}{standby}", pool.name, pool.odoo_version);
+        if let Some(admission) = &pool.admission {
+            line!(text, "  {}", admission_text(admission));
+        }
         for backend in &pool.backends {
             line!(text, "  {}", backend_text(backend));
         }
@@ -58,6 +61,17 @@ pub(super) fn text(status: &Status) -> String {
         line!(text, "\n{} panics; please report them: the log has the places", status.panics);
     }
     text
+}
+
+fn admission_text(admission: &AdmissionStatus) -> String {
+    let waiting = admission.work.iter().filter(|work| work.waiting > 0);
+    let waiting: Vec<String> = waiting.map(|work| format!("{} {}", work.waiting, work.class)).collect();
+    let waiting = if waiting.is_empty() {
+        "nobody waits".to_owned()
+    } else {
+        format!("waiting: {}", waiting.join(", "))
+    };
+    format!("{} of {} workers busy, {waiting}", admission.held, admission.workers)
 }
 
 fn backend_text(backend: &BackendStatus) -> String {

@@ -1,5 +1,6 @@
 //! What the gateway knows about one request, from its first phase to its log line.
 
+use crate::admission::{Permit, PoolAdmission};
 use crate::limits::PlaceLease;
 use crate::snapshot::{BackendLease, BackendTlsClient, OpenWebsocket, Snapshot, TenantAccount};
 use crate::telemetry::trace::RequestId;
@@ -60,6 +61,10 @@ pub struct RequestContext {
     pub(super) attempts: Attempts,
     /// Rule about asking again.
     pub(super) retry: RetryRule,
+    /// Permit for the worker that has the request.
+    pub(super) permit: Option<Permit>,
+    /// How long the request waited for a worker.
+    pub(super) queued: Option<Duration>,
     /// Place at the backend that is being asked.
     pub(super) lease: Option<BackendLease>,
     /// From the start to the first byte of the backend's answer.
@@ -134,6 +139,8 @@ impl RequestContext {
             refused_unread: false,
             attempts: Attempts::default(),
             retry: RetryRule::of(&http::Method::POST),
+            permit: None,
+            queued: None,
             lease: None,
             first_byte: None,
             guard: None,
@@ -160,6 +167,12 @@ impl RequestContext {
     #[must_use]
     pub(super) fn backend_tls(&self) -> Option<&Arc<BackendTlsClient>> {
         self.snapshot.backend_tls(self.target?.pool)
+    }
+
+    /// Who is served by the workers of the request's pool; `None` where their number is not known.
+    #[must_use]
+    pub(super) fn admission(&self) -> Option<&Arc<PoolAdmission>> {
+        self.snapshot.admission(self.target?.pool)
     }
 
     /// The class of an admitted request.

@@ -5,6 +5,7 @@
 use super::collect::{Incomplete, collect};
 use super::connect::BackendConnections;
 use super::context::RequestContext;
+use super::permit::{self, NoPermit};
 use super::relay::relay;
 use super::service::GatewayState;
 use super::{answer, filestore, forward, headers, limit, rpc, target};
@@ -90,6 +91,13 @@ pub(super) async fn exchange(
             return Box::pin(answer::reject(session, context, guard.rejection())).await;
         }
     }
+    match permit::obtain(session, context, &state.metrics).await {
+        Ok(()) => {}
+        Err(NoPermit::Refused(rejection)) => {
+            return Box::pin(answer::reject(session, context, rejection)).await;
+        }
+        Err(NoPermit::Gone(error)) => return Err(error),
+    }
     loop {
         match ask(session, context, &state.backends, &body).await {
             Ok(answering) => {
@@ -147,6 +155,9 @@ async fn ask(
     if let Some(lease) = &context.lease {
         lease.backend().note_connected(lease.port());
     }
+    if let Some(permit) = &mut context.permit {
+        permit.note_used();
+    }
     connection.read_timeout = peer.options.read_timeout;
     connection.write_timeout = peer.options.write_timeout;
     let answered = async {
@@ -165,6 +176,9 @@ async fn ask(
         }
         Err(mut error) => {
             forward::settle(context, &mut error, Failure::BeforeAnswer, kept);
+            if permit::is_still_busy(&error) {
+                permit::see_out(context, connection);
+            }
             Err(error)
         }
     }
@@ -240,8 +254,9 @@ pub(super) fn unreadable(error: SpoolError) -> Box<Error> {
     Error::because(ErrorType::InternalError, "reading what was kept on disk", error).into_in()
 }
 
-/// Gives the place at the backend back before the request ends.
+/// Gives the place at the backend and the permit for its worker back before the request ends.
 pub(super) fn release_place(context: &mut RequestContext) {
+    context.permit = None;
     if let Some(lease) = &mut context.lease {
         BackendLease::give_back(lease);
     }

@@ -13,6 +13,7 @@ mod forward;
 mod headers;
 mod hop;
 mod limit;
+mod permit;
 mod record;
 mod relay;
 mod rpc;

@@ -71,6 +71,7 @@ pub(super) fn describe<'a>(context: &'a RequestContext, head: &'a RequestHeader)
         bytes_in: 0,
         bytes_out: 0,
         duration_ms: 0.0,
+        queue_ms: context.queued.map(milliseconds),
         first_byte_ms: context.first_byte.map(milliseconds),
         websocket_end: None,
         error: None,

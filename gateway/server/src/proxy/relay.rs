@@ -5,7 +5,7 @@ use super::context::RequestContext;
 use super::exchange::{Answering, client_gone, release_place, unreadable};
 use super::forward::BACKEND_IDLE;
 use super::service::GatewayState;
-use super::{headers, limit};
+use super::{headers, limit, permit};
 use crate::spool::{AnswerSpool, DiskUse, SpoolStore};
 use pingora::protocols::http::HttpTask;
 use pingora::protocols::http::v1::client::HttpSession;
@@ -40,12 +40,27 @@ pub(super) async fn relay(
         answer.end(context, &state.backends).await;
     }
     let keep = Keep { store: &state.spool, tenant, backends: &state.backends };
-    let mut batch = vec![HttpTask::Header(head, ends)];
     answer.take_what_is_there(context, &keep).await;
+    let passed = pass(&mut answer, session, context, &keep, HttpTask::Header(head, ends)).await;
+    if let Some(source) = answer.source.take() {
+        permit::see_out(context, source.connection);
+    }
+    passed
+}
+
+/// Passes an answer on until all of it is with the client.
+async fn pass(
+    answer: &mut Answer,
+    session: &mut Session,
+    context: &mut RequestContext,
+    keep: &Keep<'_>,
+    head: HttpTask,
+) -> Result<()> {
+    let mut batch = vec![head];
     loop {
         let last = answer.fill(&mut batch).await?;
         if !batch.is_empty() {
-            answer.write(session, context, &keep, std::mem::take(&mut batch)).await?;
+            answer.write(session, context, keep, std::mem::take(&mut batch)).await?;
         }
         if last {
             return Ok(());
@@ -53,7 +68,7 @@ pub(super) async fn relay(
         if answer.spool.is_empty() && answer.source.is_some() {
             tokio::select! {
                 biased;
-                task = answer.next() => answer.absorb(task, context, &keep).await,
+                task = answer.next() => answer.absorb(task, context, keep).await,
                 gone = client_gone(session) => return Err(gone),
             }
         }

@@ -4,8 +4,10 @@ use super::admit::{Decision, decide};
 use super::connect::BackendConnections;
 use super::context::RequestContext;
 use super::exchange::exchange;
+use super::permit::{self, NoPermit};
 use super::record::{Outcome, cause_of, conclude, count, describe};
 use super::{answer, forward, headers, limit, rpc, target, tunnel, websocket};
+use crate::admission::Permit;
 use crate::connection::KEEPALIVE_SECONDS;
 use crate::snapshot::SnapshotStore;
 use crate::spool::SpoolStore;
@@ -97,7 +99,16 @@ impl ProxyHttp for Gateway {
                             return answer::reject(session, context, rejection).await.map(|()| true);
                         }
                     }
-                    return Ok(false);
+                    return match permit::obtain(session, context, &self.state.metrics).await {
+                        Ok(()) => {
+                            context.permit.iter_mut().for_each(Permit::note_used);
+                            Ok(false)
+                        }
+                        Err(NoPermit::Refused(rejection)) => {
+                            answer::reject(session, context, rejection).await.map(|()| true)
+                        }
+                        Err(NoPermit::Gone(error)) => Err(error),
+                    };
                 }
                 exchange(session, context, &self.state).await.map(|()| true)
             }

@@ -34,6 +34,8 @@ use tokio_util::task::TaskTracker;
 
 /// Idle connections kept to all backends together.
 const KEPT_BACKEND_CONNECTIONS: usize = 1_024;
+/// Between two looks at how many workers the pools have, and who was there a moment ago.
+const COUNT_WORKERS_EVERY: Duration = Duration::from_millis(100);
 
 /// Why the process could not start.
 #[derive(Debug, thiserror::Error)]
@@ -257,6 +259,7 @@ impl Server {
 
     async fn until_signalled(self, mut signals: Signals, log_guard: LinesGuard) {
         let watching = Arc::clone(&self.reload).watch();
+        let counting = tokio::spawn(count_workers(Arc::clone(&self.admin.store)));
         self.announce();
         loop {
             tokio::select! {
@@ -274,6 +277,7 @@ impl Server {
         watching.abort();
         drop(self.sockets);
         end(self.drainer, &mut signals).await;
+        counting.abort();
         drop(log_guard);
     }
 
@@ -308,6 +312,15 @@ impl Server {
         if let Err(error) = sd_notify::notify(&ready) {
             tracing::debug!(%error, "no service manager was told");
         }
+    }
+}
+
+/// Counts the workers of the pools again and again, until the task is aborted.
+async fn count_workers(store: Arc<SnapshotStore>) {
+    let mut ticks = tokio::time::interval(COUNT_WORKERS_EVERY);
+    loop {
+        ticks.tick().await;
+        store.load().refresh_admission();
     }
 }
 

@@ -5,6 +5,7 @@ use fleetgate_core::health::{BackendHealth, BackendVerdict, Moment};
 use fleetgate_core::pool::Backend;
 use fleetgate_core::traffic::BackendPort;
 use std::net::SocketAddr;
+use std::num::NonZeroU16;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU16, AtomicU32, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
@@ -62,12 +63,15 @@ pub struct PortState {
     connect_failures: AtomicU64,
     /// Whether probes say that others should be asked first.
     avoided: AtomicBool,
+    /// Requests that it serves at once; `u32::MAX` where that is not known.
+    workers: AtomicU32,
 }
 
 impl PortState {
     fn new(address: SocketAddr) -> Self {
         Self {
             address,
+            workers: AtomicU32::new(u32::MAX),
             in_flight: AtomicU32::new(0),
             failing_until_ms: AtomicU64::new(0),
             connect_failures: AtomicU64::new(0),
@@ -79,6 +83,12 @@ impl PortState {
     #[must_use]
     pub fn in_flight(&self) -> u32 {
         self.in_flight.load(Ordering::Relaxed)
+    }
+
+    /// Requests that it serves at once; `u32::MAX` where that is not known.
+    #[must_use]
+    pub fn workers(&self) -> u32 {
+        self.workers.load(Ordering::Relaxed)
     }
 
     /// Connections that it refused or let time out.
@@ -120,7 +130,9 @@ impl BackendState {
         let failing_until = state.failing_until_ms.load(Ordering::Relaxed);
         let failing = failing_until > 0 && self.age_ms() < failing_until;
         let failing = failing || state.avoided.load(Ordering::Relaxed);
-        BackendLoad { hash: self.hash, in_flight: self.weighed(state.in_flight()), failing }
+        let in_flight = state.in_flight();
+        let full = in_flight >= state.workers();
+        BackendLoad { hash: self.hash, in_flight: self.weighed(in_flight), failing, full }
     }
 
     /// Requests in flight as they weigh: one at a backend that takes a tenth of its share weighs like ten.
@@ -162,6 +174,12 @@ impl BackendState {
     #[must_use]
     pub fn take_traffic(&self) -> (u32, u32) {
         (self.health.answered.swap(0, Ordering::Relaxed), self.health.failed.swap(0, Ordering::Relaxed))
+    }
+
+    /// Notes how many requests it serves at once on its HTTP port.
+    pub fn set_workers(&self, workers: Option<NonZeroU16>) {
+        let workers = workers.map_or(u32::MAX, |workers| u32::from(workers.get()));
+        self.http.workers.store(workers, Ordering::Relaxed);
     }
 
     /// Notes that a connection could not be made: for some seconds others are asked first. `true` when that is news.
@@ -210,6 +228,13 @@ impl BackendLease {
         Self { backend: Arc::clone(backend), port, held: true }
     }
 
+    /// Leaves the place to another holder; this one only knows whose it was.
+    #[must_use]
+    pub fn hand_over(&mut self) -> Self {
+        let held = std::mem::take(&mut self.held);
+        Self { backend: Arc::clone(&self.backend), port: self.port, held }
+    }
+
     /// Gives the place back early, once.
     pub fn give_back(&mut self) {
         if std::mem::take(&mut self.held) {
@@ -249,7 +274,11 @@ mod tests {
     #[test]
     fn ports_are_counted_apart_and_leases_come_back() {
         let address = "127.0.0.1:8069".parse().unwrap();
-        let backend = Arc::new(BackendState::new("p", "r", Backend { http: address, websocket: address }));
+        let backend = Arc::new(BackendState::new(
+            "p",
+            "r",
+            Backend { http: address, websocket: address, workers: None },
+        ));
         let mut lease = BackendLease::take(&backend, BackendPort::Gevent);
         assert_eq!((backend.http.in_flight(), backend.gevent.in_flight()), (0, 1));
         lease.give_back();
@@ -261,7 +290,8 @@ mod tests {
     #[test]
     fn a_refused_connection_marks_the_port_until_one_is_made() {
         let address = "127.0.0.1:8069".parse().unwrap();
-        let backend = BackendState::new("p", "r", Backend { http: address, websocket: address });
+        let backend =
+            BackendState::new("p", "r", Backend { http: address, websocket: address, workers: None });
         assert!(backend.note_connect_failure(BackendPort::Http), "the first is news");
         assert!(!backend.note_connect_failure(BackendPort::Http), "the second is none");
         assert!(backend.load(BackendPort::Http).failing);

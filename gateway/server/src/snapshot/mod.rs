@@ -14,14 +14,16 @@ pub use backend_tls::BackendTlsClient;
 pub use client_authorities::ClientAuthorities;
 pub use route::PoolRoute;
 
+use crate::admission::PoolAdmission;
 use crate::limits::{KeyedLimiters, LimiterPool};
 use arc_swap::ArcSwap;
 use fleetgate_core::certificate::Certificates;
 use fleetgate_core::config::Fleet;
 use fleetgate_core::limit::LimitsIndex;
 use fleetgate_core::pool::{Pool, PoolIndex, PoolRegion};
-use fleetgate_core::region::{RegionIndex, Route};
+use fleetgate_core::region::{RegionIndex, Route, region_of};
 use fleetgate_core::tenant::{TenantIndex, TenantMatch};
+use fleetgate_core::traffic::BackendPort;
 use rustc_hash::FxHashMap;
 use std::sync::Arc;
 
@@ -47,6 +49,8 @@ pub struct Snapshot {
     entries: Vec<Arc<TenantAccount>>,
     /// In the order of the fleet's `client_certificates`.
     client_authorities: Vec<Arc<ClientAuthorities>>,
+    /// By pool.
+    admissions: Vec<Option<Arc<PoolAdmission>>>,
 }
 
 impl Snapshot {
@@ -57,7 +61,7 @@ impl Snapshot {
         let backends = fleet.pools.iter().map(|pool| pool_backends(pool, &known)).collect();
         let backend_tls = fleet.pools.iter().map(|pool| backend_tls(pool, previous)).collect();
         let routes = previous.map(Self::pool_routes).unwrap_or_default();
-        let routes = fleet.pools.iter().map(|pool| pool_route(pool, &routes)).collect();
+        let routes: Vec<_> = fleet.pools.iter().map(|pool| pool_route(pool, &routes)).collect();
         let accounts = previous.map(|previous| Arc::clone(&previous.accounts)).unwrap_or_default();
         let limiters = previous.map(|previous| Arc::clone(&previous.limiters)).unwrap_or_default();
         let known = previous.map_or(&[][..], |previous| &previous.keyed);
@@ -67,6 +71,8 @@ impl Snapshot {
         let asked = fleet.client_certificates.iter();
         let client_authorities = asked.map(|asked| authorities(&asked.authorities, previous)).collect();
         let generation = previous.map_or(1, |previous| previous.generation.saturating_add(1));
+        let admissions = fleet.pools.iter().zip(&routes);
+        let admissions = admissions.map(|(pool, route)| pool_admission(pool, route, previous)).collect();
         let revision = revision.into();
         Self {
             generation,
@@ -75,6 +81,7 @@ impl Snapshot {
             backends,
             backend_tls,
             routes,
+            admissions,
             client_authorities,
             accounts,
             limiters,
@@ -117,6 +124,37 @@ impl Snapshot {
     pub fn pools(&self) -> impl Iterator<Item = (&Pool, &Arc<PoolRoute>, &[Vec<Arc<BackendState>>])> {
         let pools = self.fleet.pools.iter().zip(&self.routes);
         pools.zip(&self.backends).map(|((pool, route), regions)| (pool, route, regions.as_slice()))
+    }
+
+    /// Who is served by the workers of a pool; `None` where their number is not known.
+    #[must_use]
+    pub fn admission(&self, pool: PoolIndex) -> Option<&Arc<PoolAdmission>> {
+        self.admissions.get(usize::from(pool.0))?.as_ref()
+    }
+
+    /// Pools with a known number of workers.
+    pub fn admissions(&self) -> impl Iterator<Item = (&Pool, &Arc<PoolAdmission>)> {
+        self.fleet
+            .pools
+            .iter()
+            .zip(&self.admissions)
+            .filter_map(|(pool, admission)| Some((pool, admission.as_ref()?)))
+    }
+
+    /// Counts the workers again: those of backends that take no connection serve nobody. If that is so of all of them,
+    /// all count, because a wrong guess about them must not refuse a request.
+    pub fn refresh_admission(&self) {
+        for ((pool, route, regions), admission) in self.pools().zip(&self.admissions) {
+            let Some(admission) = admission else { continue };
+            let serving = region_of(route.get(), true).unwrap_or_else(|_| pool.home());
+            let backends = regions.get(serving).map_or(&[][..], Vec::as_slice);
+            let sum = |of: &dyn Fn(&BackendState) -> bool| {
+                let counted = backends.iter().filter(|backend| of(backend));
+                counted.fold(0_u32, |sum, backend| sum.saturating_add(backend.http.workers()))
+            };
+            let healthy = sum(&|backend| !backend.load(BackendPort::Http).failing);
+            admission.refresh(if healthy > 0 { healthy } else { sum(&|_| true) });
+        }
     }
 
     /// The accounts of all tenants.
@@ -163,7 +201,9 @@ fn pool_backends(pool: &Pool, known: &FxHashMap<&str, &Arc<BackendState>>) -> Ve
     let of_region = |region: &PoolRegion| {
         let states = region.backends.iter().map(|backend| {
             let state = BackendState::new(&pool.name, &region.name, *backend);
-            known.get(state.key()).map_or_else(|| Arc::new(state), |known| Arc::clone(known))
+            let state = known.get(state.key()).map_or_else(|| Arc::new(state), |known| Arc::clone(known));
+            state.set_workers(backend.workers);
+            state
         });
         states.collect()
     };
@@ -183,6 +223,17 @@ fn pool_route(pool: &Pool, known: &FxHashMap<&str, (&Pool, &Arc<PoolRoute>)>) ->
     let name = before.regions.get(served).map(|region| &region.name);
     let place = pool.regions.iter().position(|region| Some(&region.name) == name);
     Arc::new(PoolRoute::to(place.unwrap_or_else(|| pool.home())))
+}
+
+/// The queue of a pool: the previous one, with those who wait and are served, if there was one.
+fn pool_admission(pool: &Pool, route: &PoolRoute, previous: Option<&Snapshot>) -> Option<Arc<PoolAdmission>> {
+    let workers = pool.workers(region_of(route.get(), true).unwrap_or_else(|_| pool.home()))?;
+    let mut known = previous.into_iter().flat_map(Snapshot::admissions);
+    let same = known.find(|(known, _)| known.name == pool.name);
+    let admission =
+        same.map_or_else(|| Arc::new(PoolAdmission::new(workers)), |(_, known)| Arc::clone(known));
+    admission.refresh(workers);
+    Some(admission)
 }
 
 /// The client of a pool: the previous one, with its sessions, if nothing about it changed.

@@ -69,6 +69,9 @@ pub struct AccessEvent<'a> {
     pub bytes_out: u64,
     /// From the request's head to the end of the answer, in milliseconds.
     pub duration_ms: f64,
+    /// How long the request waited for a worker, in milliseconds.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub queue_ms: Option<f64>,
     /// From the request's head to the first byte of the backend's answer, in milliseconds.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub first_byte_ms: Option<f64>,

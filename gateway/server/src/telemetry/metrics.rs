@@ -3,11 +3,13 @@
 //! Labels come from closed sets (class, status, port) and from the config (pool, backend, tenant): never from what
 //! a client sends. Histograms are per pool and class, counters may be per tenant.
 
+use super::admission::{AdmissionCounters, AdmissionGauges};
 use crate::certificates::CertificateStore;
 use crate::snapshot::{Snapshot, SnapshotStore};
 use crate::spool::SpoolStore;
 use crate::telemetry::lines::Lines;
 use crate::telemetry::panic;
+use fleetgate_core::admission::Shortage;
 use fleetgate_core::rejection::Rejection;
 use fleetgate_core::traffic::{BackendPort, TrafficClass};
 use prometheus::core::{Collector, Desc};
@@ -32,6 +34,7 @@ pub struct Metrics {
     rejections: IntCounterVec,
     guard_refusals: IntCounterVec,
     limit_refusals: IntCounterVec,
+    admission: AdmissionCounters,
     websockets_closed: IntCounterVec,
     connections: IntGauge,
     connections_accepted: IntCounter,
@@ -106,6 +109,7 @@ impl Metrics {
                 "Requests refused because a limit was reached.",
                 &["limit"],
             )?,
+            admission: AdmissionCounters::new()?,
             websockets_closed: counter(
                 "fleetgate_websockets_closed_total",
                 "Websockets ended.",
@@ -148,7 +152,7 @@ impl Metrics {
     }
 
     fn collectors(&self) -> Vec<Box<dyn Collector>> {
-        vec![
+        let mut collectors: Vec<Box<dyn Collector>> = vec![
             Box::new(self.requests.clone()),
             Box::new(self.request_seconds.clone()),
             Box::new(self.rejections.clone()),
@@ -163,7 +167,9 @@ impl Metrics {
             Box::new(self.passthrough.clone()),
             Box::new(self.reloads.clone()),
             Box::new(self.reload_problems.clone()),
-        ]
+        ];
+        collectors.extend(self.admission.collectors());
+        collectors
     }
 
     /// Counts an answered request.
@@ -183,6 +189,16 @@ impl Metrics {
         if let Some(limit) = rejection.limit() {
             self.limit_refusals.with_label_values(&[limit.as_str()]).inc();
         }
+    }
+
+    /// Counts a request that got a permit for a worker.
+    pub fn count_permit(&self, pool: &str, class: TrafficClass, waited: Duration) {
+        self.admission.count_permit(pool, class, waited);
+    }
+
+    /// Counts a request that got none.
+    pub fn count_shed(&self, pool: &str, class: TrafficClass, shortage: Shortage) {
+        self.admission.count_shed(pool, class, shortage);
     }
 
     /// Counts a websocket that ended.
@@ -306,6 +322,7 @@ struct SnapshotCollector {
     certificate_ends: IntGaugeVec,
     panics: IntCounter,
     dropped: IntCounter,
+    admission: AdmissionGauges,
     in_flight: IntGaugeVec,
     connect_failures: IntCounterVec,
     tenant_requests: IntCounterVec,
@@ -349,6 +366,7 @@ impl SnapshotCollector {
                 "fleetgate_access_log_dropped_total",
                 "Access log lines that were dropped.",
             )?,
+            admission: AdmissionGauges::new()?,
             in_flight: gauges(
                 "fleetgate_backend_in_flight",
                 "Requests, or websockets, that a backend serves now.",
@@ -381,6 +399,7 @@ impl SnapshotCollector {
         self.panics.inc_by(panic::count());
         self.dropped.reset();
         self.dropped.inc_by(self.lines.dropped());
+        self.admission.read(snapshot);
         self.in_flight.reset();
         self.connect_failures.reset();
         self.tenant_requests.reset();
@@ -437,14 +456,14 @@ impl SnapshotCollector {
 
 impl Collector for SnapshotCollector {
     fn desc(&self) -> Vec<&Desc> {
-        self.parts().into_iter().flat_map(Collector::desc).collect()
+        self.parts().into_iter().chain(self.admission.parts()).flat_map(Collector::desc).collect()
     }
 
     fn collect(&self) -> Vec<MetricFamily> {
         // Two scrapes at once would both add to the same counters.
         let _alone = self.collecting.lock().unwrap_or_else(PoisonError::into_inner);
         self.read(&self.store.load());
-        self.parts().into_iter().flat_map(Collector::collect).collect()
+        self.parts().into_iter().chain(self.admission.parts()).flat_map(Collector::collect).collect()
     }
 }
 

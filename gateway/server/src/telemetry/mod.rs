@@ -1,6 +1,7 @@
 //! What operators see: events, access log, metrics.
 
 pub mod access_log;
+mod admission;
 pub mod lines;
 pub mod metrics;
 pub mod operations;

@@ -6,4 +6,4 @@ mod select;
 
 pub use dial::{DialError, dial, tls_cause};
 pub use retry::{Failure, RetryRule, is_safe};
-pub use select::{Attempts, preference};
+pub use select::{Attempts, preference, reach};

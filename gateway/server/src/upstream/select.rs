@@ -1,7 +1,7 @@
 //! The attempts of one request: each backend at most once.
 
 use crate::snapshot::{BackendLease, BackendState};
-use fleetgate_core::backend::{BackendLoad, BackendSet, choose, stable_hash};
+use fleetgate_core::backend::{BackendLoad, BackendSet, choose, own_subset, stable_hash};
 use fleetgate_core::traffic::BackendPort;
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -71,6 +71,20 @@ pub fn preference(
     order
 }
 
+/// Workers of the backends that a tenant is spread over.
+#[must_use]
+pub fn reach(backends: &[Arc<BackendState>], tenant: &str, backends_per_tenant: u8) -> u32 {
+    let load = |index: usize| loaded(backends, BackendPort::Http, index);
+    let own = own_subset(stable_hash(tenant.as_bytes()), backends_per_tenant, backends.len(), &load);
+    let own = backends.iter().enumerate().filter(|(index, _)| own.contains(*index));
+    own.fold(0, |sum, (_, backend)| sum.saturating_add(backend.http.workers()))
+}
+
+fn loaded(backends: &[Arc<BackendState>], port: BackendPort, index: usize) -> BackendLoad {
+    let unknown = BackendLoad { hash: 0, in_flight: u32::MAX, failing: true, full: true };
+    backends.get(index).map_or(unknown, |backend| backend.load(port))
+}
+
 fn best(
     backends: &[Arc<BackendState>],
     port: BackendPort,
@@ -78,9 +92,6 @@ fn best(
     backends_per_tenant: u8,
     tried: BackendSet,
 ) -> Option<usize> {
-    let load = |index: usize| {
-        let unknown = BackendLoad { hash: 0, in_flight: u32::MAX, failing: true };
-        backends.get(index).map_or(unknown, |backend| backend.load(port))
-    };
+    let load = |index: usize| loaded(backends, port, index);
     choose(stable_hash(tenant.as_bytes()), backends_per_tenant, tried, backends.len(), load)
 }

@@ -78,14 +78,16 @@ impl<W> Scheduler<W> {
         );
         let idle_worker = self.in_service < self.workers;
         assert!(
-            flow.queued == 0 || !idle_worker || !self.is_allowed_another(tenant, class),
+            flow.queued == 0
+                || !idle_worker
+                || !self.is_allowed_another(tenant, class, self.next_is_long(place, class)),
             "a worker is idle while a request waits that may have it"
         );
     }
 
-    fn is_allowed_another(&self, tenant: &Tenant, class: WorkClass) -> bool {
+    fn is_allowed_another(&self, tenant: &Tenant, class: WorkClass, careful: bool) -> bool {
         let alone = self.tenants.len() == 1;
-        let of_tenant = Shares::of(tenant.reach.min(self.workers)).of_tenant(class.is_long(), alone);
+        let of_tenant = Shares::of(tenant.reach.min(self.workers)).of_tenant(careful, alone);
         let of_long = Shares::of(self.workers).of_long_work(alone);
         tenant.in_service < of_tenant && !(class.is_long() && self.long_in_service >= of_long)
     }

@@ -69,7 +69,7 @@ impl<W> Scheduler<W> {
         let own = u64::from(tenant.weight);
         let is_ready = tenant.flow(class).is_some_and(|flow| flow.ready.is_some());
         let all = if is_ready { queue_weight } else { queue_weight.saturating_add(own) };
-        let most = u64::from(self.most_of(tenant, class)).saturating_mul(PARTS);
+        let most = u64::from(self.most_of(tenant, class.is_long())).saturating_mul(PARTS);
         part(workers, own, all.max(u64::from(WEIGHT_USUAL.min(tenant.weight)))).min(most)
     }
 }

@@ -10,7 +10,7 @@ mod audit;
 pub use estimate::REQUESTS_WAITING_MAX;
 
 use super::arrival::{Arrival, Decision, Event, Load, Refusal, Shortage, TenantKey, Ticket};
-use super::cost::Costs;
+use super::cost::{Costs, Known};
 use super::flow::{ClassQueue, corrected, virtual_us};
 use super::route::RouteGroup;
 use super::slab::{Link, Linked, List, Slab};
@@ -33,6 +33,8 @@ struct Request<W> {
     route: RouteGroup,
     /// What it is charged with.
     cost_us: u64,
+    /// Whether that is a guess.
+    guessed: bool,
     /// Its part of [`Flow::queued_us`].
     queued_us: u64,
     deadline: Duration,
@@ -123,7 +125,8 @@ impl<W> Scheduler<W> {
     pub fn arrive(&mut self, arrival: &Arrival, now: Duration) -> Decision {
         self.pass_time(now);
         let expected = self.costs.expect(arrival.tenant, arrival.route, arrival.class);
-        let class = arrival.class.with_cost(expected.us);
+        let guessed = expected.known == Known::Guess;
+        let class = if guessed { arrival.class } else { arrival.class.with_cost(expected.us) };
         let place = self.tenant(arrival);
         let mean_us = self.queues.get(class.position()).map_or(0, |queue| queue.mean_us);
         let mut request = Request {
@@ -132,13 +135,14 @@ impl<W> Scheduler<W> {
             class,
             route: arrival.route,
             cost_us: expected.us,
-            queued_us: if expected.known { expected.us } else { mean_us },
+            guessed,
+            queued_us: if expected.known == Known::Own { expected.us } else { mean_us },
             deadline: now.saturating_add(arrival.wait_max),
             served_since: None,
             waiter: None,
             link: Link::default(),
         };
-        if self.may_start_at_once(place, class) {
+        if self.may_start_at_once(place, class, guessed) {
             request.served_since = Some(now);
             self.charge_at_once(place, class, expected.us);
             return Decision::Start(self.insert(request));
@@ -174,6 +178,7 @@ impl<W> Scheduler<W> {
             class: WorkClass::Interactive,
             route,
             cost_us: 0,
+            guessed: false,
             queued_us: 0,
             deadline: now,
             served_since: Some(now),
@@ -200,6 +205,23 @@ impl<W> Scheduler<W> {
         }
     }
 
+    /// Gives up a request that has waited for as long as it may. `None` when it is served by now.
+    pub fn expire(&mut self, ticket: Ticket, now: Duration) -> Option<Refusal> {
+        self.pass_time(now);
+        let mut refusal = Refusal { shortage: Shortage::Expired, retry_after: told(Duration::ZERO) };
+        let Some(request) = self.request(ticket) else { return Some(refusal) };
+        if request.served_since.is_some() {
+            return None;
+        }
+        if let Some(tenant) = request.tenant.and_then(|place| self.tenants.get(place)) {
+            refusal.retry_after = told(self.estimated_wait(tenant, request.class, request.queued_us));
+        }
+        if let Some(place) = self.take_out(ticket.place) {
+            self.settle(place, now);
+        }
+        Some(refusal)
+    }
+
     /// The number of workers is another. What is served goes on.
     pub fn set_workers(&mut self, workers: u32) {
         self.workers = workers;
@@ -219,12 +241,8 @@ impl<W> Scheduler<W> {
         let request = self.requests.get(first)?;
         let (cost_us, serial) = (request.cost_us, request.serial);
         if request.deadline <= now {
-            let tenant = self.tenants.get(place)?;
-            let wait = self.estimated_wait(tenant, class, cost_us);
-            let refusal = Refusal { shortage: Shortage::Expired, retry_after: told(wait) };
             let waiter = self.requests.get_mut(first)?.waiter.take();
-            self.take_out(first);
-            self.settle(place, now);
+            let refusal = self.expire(Ticket { place: first, serial }, now)?;
             return Some(Event::Refuse { refusal, waiter });
         }
         self.unqueue(first);

@@ -10,9 +10,9 @@ use super::tenants::Tenant;
 const CREDIT_US: u64 = 5_000_000;
 
 impl<W> Scheduler<W> {
-    /// Workers that a tenant may hold when it starts something of a class.
-    pub(super) fn most_of(&self, tenant: &Tenant, class: WorkClass) -> u32 {
-        Shares::of(tenant.reach.min(self.workers)).of_tenant(class.is_long(), self.is_quiet())
+    /// Workers that a tenant may hold when it starts something that is long, or may be.
+    pub(super) fn most_of(&self, tenant: &Tenant, long: bool) -> u32 {
+        Shares::of(tenant.reach.min(self.workers)).of_tenant(long, self.is_quiet())
     }
 
     /// Whether no more than one tenant is there.
@@ -24,12 +24,20 @@ impl<W> Scheduler<W> {
         self.long_in_service >= Shares::of(self.workers).of_long_work(self.is_quiet())
     }
 
-    fn may_serve(&self, place: usize, class: WorkClass) -> bool {
-        self.tenants.get(place).is_some_and(|tenant| tenant.in_service < self.most_of(tenant, class))
+    /// Whether a tenant may hold another worker.
+    fn may_serve(&self, place: usize, long: bool) -> bool {
+        self.tenants.get(place).is_some_and(|tenant| tenant.in_service < self.most_of(tenant, long))
+    }
+
+    /// Whether what a flow wants next is long, or may be because nobody knows.
+    pub(super) fn next_is_long(&self, place: usize, class: WorkClass) -> bool {
+        let flow = self.tenants.get(place).and_then(|tenant| tenant.flow(class));
+        let next = flow.and_then(|flow| flow.waiting.first()).and_then(|first| self.requests.get(first));
+        class.is_long() || next.is_some_and(|next| next.guessed)
     }
 
     /// Whether a worker is free that nobody who waits may have.
-    pub(super) fn may_start_at_once(&self, place: usize, class: WorkClass) -> bool {
+    pub(super) fn may_start_at_once(&self, place: usize, class: WorkClass, guessed: bool) -> bool {
         let long_full = self.long_work_is_full();
         let nobody_before =
             self.queues().all(|(other, queue)| queue.ready.is_empty() || (other.is_long() && long_full));
@@ -37,7 +45,7 @@ impl<W> Scheduler<W> {
             && nobody_before
             && !(class.is_long() && long_full)
             && self.tenants.get(place).and_then(|tenant| tenant.flow(class)).is_some_and(|f| f.queued == 0)
-            && self.may_serve(place, class)
+            && self.may_serve(place, class.is_long() || guessed)
     }
 
     pub(super) fn enqueue(&mut self, entry: usize) {
@@ -92,7 +100,7 @@ impl<W> Scheduler<W> {
     /// Puts a flow where it belongs: among those that may be served, or not. `arrived` is for a flow that had nothing
     /// waiting.
     fn place(&mut self, place: usize, class: WorkClass, arrived: bool) {
-        let may = self.may_serve(place, class);
+        let may = self.may_serve(place, self.next_is_long(place, class));
         let Some(queue) = self.queues.get_mut(class.position()) else { return };
         let Some(tenant) = self.tenants.get_mut(place) else { return };
         let Some(flow) = tenant.flows.get_mut(class.position()) else { return };
@@ -149,7 +157,7 @@ impl<W> Scheduler<W> {
                 served.filter_map(|(class, queue)| Some((queue.start, class, queue.ready.first()?)));
             let (_, class, &key) = waiting.min_by_key(|(start, class, _)| (*start, class.position()))?;
             let (_, _, place) = key;
-            if self.may_serve(place, class) {
+            if self.may_serve(place, self.next_is_long(place, class)) {
                 return Some((class, key));
             }
             // Others came, and its share became smaller.

@@ -6,7 +6,7 @@ use super::world::{Dice, Job, World};
 use core::time::Duration;
 
 const SEEDS: u64 = 2_000;
-const STEPS: u64 = 150;
+const STEPS: u64 = 100;
 
 fn any_job(dice: &mut Dice, tenants: u64) -> Job {
     let class = WorkClass::ALL[usize::try_from(dice.below(4)).unwrap()];

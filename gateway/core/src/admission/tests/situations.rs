@@ -88,6 +88,16 @@ fn a_route_that_turns_out_slow_does_not_take_the_last_worker_again() {
 }
 
 #[test]
+fn a_route_that_nobody_knows_is_served_while_long_work_has_its_share() {
+    let mut world = World::new(2);
+    world.arrive(Job { class: WorkClass::Background, ..Job::page(0, 60_000) });
+    assert!(started(world.arrive(Job { route: 5, ..Job::page(1, 50) })));
+    world.until(world.now + SECOND * 5);
+    assert!(started(world.arrive(Job { route: 6, ..Job::page(1, 50) })));
+    assert!(!started(world.arrive(Job { route: 7, ..Job::page(1, 50) })), "but one at a time");
+}
+
+#[test]
 fn a_tenant_with_twice_the_weight_gets_twice_the_time() {
     let mut world = known(2, 100, 6);
     let begun = world.now;

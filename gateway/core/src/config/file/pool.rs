@@ -151,6 +151,9 @@ section! {
         /// Address of Odoo's `gevent_port` (`longpolling_port` before 16.0). Left out, it is the same as `http`,
         /// which is right for an Odoo without workers.
         websocket: Option<Server> = null,
+        /// Odoo's `workers`: requests that it serves at once. With it for all backends of a pool, requests wait in the
+        /// gateway's queue, fair to all tenants, instead of in Odoo's. Left out, there is no such queue for the pool.
+        workers: Option<Whole<1, 1_024>> = null,
     }
 }
 
