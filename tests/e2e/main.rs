@@ -37,6 +37,7 @@ mod rpc;
 mod spoofs;
 mod spool;
 mod tls;
+mod tls_hygiene;
 mod vectors;
 
 // How the process lives.

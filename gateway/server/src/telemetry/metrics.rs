@@ -68,6 +68,19 @@ fn counter(name: &str, help: &str, labels: &[&str]) -> prometheus::Result<IntCou
     IntCounterVec::new(Opts::new(name, help), labels)
 }
 
+/// All of its counters are there from the start, at zero.
+fn passthrough() -> prometheus::Result<IntCounterVec> {
+    let counters = counter(
+        "fleetgate_passthrough_connections_total",
+        "TLS connections for names that somebody else answers.",
+        &["result"],
+    )?;
+    for result in [PassthroughResult::Passed, PassthroughResult::Unreachable] {
+        counters.get_metric_with_label_values(&[result.as_str()])?;
+    }
+    Ok(counters)
+}
+
 impl Metrics {
     /// Registers all metrics; those of tenants and backends are read from the snapshot when asked for.
     ///
@@ -133,11 +146,7 @@ impl Metrics {
                 "fleetgate_accept_failures_total",
                 "Times that no connection could be accepted, as when open files are used up.",
             )?,
-            passthrough: counter(
-                "fleetgate_passthrough_connections_total",
-                "TLS connections for names that somebody else answers.",
-                &["result"],
-            )?,
+            passthrough: passthrough()?,
             reloads: counter("fleetgate_reloads_total", "Reloads of the config.", &["result"])?,
             reload_problems: IntGauge::new(
                 "fleetgate_config_problems",

@@ -1,0 +1,122 @@
+//! What TLS of a listener offers, as openssl sees it: versions, ciphers, resumption.
+
+use std::fs;
+use std::net::SocketAddr;
+use std::path::Path;
+use std::process::Stdio;
+
+use fleetgate_stub::StubOdoo;
+use fleetgate_tests::{DEADLINE, Gateway, backend};
+use tempfile::TempDir;
+use tokio::io::AsyncWriteExt;
+use tokio::process::Command;
+
+use crate::authority::Authority;
+use crate::fleet::{self, TENANTS};
+
+/// A listener that speaks TLS 1.3 and nothing older.
+const NEWEST: &str = "127.0.0.3:0";
+/// Everything that openssl can do, however weak.
+const ANY: &str = "ALL:@SECLEVEL=0";
+
+struct Site {
+    stub: StubOdoo,
+    gateway: Gateway,
+    client: TempDir,
+}
+
+async fn start() -> Site {
+    let stub = fleet::threaded("eu-1").await;
+    let authority = Authority::new("servers");
+    let client = tempfile::tempdir().unwrap();
+    fs::write(client.path().join("ca.pem"), &authority.pem).unwrap();
+    let gateway = gateway(&stub, &authority).await;
+    Site { stub, gateway, client }
+}
+
+async fn gateway(stub: &StubOdoo, authority: &Authority) -> Gateway {
+    let listeners = format!(
+        "listeners:\n  - {{ address: \"127.0.0.1:0\", tls: {{ certificates: certs }} }}\n  \
+         - {{ address: \"{NEWEST}\", tls: {{ certificates: certs, minimum_version: \"1.3\" }} }}\n"
+    );
+    let config = listeners + &fleet::config(&[backend(stub)], "");
+    let builder = Gateway::builder(&config).tenants("tenants.yaml", TENANTS);
+    let folder = builder.directory().folder().join("certs");
+    fs::create_dir(&folder).unwrap();
+    for host in ["acme.test", "globex.test"] {
+        authority.sign(host).write(&folder, host);
+    }
+    builder.start().await
+}
+
+/// One request by `openssl s_client`, and all that it says.
+async fn openssl(client: &Path, address: SocketAddr, host: &str, arguments: &[&str]) -> String {
+    let mut command = Command::new("openssl");
+    command.current_dir(client).args(["s_client", "-connect", &address.to_string(), "-servername", host]);
+    command.args(["-CAfile", "ca.pem", "-verify_return_error", "-ign_eof"]).args(arguments);
+    command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).kill_on_drop(true);
+    let mut child = command.spawn().expect("openssl is there: install the package openssl");
+    let mut input = child.stdin.take().unwrap();
+    let request = format!("GET /stub/echo HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n\r\n");
+    // It does not read when there is no handshake.
+    let _ended = input.write_all(request.as_bytes()).await;
+    drop(input);
+    let output = tokio::time::timeout(DEADLINE, child.wait_with_output()).await.unwrap().unwrap();
+    String::from_utf8_lossy(&output.stdout).into_owned() + &String::from_utf8_lossy(&output.stderr)
+}
+
+impl Site {
+    async fn ask(&self, arguments: &[&str]) -> String {
+        openssl(self.client.path(), self.gateway.address(), "acme.test", arguments).await
+    }
+}
+
+fn is_served(said: &str) -> bool {
+    said.contains("HTTP/1.1 200") && said.contains("Verify return code: 0")
+}
+
+#[tokio::test]
+async fn old_versions_and_weak_ciphers_are_not_spoken() {
+    let site = start().await;
+    let newest = site.gateway.listener(NEWEST);
+    for version in ["-tls1", "-tls1_1"] {
+        let said = site.ask(&[version, "-cipher", ANY]).await;
+        assert!(!said.contains("HTTP/1.1"), "{version}: {said}");
+    }
+    for (version, at_newest) in [("-tls1_2", false), ("-tls1_3", true)] {
+        let said = site.ask(&[version]).await;
+        assert!(is_served(&said), "{version}: {said}");
+        let said = openssl(site.client.path(), newest, "acme.test", &[version]).await;
+        assert_eq!(is_served(&said), at_newest, "{version}: {said}");
+    }
+    // Forward secrecy and authenticated encryption, and nothing else.
+    for cipher in ["ECDHE+AESGCM", "ECDHE+CHACHA20"] {
+        let said = site.ask(&["-tls1_2", "-cipher", cipher]).await;
+        assert!(is_served(&said), "{cipher}: {said}");
+    }
+    let others = format!("{ANY}:!ECDHE+AESGCM:!ECDHE+CHACHA20").replace(":@SECLEVEL=0", "") + ":@SECLEVEL=0";
+    let said = site.ask(&["-tls1_2", "-cipher", &others]).await;
+    assert!(said.contains("handshake failure") && !said.contains("HTTP/1.1"), "{others}: {said}");
+}
+
+#[tokio::test]
+async fn a_session_is_resumed_by_its_own_name_and_costs_nothing_when_it_is_unknown() {
+    let site = start().await;
+    let authority = Authority::new("servers");
+    for version in ["-tls1_2", "-tls1_3"] {
+        let said = site.ask(&[version, "-sess_out", "session"]).await;
+        assert!(is_served(&said) && said.contains("New, TLS"), "{version}: {said}");
+        let said = site.ask(&[version, "-sess_in", "session"]).await;
+        assert!(said.contains("HTTP/1.1 200") && said.contains("Reused, TLS"), "{version}: {said}");
+        // The session of one tenant is none of another.
+        let (folder, address) = (site.client.path(), site.gateway.address());
+        let said = openssl(folder, address, "globex.test", &[version, "-sess_in", "session"]).await;
+        assert!(is_served(&said) && said.contains("New, TLS"), "{version}: {said}");
+        // Another process has other keys.
+        let other = gateway(&site.stub, &authority).await;
+        fs::write(folder.join("ca.pem.other"), &authority.pem).unwrap();
+        let arguments = [version, "-sess_in", "session", "-CAfile", "ca.pem.other"];
+        let said = openssl(folder, other.address(), "acme.test", &arguments).await;
+        assert!(said.contains("HTTP/1.1 200") && said.contains("New, TLS"), "{version}: {said}");
+    }
+}
