@@ -130,7 +130,7 @@ fn pool(version: OdooVersion) -> String {
 }
 
 /// What a text stands for, percent-decoded once by another hand than the gateway's: cut at each percent sign.
-fn decoded(raw: &[u8], plus: bool) -> String {
+pub(crate) fn decoded(raw: &[u8], plus: bool) -> String {
     let text = String::from_utf8_lossy(raw);
     let text = if plus { text.replace('+', " ") } else { text.into_owned() };
     let mut pieces = text.split('%');

@@ -6,6 +6,8 @@
 
 pub mod guards;
 pub mod mutation;
+pub mod odoo;
+pub mod request;
 pub mod rpc;
 
 use mutation::{Random, mutate};
@@ -24,7 +26,12 @@ pub struct Target {
 
 /// All targets.
 pub const TARGETS: &[Target] = &[
+    Target { name: "chunks", run: request::chunks, words: &request::CHUNK_WORDS },
+    Target { name: "filestore", run: odoo::file, words: &odoo::FILE_WORDS },
+    Target { name: "form", run: odoo::form, words: &odoo::FORM_WORDS },
     Target { name: "guards", run: guards::targets, words: &guards::WORDS },
+    Target { name: "head", run: request::head, words: &request::HEAD_WORDS },
+    Target { name: "host", run: request::host, words: &request::HOST_WORDS },
     Target { name: "rpc_json", run: rpc::json, words: &rpc::JSON_WORDS },
     Target { name: "rpc_xml", run: rpc::xml, words: &rpc::XML_WORDS },
 ];

@@ -10,7 +10,7 @@ use serde_json::Value;
 use std::sync::Arc;
 
 /// Words of JSON-RPC.
-pub const JSON_WORDS: [&str; 24] = [
+pub const JSON_WORDS: [&str; 25] = [
     "{",
     "}",
     "[",
@@ -27,6 +27,7 @@ pub const JSON_WORDS: [&str; 24] = [
     "\"acme\"",
     "\"acme-live\"",
     "\"db\":",
+    "\"model\":\"res.users\"",
     "\"id\":1,",
     "NaN",
     "-Infinity",
@@ -81,8 +82,8 @@ fn policy() -> RpcPolicy {
     }
 }
 
-fn outcome(route: RpcRoute<'_>, body: &[u8], piece: usize) -> RpcOutcome {
-    let facts = BodyFacts { content_type: Some(b"application/json"), ..BodyFacts::default() };
+fn outcome(media: &str, route: RpcRoute<'_>, body: &[u8], piece: usize) -> RpcOutcome {
+    let facts = BodyFacts { content_type: Some(media.as_bytes()), ..BodyFacts::default() };
     let mut guard = RpcGuard::new(route, policy(), facts);
     for piece in body.chunks(piece.max(1)) {
         let before = guard.may_forward();
@@ -92,11 +93,15 @@ fn outcome(route: RpcRoute<'_>, body: &[u8], piece: usize) -> RpcOutcome {
     guard.finish()
 }
 
-/// The outcome, the same for three ways to cut the body; what Odoo gets, if it gets something.
 fn forwarded(route: RpcRoute<'_>, body: &[u8], piece: u8) -> Option<Vec<u8>> {
-    let whole = outcome(route, body, body.len());
-    assert_eq!(outcome(route, body, 1), whole, "cut into bytes");
-    assert_eq!(outcome(route, body, usize::from(piece)), whole, "cut into {piece} bytes each");
+    forwarded_as("application/json", route, body, piece)
+}
+
+/// The outcome, the same for three ways to cut the body; what Odoo gets, if it gets something.
+pub(crate) fn forwarded_as(media: &str, route: RpcRoute<'_>, body: &[u8], piece: u8) -> Option<Vec<u8>> {
+    let whole = outcome(media, route, body, body.len());
+    assert_eq!(outcome(media, route, body, 1), whole, "cut into bytes");
+    assert_eq!(outcome(media, route, body, usize::from(piece)), whole, "cut into {piece} bytes each");
     match whole {
         RpcOutcome::Forward { replace: None } => Some(body.to_vec()),
         RpcOutcome::Forward { replace: Some(replace) } => {
@@ -127,6 +132,9 @@ pub fn json(input: &[u8]) {
     if route == RpcRoute::Elsewhere {
         let call = ["service", "method", "args"].iter().all(|key| params.get(key).is_some());
         assert!(!call, "a call is forwarded: {read}");
+        let named = |key: &str| params[key].as_str().is_none_or(|name| name.is_empty() || name == "acme");
+        assert!(named("db") && named("dbname"), "another database is forwarded: {read}");
+        assert!(params["model"] != "res.users", "a listed model is forwarded: {read}");
         return;
     }
     let database = if choice & 1 == 0 { &params["args"][0] } else { &params["db"] };

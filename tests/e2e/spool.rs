@@ -3,7 +3,9 @@
 use std::time::Duration;
 
 use fleetgate_stub::{StubOdoo, StubOptions};
-use fleetgate_tests::{Builder, DEADLINE, Gateway, RawConnection, Request, backend, http_get, wait_for};
+use fleetgate_tests::{
+    Builder, DEADLINE, Frames, FramesOutcome, Gateway, RawConnection, Request, backend, http_get, wait_for,
+};
 use serde_json::json;
 
 use crate::fleet;
@@ -156,6 +158,34 @@ async fn what_a_backend_sends_bit_by_bit_arrives_bit_by_bit() {
     let mut client = RawConnection::open(gateway.address()).await.unwrap();
     client.send("GET /events HTTP/1.1\r\nHost: acme.test\r\n\r\n").await.unwrap();
     client.read_until("data: 1\n\n").await.unwrap();
+}
+
+#[tokio::test]
+async fn the_head_of_an_answer_does_not_wait_for_its_body() {
+    for fields in [
+        "Content-Type: text/event-stream\r\nConnection: close",
+        "Content-Type: text/event-stream\r\nTransfer-Encoding: chunked",
+        "Content-Type: application/zip\r\nContent-Length: 100000",
+    ] {
+        let backend = Script::start(move |mut stream: tokio::net::TcpStream, _| async move {
+            stream.write_all(format!("HTTP/1.1 200 OK\r\n{fields}\r\n\r\n").as_bytes()).await?;
+            script::hold(stream).await
+        })
+        .await;
+        for pool in ["", "stream_paths: [/events]"] {
+            let config = fleet::config(&[fleet::one_port(backend.address())], pool);
+            let gateway = Gateway::builder(&config).tenants("tenants.yaml", fleet::TENANTS).start().await;
+            let mut client = RawConnection::open(gateway.address()).await.unwrap();
+            client.send("GET /events HTTP/1.1\r\nHost: acme.test\r\n\r\n").await.unwrap();
+            let head =
+                client.read_until("\r\n\r\n").await.unwrap_or_else(|error| panic!("{fields}: {error}"));
+            assert!(head.starts_with(b"HTTP/1.1 200 OK"), "{}", String::from_utf8_lossy(head));
+            let request =
+                [(":method", "GET"), (":scheme", "http"), (":authority", "acme.test"), (":path", "/events")];
+            let outcome = Frames::request(&request, &[]).outcome(gateway.address()).await;
+            assert_eq!(outcome, FramesOutcome::Answered { ok: true }, "{fields} over HTTP/2");
+        }
+    }
 }
 
 #[tokio::test]

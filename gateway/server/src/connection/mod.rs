@@ -138,6 +138,13 @@ impl AsyncRead for ClientStream {
         buf: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
         let Self { inner, gate, .. } = &mut *self;
+        // Who waits for the client has said what there is to say: Pingora leaves the head of an answer with a length in
+        // the buffer until the first of its body. A flush that is not done yet goes on with the next poll.
+        if !inner.buffer().is_empty()
+            && let Poll::Ready(Err(error)) = Pin::new(&mut *inner).poll_flush(cx)
+        {
+            return Poll::Ready(Err(error));
+        }
         let mut read = |buf: &mut ReadBuf<'_>| Pin::new(inner.get_mut()).poll_read(cx, buf);
         match gate {
             Some(gate) => gate.poll_read(buf, read),
