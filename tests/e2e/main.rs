@@ -47,6 +47,7 @@ mod lifecycle;
 mod regions;
 mod reload;
 mod script;
+mod slow;
 mod telemetry;
 mod upgrade;
 mod visitors;

@@ -189,19 +189,6 @@ async fn the_head_of_an_answer_does_not_wait_for_its_body() {
 }
 
 #[tokio::test]
-async fn a_body_that_trickles_is_given_up() {
-    let (stub, gateway) = start("").await;
-    let mut slow = RawConnection::open(gateway.address()).await.unwrap();
-    slow.send(upload(1_000)).await.unwrap();
-    let event =
-        gateway.access_log().event("the end of patience", DEADLINE * 3, |event| event["status"] == 408).await;
-    assert_eq!(event["rejection"], "body_too_slow");
-    let answer = slow.read_until("\r\n\r\n").await.unwrap();
-    fleet::assert_status(answer, 408, "a body that does not come");
-    assert_eq!(stub.counts().connections, 0);
-}
-
-#[tokio::test]
 async fn a_gateway_without_a_place_for_bodies_does_not_start() {
     let stub = fleet::prefork("eu-1").await;
     let ended =

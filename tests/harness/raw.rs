@@ -84,7 +84,11 @@ impl RawConnection {
         self.received.clear();
     }
 
-    async fn read_some(&mut self) -> io::Result<usize> {
+    /// Reads what comes next, at least a byte; 0 once the other side has closed.
+    ///
+    /// # Errors
+    /// When the connection is reset or nothing comes in time.
+    pub async fn read_some(&mut self) -> io::Result<usize> {
         in_time("more bytes or the end of the connection", self.stream.read_buf(&mut self.received)).await
     }
 }

@@ -50,6 +50,8 @@ pub enum Rejection {
     /// The head is larger than [`crate::request::HEAD_BYTES_MAX`], or has more than [`crate::request::FIELDS_MAX`]
     /// fields.
     HeadTooLarge,
+    /// The head did not arrive in time.
+    HeadTooSlow,
     /// A call by a program is denied. The client gets a fault of its protocol, which has the status 200.
     RpcDenied(Denial),
     /// The body of a call cannot be read in one way only.
@@ -107,7 +109,7 @@ const SUSPENDED_RETRY_AFTER_SECONDS: u32 = 3_600;
 
 impl Rejection {
     /// One of each, for documents and tests.
-    pub const ALL: [Self; 33] = [
+    pub const ALL: [Self; 34] = [
         Self::BadHost(HostError::Empty),
         Self::UnknownHost,
         Self::WrongServerName,
@@ -125,6 +127,7 @@ impl Rejection {
         Self::TargetTooLong,
         Self::ExpectationFailed,
         Self::HeadTooLarge,
+        Self::HeadTooSlow,
         Self::RpcDenied(Denial::Database),
         Self::RpcUnreadable(RpcRefusal::Malformed),
         Self::RpcMediaType(RpcRefusal::Charset),
@@ -164,6 +167,7 @@ impl Rejection {
             Self::TargetTooLong => "target_too_long",
             Self::ExpectationFailed => "expectation_failed",
             Self::HeadTooLarge => "head_too_large",
+            Self::HeadTooSlow => "head_too_slow",
             Self::RpcDenied(_) => "rpc_denied",
             Self::RpcUnreadable(_) => "rpc_unreadable",
             Self::RpcMediaType(_) => "rpc_media_type",
@@ -234,7 +238,7 @@ impl Rejection {
             Self::GuardDenied(_) | Self::RpcDenied(_) | Self::ClientCertificate(_) => 403,
             Self::FileMissing | Self::GuardHidden(_) => 404,
             Self::MethodNotAllowed => 405,
-            Self::BodyTooSlow => 408,
+            Self::BodyTooSlow | Self::HeadTooSlow => 408,
             Self::LengthRequired => 411,
             Self::BodyTooLarge => 413,
             Self::TargetTooLong => 414,
@@ -285,6 +289,7 @@ impl Rejection {
             | Self::TargetTooLong
             | Self::ExpectationFailed
             | Self::HeadTooLarge
+            | Self::HeadTooSlow
             | Self::RpcDenied(_)
             | Self::RpcUnreadable(_)
             | Self::RpcMediaType(_)
@@ -318,7 +323,7 @@ impl Rejection {
             Self::Overloaded { .. } => "Too busy right now",
             Self::BodyTooLarge | Self::TargetTooLong | Self::HeadTooLarge => "This is too large",
             Self::RateLimited { .. } | Self::ConcurrencyLimited { .. } => "Too many requests",
-            Self::BodyTooSlow => "This took too long to arrive",
+            Self::BodyTooSlow | Self::HeadTooSlow => "This took too long to arrive",
             Self::BackendUnreachable
             | Self::BackendUntrusted
             | Self::SpoolFull
@@ -360,7 +365,9 @@ impl Rejection {
             Self::TenantSuspended => "Please contact your provider.",
             Self::TenantMaintenance { .. } => "We will be back soon. This page reloads by itself.",
             Self::BodyTooLarge => "What you sent is larger than this service takes.",
-            Self::BodyTooSlow => "Please try again over a better connection. Nothing was saved.",
+            Self::BodyTooSlow | Self::HeadTooSlow => {
+                "Please try again over a better connection. Nothing was saved."
+            }
             Self::SpoolFull => "There is no space for what you sent right now. Nothing was saved.",
             Self::RateLimited { .. } => {
                 "The limit of this service is reached for a moment. Nothing was saved."

@@ -1,20 +1,29 @@
-//! How many clients may be connected, and what of that fits into the process.
+//! How many clients may be connected, how slow they may be, and what of that fits into the process.
 
 use super::file::ConnectionsEntry;
 use super::read::{At, Reader, Step};
+use crate::progress::Floor;
+use core::num::NonZeroU32;
+use core::time::Duration;
 
 /// Files that a process has open besides those of connections: listeners, logs, the admin socket, watches.
 const OTHER_FILES: u64 = 256;
 /// Files of one connection: its own and that of the backend which serves it.
 const FILES_PER_CONNECTION: u64 = 2;
 
-/// How many clients may be connected at once.
+/// How many clients may be connected at once, and how slow they may be.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Connections {
     /// Connections in all.
     pub max: u32,
     /// Connections of one client.
     pub max_per_client: u32,
+    /// For a TLS handshake, and for the head of a request from its first byte to its last.
+    pub head_timeout: Duration,
+    /// For the first byte of a request on an open connection.
+    pub idle_timeout: Duration,
+    /// For bodies, either way.
+    pub floor: Floor,
 }
 
 impl Connections {
@@ -40,7 +49,16 @@ const DEFAULT_MAX: u32 = 50_000;
 /// The meaning of the section, and a warning where the machine gives less than it asks for.
 pub(super) fn check(written: ConnectionsEntry, reader: &mut Reader<'_>) -> Connections {
     let max = written.max.as_ref().map_or(DEFAULT_MAX, |max| max.value.0);
-    let connections = Connections { max, max_per_client: written.max_per_client.0 };
+    let connections = Connections {
+        max,
+        max_per_client: written.max_per_client.0,
+        head_timeout: written.head_timeout.0,
+        idle_timeout: written.idle_timeout.0,
+        floor: Floor {
+            bytes_per_second_min: NonZeroU32::new(written.bytes_per_second_min.0).unwrap_or(NonZeroU32::MIN),
+            patience: written.patience.0,
+        },
+    };
     let needed = connections.files_needed();
     let files_max = reader.world().open_files_max().filter(|files_max| *files_max < needed);
     if let Some((At { at, .. }, files_max)) = written.max.zip(files_max) {
@@ -66,7 +84,8 @@ mod tests {
 
     #[test]
     fn each_connection_that_is_taken_leaves_a_file_for_its_backend() {
-        let connections = Connections { max: 1_000, max_per_client: 10 };
+        let written = config(MAIN, &[("t.yaml", "- { id: acme, hosts: [acme.test] }")]).process.connections;
+        let connections = Connections { max: 1_000, ..written };
         assert_eq!(connections.that_fit(connections.files_needed()), 1_000);
         assert_eq!(connections.that_fit(u64::MAX), 1_000);
         assert_eq!(connections.that_fit(1_024), 384);
@@ -99,6 +118,6 @@ mod tests {
     #[test]
     fn what_is_left_out_lets_an_office_behind_one_address_in() {
         let process = config(MAIN, &[("t.yaml", "- { id: acme, hosts: [acme.test] }")]).process;
-        assert_eq!(process.connections, Connections { max: 50_000, max_per_client: 2_000 });
+        assert_eq!((process.connections.max, process.connections.max_per_client), (50_000, 2_000));
     }
 }

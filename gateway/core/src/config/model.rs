@@ -28,7 +28,7 @@ pub struct ProcessConfig {
     pub listeners: Vec<ListenerConfig>,
     /// Threads that move bytes.
     pub threads: u16,
-    /// How many clients may be connected.
+    /// How many clients may be connected, and how slow they may be.
     pub connections: Connections,
     /// Unix socket of the admin API.
     pub admin_socket: Box<str>,

@@ -51,6 +51,16 @@ impl Gate {
         }
     }
 
+    /// Whether a head has begun and its rest has not come.
+    pub(super) fn holds_part_of_head(&self) -> bool {
+        matches!(&self.stage, Stage::Head { held, .. } if !held.is_empty())
+    }
+
+    /// Refuses a head whose rest does not come.
+    pub(super) fn give_up(&mut self) {
+        self.refuse(Rejection::HeadTooSlow);
+    }
+
     /// Reads by `read`, which appends to a buffer, and passes on what may pass.
     pub(super) fn poll_read(
         &mut self,

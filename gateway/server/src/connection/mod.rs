@@ -2,15 +2,22 @@
 
 mod backend;
 mod client_certificate;
+mod deadline;
 mod gate;
+mod paced;
 mod transport;
 
 pub use backend::BackendStream;
 pub use client_certificate::ClientCertificate;
+pub use paced::Paced;
 pub use transport::Transport;
 
+use crate::telemetry::metrics::{Cut, Metrics};
 use async_trait::async_trait;
+use deadline::Deadline;
+use fleetgate_core::config::Connections;
 use fleetgate_core::host::HostKey;
+use fleetgate_core::http2::FrameMeter;
 use fleetgate_core::rejection::Rejection;
 use gate::Gate;
 use pingora::http::ResponseHeader;
@@ -26,12 +33,10 @@ use std::os::fd::AsRawFd;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, BufWriter, ReadBuf};
 use tokio::time::timeout;
 
-/// Idle time after which a connection that a client keeps open is closed, in seconds.
-pub const KEEPALIVE_SECONDS: u64 = 75;
 /// Head and body of a small answer leave in one packet; larger writes go past the buffer.
 const WRITE_BUFFER_BYTES: usize = 2_048;
 /// For the rest of a request that was refused, before its connection is closed for good.
@@ -45,11 +50,35 @@ const LINGER_BYTES: usize = 4_096;
 /// one system call. Pingora's own stream keeps 64 KiB per connection for this.
 #[derive(Debug)]
 pub struct ClientStream {
-    inner: BufWriter<Transport>,
-    /// Checks what a client of HTTP/1 sends; frames of HTTP/2 are checked by who reads them.
-    gate: Option<Gate>,
+    inner: BufWriter<Paced>,
+    checks: Checks,
+    head: Deadline,
     digest: Arc<SocketDigest>,
     origin: Arc<ProxyDigest>,
+}
+
+/// What is checked of the bytes of a client before anybody reads them.
+#[derive(Debug)]
+enum Checks {
+    /// All of them.
+    Http1(Gate),
+    /// Heads of frames; frames themselves are checked by who reads them.
+    Http2(Box<Frames>),
+}
+
+#[derive(Debug)]
+struct Frames {
+    meter: FrameMeter,
+    began: Instant,
+}
+
+impl Checks {
+    fn gate(&self) -> Option<&Gate> {
+        match self {
+            Self::Http1(gate) => Some(gate),
+            Self::Http2(_) => None,
+        }
+    }
 }
 
 /// What is known of a connection before its first request.
@@ -80,14 +109,24 @@ impl ClientStream {
     ///
     /// # Errors
     /// Never in practice: Pingora refuses a status of its own.
-    pub fn new(stream: Transport, peer: SocketAddr, http2: bool, origin: Origin) -> pingora::Result<Self> {
+    pub fn new(
+        stream: Transport,
+        peer: SocketAddr,
+        http2: bool,
+        origin: Origin,
+        clocks: &Connections,
+        metrics: &Arc<Metrics>,
+    ) -> pingora::Result<Self> {
         let digest = SocketDigest::from_raw_fd(stream.as_raw_fd());
         let origin = ProxyDigest::new(Box::new(ResponseHeader::build(200, None)?), Some(Box::new(origin)));
         // The cell is new, so it takes the value.
         let _set = digest.peer_addr.set(Some(PeerAddr::Inet(peer)));
+        let frames = || Box::new(Frames { meter: FrameMeter::default(), began: Instant::now() });
+        let paced = Paced::new(stream, clocks.floor, Arc::clone(metrics));
         Ok(Self {
-            inner: BufWriter::with_capacity(WRITE_BUFFER_BYTES, stream),
-            gate: (!http2).then(Gate::default),
+            inner: BufWriter::with_capacity(WRITE_BUFFER_BYTES, paced),
+            checks: if http2 { Checks::Http2(frames()) } else { Checks::Http1(Gate::default()) },
+            head: Deadline::new(clocks.head_timeout),
             digest: Arc::new(digest),
             origin: Arc::new(origin),
         })
@@ -95,22 +134,25 @@ impl ClientStream {
 
     /// Expects the head of a further request next.
     pub fn await_request(&mut self) {
-        self.gate = self.gate.take().map(|_| Gate::default());
+        self.head.stop();
+        if let Checks::Http1(gate) = &mut self.checks {
+            *gate = Gate::default();
+        }
     }
 
     /// Why the request that Pingora reads from here must be refused, whatever it looks like; `None` when it is sound.
     /// The connection must be closed after the answer.
     #[must_use]
     pub fn refused(&self) -> Option<Rejection> {
-        self.gate.as_ref()?.refused()
+        self.checks.gate()?.refused()
     }
 
     /// The bare connection, once everything is written.
     ///
     /// # Errors
     /// The client is gone, or has sent more than was read.
-    pub async fn into_transport(mut self) -> io::Result<Transport> {
-        if self.gate.as_ref().is_some_and(Gate::holds_bytes) {
+    pub async fn into_paced(mut self) -> io::Result<Paced> {
+        if self.checks.gate().is_some_and(Gate::holds_bytes) {
             return Err(io::Error::new(io::ErrorKind::InvalidData, "bytes of the client were not read"));
         }
         self.inner.flush().await?;
@@ -119,6 +161,13 @@ impl ClientStream {
 }
 
 impl ClientStream {
+    /// A client of HTTP/2 confirms what it reads, and may.
+    fn note_written(&mut self, written: &Poll<io::Result<usize>>) {
+        if let (Checks::Http2(frames), Poll::Ready(Ok(bytes))) = (&mut self.checks, written) {
+            frames.meter.sent(*bytes);
+        }
+    }
+
     /// Reads what a refused client is still sending. Closing a connection with unread bytes resets it, and a reset takes
     /// the answer away (RFC 9112, section 9.6).
     async fn linger(&mut self) {
@@ -137,7 +186,7 @@ impl AsyncRead for ClientStream {
         cx: &mut Context<'_>,
         buf: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
-        let Self { inner, gate, .. } = &mut *self;
+        let Self { inner, checks, head, .. } = &mut *self;
         // Who waits for the client has said what there is to say: Pingora leaves the head of an answer with a length in
         // the buffer until the first of its body. A flush that is not done yet goes on with the next poll.
         if !inner.buffer().is_empty()
@@ -145,17 +194,42 @@ impl AsyncRead for ClientStream {
         {
             return Poll::Ready(Err(error));
         }
-        let mut read = |buf: &mut ReadBuf<'_>| Pin::new(inner.get_mut()).poll_read(cx, buf);
-        match gate {
-            Some(gate) => gate.poll_read(buf, read),
-            None => read(buf),
+        match checks {
+            Checks::Http1(gate) => {
+                let read = gate.poll_read(buf, |buf| Pin::new(inner.get_mut()).poll_read(cx, buf));
+                let owed = gate.holds_part_of_head().then_some(0);
+                if read.is_ready() || !head.has_passed(owed, cx) {
+                    return read;
+                }
+                gate.give_up();
+                gate.poll_read(buf, |_| Poll::Pending)
+            }
+            Checks::Http2(frames) => {
+                let before = buf.filled().len();
+                let read = Pin::new(inner.get_mut()).poll_read(cx, buf);
+                match read {
+                    Poll::Ready(Ok(())) => {
+                        let new = buf.filled().get(before..).unwrap_or_default();
+                        if frames.meter.feed(new, frames.began.elapsed()).is_err() {
+                            return Poll::Ready(Err(inner.get_mut().cut(Cut::Flood)));
+                        }
+                        read
+                    }
+                    Poll::Pending if head.has_passed(frames.meter.owed(), cx) => {
+                        Poll::Ready(Err(inner.get_mut().cut(Cut::SlowHead)))
+                    }
+                    Poll::Pending | Poll::Ready(Err(_)) => read,
+                }
+            }
         }
     }
 }
 
 impl AsyncWrite for ClientStream {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.inner).poll_write(cx, buf)
+        let written = Pin::new(&mut self.inner).poll_write(cx, buf);
+        self.note_written(&written);
+        written
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
@@ -171,7 +245,9 @@ impl AsyncWrite for ClientStream {
         cx: &mut Context<'_>,
         bufs: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.inner).poll_write_vectored(cx, bufs)
+        let written = Pin::new(&mut self.inner).poll_write_vectored(cx, bufs);
+        self.note_written(&written);
+        written
     }
 
     fn is_write_vectored(&self) -> bool {
@@ -192,13 +268,13 @@ impl Shutdown for ClientStream {
 
 impl UniqueID for ClientStream {
     fn id(&self) -> i32 {
-        self.inner.get_ref().as_raw_fd()
+        self.inner.get_ref().transport().as_raw_fd()
     }
 }
 
 impl Ssl for ClientStream {
     fn selected_alpn_proto(&self) -> Option<ALPN> {
-        self.gate.is_none().then_some(ALPN::H2)
+        matches!(self.checks, Checks::Http2(_)).then_some(ALPN::H2)
     }
 }
 

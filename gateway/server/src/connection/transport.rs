@@ -18,7 +18,8 @@ pub enum Transport {
 }
 
 impl Transport {
-    fn tcp(&self) -> &TcpStream {
+    /// The connection below.
+    pub(super) fn tcp(&self) -> &TcpStream {
         match self {
             Self::Plain(stream) => stream,
             Self::Tls(stream) => stream.get_ref().0,

@@ -5,23 +5,21 @@ use super::passthrough::{Passing, Passthrough};
 use super::proxy_protocol;
 use super::tls::{Secured, TlsFront};
 use crate::connection::{ClientStream, Origin, Transport};
+use crate::telemetry::metrics::Metrics;
+use fleetgate_core::config::Connections;
 use fleetgate_core::forwarded::is_trusted;
+use fleetgate_core::http2::PREFACE;
 use ipnet::IpNet;
 use std::io;
 use std::net::SocketAddr;
+use std::sync::Arc;
 use std::time::Duration;
 use tokio::io::{AsyncWriteExt, Interest};
 use tokio::net::TcpStream;
 use tokio::time::{sleep, timeout};
 
-/// Start of the preface with which a client opens HTTP/2 without TLS (RFC 9113, section 3.4).
-const HTTP2_PREFACE: &[u8; 24] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
-/// For a TLS handshake, from the first byte to the last.
-const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(10);
 /// The fatal alert `unrecognized_name` (RFC 6066, section 3), for names that lead nowhere.
 const UNRECOGNIZED_NAME: [u8; 7] = [21, 3, 3, 0, 2, 2, 112];
-/// For the first bytes of a connection.
-const FIRST_BYTES_TIMEOUT: Duration = Duration::from_secs(60);
 /// Pause before a preface that arrives byte by byte is looked at again.
 const PREFACE_PAUSE: Duration = Duration::from_millis(5);
 
@@ -35,6 +33,8 @@ pub struct Entrance {
     pub redirect_to_https: bool,
     /// Peers that say in front of each connection whose it is.
     pub proxy_protocol: Vec<IpNet>,
+    /// How slow clients may be.
+    pub clocks: Connections,
 }
 
 /// A connection that was let in.
@@ -42,7 +42,7 @@ pub(super) enum Entered {
     /// Requests come next.
     Http {
         /// The connection.
-        stream: ClientStream,
+        stream: Box<ClientStream>,
         /// The client speaks HTTP/2.
         http2: bool,
     },
@@ -68,9 +68,14 @@ impl Entrance {
     }
 
     /// Lets a connection in. `None` when it does not come to a request.
-    pub(super) async fn enter(&self, stream: TcpStream, client: SocketAddr) -> Option<Entered> {
+    pub(super) async fn enter(
+        &self,
+        stream: TcpStream,
+        client: SocketAddr,
+        metrics: &Arc<Metrics>,
+    ) -> Option<Entered> {
         if self.tls.is_some() || !self.passthrough.is_empty() {
-            return match timeout(HANDSHAKE_TIMEOUT, self.enter_tls(stream, client)).await {
+            return match timeout(self.clocks.head_timeout, self.enter_tls(stream, client, metrics)).await {
                 Ok(Ok(entered)) => entered,
                 Ok(Err(error)) => {
                     tracing::debug!(%error, "a TLS handshake failed");
@@ -79,13 +84,19 @@ impl Entrance {
                 Err(_) => None,
             };
         }
-        let http2 = timeout(FIRST_BYTES_TIMEOUT, speaks_http2(&stream)).await.ok()??;
+        let http2 = timeout(self.clocks.idle_timeout, speaks_http2(&stream)).await.ok()??;
         let origin = Origin { redirect_to_https: self.redirect_to_https, ..Origin::default() };
-        let stream = ClientStream::new(Transport::Plain(stream), client, http2, origin).ok()?;
-        Some(Entered::Http { stream, http2 })
+        let transport = Transport::Plain(stream);
+        let stream = ClientStream::new(transport, client, http2, origin, &self.clocks, metrics).ok()?;
+        Some(Entered::Http { stream: Box::new(stream), http2 })
     }
 
-    async fn enter_tls(&self, mut stream: TcpStream, client: SocketAddr) -> io::Result<Option<Entered>> {
+    async fn enter_tls(
+        &self,
+        mut stream: TcpStream,
+        client: SocketAddr,
+        metrics: &Arc<Metrics>,
+    ) -> io::Result<Option<Entered>> {
         let hello = hello::read(&mut stream).await?;
         if let Some(to) = hello.server_name.and_then(|name| self.passthrough.find(&name)) {
             return Ok(Some(Entered::Passing(Passing { client: stream, first: hello.bytes, to })));
@@ -98,21 +109,22 @@ impl Entrance {
             tls.answer(hello, stream).await?;
         let redirect_to_https = self.redirect_to_https;
         let origin = Origin { server_name, tls: true, asked_certificate, certificate, redirect_to_https };
-        let stream = ClientStream::new(transport, client, http2, origin).map_err(io::Error::other)?;
-        Ok(Some(Entered::Http { stream, http2 }))
+        let stream = ClientStream::new(transport, client, http2, origin, &self.clocks, metrics)
+            .map_err(io::Error::other)?;
+        Ok(Some(Entered::Http { stream: Box::new(stream), http2 }))
     }
 }
 
 /// Looks at the first bytes without taking them. `None` when the client left.
 async fn speaks_http2(stream: &TcpStream) -> Option<bool> {
-    let mut start = [0; HTTP2_PREFACE.len()];
+    let mut start = [0; PREFACE.len()];
     loop {
         let seen = stream.peek(&mut start).await.ok().filter(|&seen| seen > 0)?;
-        let (seen, preface) = (start.get(..seen)?, HTTP2_PREFACE.get(..seen)?);
+        let (seen, preface) = (start.get(..seen)?, PREFACE.get(..seen)?);
         if seen != preface {
             return Some(false);
         }
-        if seen.len() == HTTP2_PREFACE.len() {
+        if seen.len() == PREFACE.len() {
             return Some(true);
         }
         // More cannot come from a client that has finished, and a peek does not tell.

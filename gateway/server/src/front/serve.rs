@@ -3,7 +3,7 @@
 use super::capacity::{Capacity, Full, Place};
 use super::entrance::{Entered, Entrance};
 use super::passthrough::Passing;
-use crate::connection::{ClientStream, KEEPALIVE_SECONDS};
+use crate::connection::ClientStream;
 use crate::proxy::{Gateway, Tunnel};
 use crate::snapshot::SnapshotStore;
 use crate::telemetry::metrics::{Metrics, PassthroughResult};
@@ -43,6 +43,8 @@ pub struct FrontState {
     pub metrics: Arc<Metrics>,
     /// How many there may be.
     pub capacity: Arc<Capacity>,
+    /// For the first byte of a request.
+    pub idle_timeout: Duration,
     /// Says which peers are trusted proxies, whose connections are not those of one client.
     pub store: Arc<SnapshotStore>,
     /// Ends the accepting of connections.
@@ -152,7 +154,7 @@ impl Front {
             Some(Entered::Passing(passing)) => return self.pass(passing).await,
             Some(Entered::Http { stream, http2 }) => (stream, http2),
         };
-        let stream: Stream = Box::new(stream);
+        let stream: Stream = stream;
         if http2 {
             // Pingora runs the streams of the connection until it ends; nothing is left to reuse.
             let _ended = self.state.proxy.process_new(stream, &self.state.draining).await;
@@ -178,7 +180,7 @@ impl Front {
                 return None;
             }
         }
-        entrance.enter(stream, client).await
+        entrance.enter(stream, client, &self.state.metrics).await
     }
 
     /// Passes a connection on to who answers it, until it ends.
@@ -199,7 +201,7 @@ impl Front {
     async fn serve_http1(&self, mut stream: Stream) -> Option<(ClientStream, Box<Tunnel>)> {
         loop {
             let mut session = ServerSession::new_http1(stream);
-            session.set_keepalive(Some(KEEPALIVE_SECONDS));
+            session.set_keepalive(Some(self.state.idle_timeout.as_secs().max(1)));
             let reused = self.state.proxy.process_new_http(session, &self.state.draining).await?;
             let (next, settings) = reused.consume();
             let context = settings.and_then(|mut settings| settings.take_user_context());

@@ -2,20 +2,15 @@
 //! a time and must not wait for a slow client (Odoo 14.0 to 19.0 `odoo/service/server.py`, `WorkerHTTP`).
 
 use crate::spool::{BodySpool, DiskUse, SpoolError, SpoolStore};
+use fleetgate_core::progress::{Floor, Progress};
 use fleetgate_core::rejection::Rejection;
 use fleetgate_core::rpc::RpcGuard;
 use http::header::{CONTENT_LENGTH, EXPECT};
 use pingora::Error;
 use pingora::proxy::Session;
 use std::sync::Arc;
-use std::time::Duration;
-use tokio::time::{Instant, timeout_at};
-
-/// What a body may take before it has to arrive at [`BYTES_PER_SECOND_MIN`]. Phones change cells for as long.
-const PATIENCE: Duration = Duration::from_secs(30);
-/// Slowest average of a body after [`PATIENCE`]; the rule and the rate of Apache's `mod_reqtimeout`
-/// (`RequestReadTimeout body=20,MinRate=500`).
-const BYTES_PER_SECOND_MIN: u64 = 500;
+use std::time::Instant;
+use tokio::time::timeout;
 
 /// Why there is no body.
 #[derive(Debug)]
@@ -26,12 +21,13 @@ pub(super) enum Incomplete {
     Broken(Box<Error>),
 }
 
-/// Reads a body to its end. A guard reads along; what it is sure not to let through is not kept.
+/// Reads a body to its end, at the pace of a client that is not slower than the floor. A guard reads along; what it is sure not to let through is not kept.
 pub(super) async fn collect(
     session: &mut Session,
     store: &SpoolStore,
     tenant: &Arc<DiskUse>,
     bytes_max: u64,
+    floor: Floor,
     guard: &mut RpcGuard,
 ) -> Result<BodySpool, Incomplete> {
     let mut body = BodySpool::default();
@@ -50,15 +46,16 @@ pub(super) async fn collect(
             .await
             .map_err(|error| Incomplete::Broken(error.into_down()))?;
     }
-    let began = Instant::now();
+    let mut progress = Progress::new(floor);
     let mut received = 0_u64;
     loop {
-        let earned = Duration::from_secs(received.checked_div(BYTES_PER_SECOND_MIN).unwrap_or(0));
-        let deadline = began + PATIENCE + earned;
-        let read = timeout_at(deadline, session.as_mut().read_request_body()).await;
+        let asked = Instant::now();
+        let read = timeout(progress.left(), session.as_mut().read_request_body()).await;
         let Ok(read) = read else { return Err(Incomplete::Refused(Rejection::BodyTooSlow)) };
         let Some(chunk) = read.map_err(|error| Incomplete::Broken(error.into_down()))? else { break };
-        received = received.saturating_add(u64::try_from(chunk.len()).unwrap_or(u64::MAX));
+        let bytes = u64::try_from(chunk.len()).unwrap_or(u64::MAX);
+        progress.waited(asked.elapsed(), bytes);
+        received = received.saturating_add(bytes);
         if received > bytes_max {
             return Err(Incomplete::Refused(Rejection::BodyTooLarge));
         }

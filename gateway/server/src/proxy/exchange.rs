@@ -29,8 +29,6 @@ use std::time::Duration;
 const INTERIM_MAX: u32 = 16;
 /// For the answer of a backend that stopped reading the request.
 const EARLY_ANSWER: Duration = Duration::from_secs(5);
-/// For a client to take the next piece of an answer.
-const CLIENT_WRITE: Duration = Duration::from_secs(60);
 
 /// How Pingora calls bytes after the end of a request.
 const SENT_MORE: ErrorType = ErrorType::ConnectError;
@@ -61,13 +59,14 @@ pub(super) async fn exchange(
     let Some(tenant) = context.account.as_ref().map(Arc::clone) else {
         return Error::e_explain(ErrorType::InternalError, "a request without a tenant was forwarded");
     };
-    session.set_write_timeout(Some(CLIENT_WRITE));
     let bytes_max = context.body_bytes_max();
     let mut guard = match rpc::guard(context, session.req_header()) {
         Ok(guard) => guard,
         Err(rejection) => return Box::pin(answer::reject(session, context, rejection)).await,
     };
-    let mut body = match collect(session, &state.spool, tenant.disk_use(), bytes_max, &mut guard).await {
+    let floor = state.clocks.floor;
+    let mut body = match collect(session, &state.spool, tenant.disk_use(), bytes_max, floor, &mut guard).await
+    {
         Ok(body) => body,
         Err(Incomplete::Refused(rejection)) => {
             session.set_keepalive(None);

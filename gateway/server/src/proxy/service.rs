@@ -8,7 +8,6 @@ use super::permit::{self, NoPermit};
 use super::record::{Outcome, cause_of, conclude, count, describe};
 use super::{answer, forward, headers, limit, rpc, target, tunnel, websocket};
 use crate::admission::Permit;
-use crate::connection::KEEPALIVE_SECONDS;
 use crate::snapshot::SnapshotStore;
 use crate::spool::SpoolStore;
 use crate::telemetry::access_log::AccessLog;
@@ -17,6 +16,7 @@ use crate::telemetry::trace::RequestId;
 use crate::upstream::Failure;
 use async_trait::async_trait;
 use bytes::Bytes;
+use fleetgate_core::config::Connections;
 use fleetgate_core::traffic::TrafficClass;
 use pingora::http::{RequestHeader, ResponseHeader};
 use pingora::proxy::{FailToProxy, ProxyHttp, Session};
@@ -26,6 +26,9 @@ use std::any::Any;
 use std::net::{IpAddr, Ipv4Addr};
 use std::sync::Arc;
 use tokio::sync::watch;
+
+/// Most bytes that are written at once, about; smaller pieces get the same time.
+const PIECE_BYTES_MAX: u64 = 64 * 1024;
 
 /// The gateway as Pingora calls it.
 pub struct Gateway {
@@ -44,6 +47,8 @@ pub struct GatewayState {
     pub spool: Arc<SpoolStore>,
     /// Connections to the HTTP ports of backends.
     pub backends: BackendConnections,
+    /// How slow clients may be.
+    pub clocks: Connections,
     /// Whether connections are being given up.
     pub draining: watch::Receiver<bool>,
     /// When websockets are closed during a drain.
@@ -78,8 +83,10 @@ impl ProxyHttp for Gateway {
         }
         // HTTP/1.0, or a body with two lengths: Pingora has decided to close, and that stands.
         if session.get_keepalive().is_some() {
-            session.set_keepalive((!*self.state.draining.borrow()).then_some(KEEPALIVE_SECONDS));
+            let idle = self.state.clocks.idle_timeout.as_secs().max(1);
+            session.set_keepalive((!*self.state.draining.borrow()).then_some(idle));
         }
+        set_clocks(session, &self.state.clocks);
         // Only an exchange reads bodies, so every call is one.
         let is_call = decision == Decision::Forward && rpc::is_call(context, session.req_header());
         match decision {
@@ -93,6 +100,7 @@ impl ProxyHttp for Gateway {
             Decision::Forward => {
                 headers::forget_spelling(session.req_header_mut())?;
                 if context.is_streamed() && !is_call {
+                    session.set_read_timeout(Some(self.state.clocks.floor.patience));
                     match rpc::guard(context, session.req_header()) {
                         Ok(guard) => context.guard = Some(guard),
                         Err(rejection) => {
@@ -262,6 +270,14 @@ impl ProxyHttp for Gateway {
         // The access event has the error.
         true
     }
+}
+
+/// How slowly the client may take and give what Pingora writes and reads by itself. The connection has clocks of its own,
+/// but one of HTTP/2 carries many requests, and each has a window that its client may keep shut.
+fn set_clocks(session: &mut Session, clocks: &Connections) {
+    let floor = clocks.floor;
+    session.set_write_timeout(Some(floor.longest(PIECE_BYTES_MAX)));
+    session.set_total_drain_timeout(Some(floor.patience));
 }
 
 /// Whether the client has got a part of the answer. `100 Continue` is none.

@@ -4,7 +4,7 @@ use super::context::RequestContext;
 use super::record::{Outcome, conclude, count, describe};
 use super::service::GatewayState;
 use super::websocket::write_fields;
-use crate::connection::{ClientStream, Transport};
+use crate::connection::{ClientStream, Paced, Transport};
 use crate::snapshot::{BackendLease, OpenWebsocket};
 use crate::telemetry::access_log::AccessEvent;
 use fleetgate_core::backend::stable_hash;
@@ -138,7 +138,7 @@ impl Tunnel {
     pub async fn run(mut self: Box<Self>, client: ClientStream) {
         let Some(backend) = self.backend.take() else { return };
         let traffic = Traffic::new();
-        let (end, error) = match client.into_transport().await {
+        let (end, error) = match client.into_paced().await {
             Ok(client) => self.relay(client, backend, &traffic).await,
             Err(error) => (End::Client, Some(error)),
         };
@@ -161,7 +161,7 @@ impl Tunnel {
 
     async fn relay(
         &self,
-        mut client: Transport,
+        mut client: Paced,
         backend: Transport,
         traffic: &Traffic,
     ) -> (End, Option<io::Error>) {
@@ -210,7 +210,7 @@ impl Drop for Tunnel {
     }
 }
 
-async fn greet(client: &mut Transport, greeting: &[u8]) -> io::Result<()> {
+async fn greet(client: &mut Paced, greeting: &[u8]) -> io::Result<()> {
     client.write_all(greeting).await?;
     client.flush().await
 }

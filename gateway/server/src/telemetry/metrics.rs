@@ -42,6 +42,7 @@ pub struct Metrics {
     connections_refused: IntCounterVec,
     accept_failures: IntCounter,
     passthrough: IntCounterVec,
+    cuts: IntCounterVec,
     reloads: IntCounterVec,
     reload_problems: IntGauge,
 }
@@ -92,10 +93,6 @@ impl Metrics {
         certificates: Vec<Arc<CertificateStore>>,
         lines: Lines,
     ) -> prometheus::Result<Self> {
-        let seconds = HistogramOpts::new(
-            "fleetgate_request_seconds",
-            "Time from a request's head to the end of its answer, without websockets.",
-        );
         let metrics = Self {
             registry: Registry::new(),
             requests: counter(
@@ -103,10 +100,7 @@ impl Metrics {
                 "Requests answered.",
                 &["pool", "class", "status"],
             )?,
-            request_seconds: HistogramVec::new(
-                seconds.buckets(SECONDS_BUCKETS.to_vec()),
-                &["pool", "class"],
-            )?,
+            request_seconds: request_seconds()?,
             rejections: counter(
                 "fleetgate_rejections_total",
                 "Requests answered by the gateway itself.",
@@ -147,6 +141,11 @@ impl Metrics {
                 "Times that no connection could be accepted, as when open files are used up.",
             )?,
             passthrough: passthrough()?,
+            cuts: counter(
+                "fleetgate_connections_cut_total",
+                "Client connections that were cut for what their clients did.",
+                &["reason"],
+            )?,
             reloads: counter("fleetgate_reloads_total", "Reloads of the config.", &["result"])?,
             reload_problems: IntGauge::new(
                 "fleetgate_config_problems",
@@ -174,6 +173,7 @@ impl Metrics {
             Box::new(self.connections_refused.clone()),
             Box::new(self.accept_failures.clone()),
             Box::new(self.passthrough.clone()),
+            Box::new(self.cuts.clone()),
             Box::new(self.reloads.clone()),
             Box::new(self.reload_problems.clone()),
         ];
@@ -244,6 +244,11 @@ impl Metrics {
         self.connections_refused.with_label_values(&[reason]).inc();
     }
 
+    /// Counts a connection that was cut.
+    pub fn count_cut(&self, why: Cut) {
+        self.cuts.with_label_values(&[why.as_str()]).inc();
+    }
+
     /// Counts a connection that could not be accepted.
     pub fn count_accept_failure(&self) {
         self.accept_failures.inc();
@@ -269,6 +274,35 @@ impl Metrics {
         let mut text = Vec::new();
         TextEncoder::new().encode(&self.registry.gather(), &mut text)?;
         Ok(text)
+    }
+}
+
+fn request_seconds() -> prometheus::Result<HistogramVec> {
+    let help = "Time from a request's head to the end of its answer, without websockets.";
+    let options = HistogramOpts::new("fleetgate_request_seconds", help);
+    HistogramVec::new(options.buckets(SECONDS_BUCKETS.to_vec()), &["pool", "class"])
+}
+
+/// Why a client's connection was cut.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Cut {
+    /// The client reads slower than the floor.
+    SlowReader,
+    /// A head over HTTP/2 did not come in time.
+    SlowHead,
+    /// Frames over HTTP/2 that carry nothing.
+    Flood,
+}
+
+impl Cut {
+    /// Label.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::SlowReader => "slow_reader",
+            Self::SlowHead => "slow_head",
+            Self::Flood => "flood",
+        }
     }
 }
 

@@ -57,7 +57,7 @@ section! {
         /// Threads that move bytes. More than there are cores does not help.
         #[schemars(extend("x-applies" = "restart", "x-default" = "the number of cores"))]
         threads: Option<Lenient<Whole<1, 256>>> = null,
-        /// How many clients may be connected at once.
+        /// How many clients may be connected at once, and how slow they may be.
         #[schemars(extend("x-applies" = "restart"))]
         connections: Lenient<ConnectionsEntry> = {},
         /// The admin API.
