@@ -10,6 +10,7 @@ mod bad_http1;
 mod build;
 mod comparison;
 mod cpu;
+mod fairness;
 mod fleet;
 mod front;
 mod fuzz;

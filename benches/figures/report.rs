@@ -1,7 +1,8 @@
 //! The figures there are, and how they are printed.
 
 use crate::{
-    Failure, admission, bad_http1, cpu, fuzz, guards, isolation, memory, reload, rpc, slow, spoofs, upgrade,
+    Failure, admission, bad_http1, cpu, fairness, fuzz, guards, isolation, memory, reload, rpc, slow, spoofs,
+    upgrade,
 };
 use std::io::Write;
 use std::pin::Pin;
@@ -24,6 +25,7 @@ pub(crate) enum Unit {
     Mebibytes,
     Kibibytes,
     Ratio,
+    Percent,
     Count,
 }
 
@@ -37,6 +39,7 @@ impl Unit {
             Self::Mebibytes => "MiB",
             Self::Kibibytes => "KiB",
             Self::Ratio => "ratio",
+            Self::Percent => "percent",
             Self::Count => "count",
         }
     }
@@ -44,7 +47,7 @@ impl Unit {
     const fn decimals(self) -> usize {
         match self {
             Self::Count => 0,
-            Self::Seconds => 1,
+            Self::Seconds | Self::Percent => 1,
             Self::Nanoseconds
             | Self::Microseconds
             | Self::Milliseconds
@@ -127,6 +130,31 @@ pub(crate) const GROUPS: &[Group] = &[
         ],
         measure: || Box::pin(slow::downloads()),
     },
+    Group {
+        names: &[
+            "victim_p99_ratio_equal_cost",
+            "victim_p99_ratio_equal_cost_haproxy",
+            "victim_p99_ratio_equal_cost_traefik",
+        ],
+        measure: || Box::pin(fairness::equal_cost()),
+    },
+    Group {
+        names: &[
+            "victim_p99_ratio_long_jobs",
+            "victim_p99_ratio_long_jobs_haproxy",
+            "victim_p99_ratio_long_jobs_traefik",
+        ],
+        measure: || Box::pin(fairness::long_jobs()),
+    },
+    Group {
+        names: &[
+            "victim_p99_ratio_real_odoo",
+            "victim_p99_ratio_real_odoo_haproxy",
+            "victim_p99_ratio_real_odoo_traefik",
+        ],
+        measure: || Box::pin(fairness::real_odoo()),
+    },
+    Group { names: &["jain_index", "utilisation_lost_percent"], measure: || Box::pin(fairness::shares()) },
 ];
 
 /// Prints figures as `name value unit`.

@@ -24,6 +24,15 @@ pub(crate) async fn start(tenants: u32, backend: &StubOdoo) -> Result<Peer, Fail
 
 /// Starts it for any tenants before any backend. It may listen before it has read its routes.
 pub(crate) async fn before(tenants: &[Route], backend: SocketAddr) -> Result<Peer, Failure> {
+    run(file(tenants, backend, None)).await
+}
+
+/// The same, with so many requests at once per host. It refuses more.
+pub(crate) async fn limited(tenants: &[Route], backend: SocketAddr, at_once: u16) -> Result<Peer, Failure> {
+    run(file(tenants, backend, Some(at_once))).await
+}
+
+async fn run(routes: String) -> Result<Peer, Failure> {
     let program = installed()?;
     let folder = tempfile::tempdir()?;
     let address = free_address()?;
@@ -33,20 +42,29 @@ pub(crate) async fn before(tenants: &[Route], backend: SocketAddr) -> Result<Pee
         .replace("ADDRESS", &address.to_string())
         .replace("DYNAMIC", &dynamic.display().to_string());
     fs::write(&fixed, text)?;
-    fs::write(&dynamic, file(tenants, backend))?;
+    fs::write(&dynamic, routes)?;
     let mut command = measured(&program);
     command.arg(format!("--configFile={}", fixed.display())).env("GOMAXPROCS", "1");
     Peer::start(command, address, folder).await
 }
 
 /// What a user of the file provider writes for a fleet: Traefik's routers know no table of hosts.
-fn file(tenants: &[Route], backend: SocketAddr) -> String {
+fn file(tenants: &[Route], backend: SocketAddr, at_once: Option<u16>) -> String {
     let (mut routers, mut headers) = (String::new(), String::new());
+    let mut more = "";
+    if let Some(at_once) = at_once {
+        more = ", at-once";
+        // Writing to a string does not fail.
+        let _infallible = writeln!(
+            headers,
+            "    at-once: {{ inFlightReq: {{ amount: {at_once}, sourceCriterion: {{ requestHost: true }} }} }}"
+        );
+    }
     for Route { host, database: name } in tenants {
         // Writing to a string does not fail.
         let _infallible = writeln!(
             routers,
-            "    {name}: {{ rule: \"Host(`{host}`)\", service: odoo, middlewares: [{name}] }}"
+            "    {name}: {{ rule: \"Host(`{host}`)\", service: odoo, middlewares: [{name}{more}] }}"
         );
         let _infallible = writeln!(
             headers,
