@@ -19,6 +19,32 @@ ROUTES = {
     "/xmlrpc/2/<service>": "/garden/xml/<service>",
     "/web/session/authenticate": "/garden/login",
 }
+# The head of a part that holds the master password, as a client may write it; Werkzeug reads most of them so.
+HEADS = [
+    'Content-Disposition: form-data; name="master_pwd"',
+    "content-disposition:form-data;name=master_pwd",
+    'CONTENT-DISPOSITION : form-data; NAME = "master_pwd"',
+    ' Content-Disposition: form-data; name="master_pwd"',
+    '\x0bContent-Disposition: form-data; name="master_pwd"',
+    '\u00a0Content-Disposition: form-data; name="master_pwd"',
+    'X: 1\rContent-Disposition: form-data; name="master_pwd"',
+    'X: 1\nContent-Disposition: form-data; name="master_pwd"',
+    'Content-Disposition: x\r\nContent-Disposition: form-data; name="master_pwd"',
+    'Content-Disposition: form-data;\r\n name="master_pwd"',
+    'Content-Disposition: form-data;\n\tname="master_pwd"',
+    "Content-Disposition: form-data; name*=utf-8''master%5Fpwd",
+    "Content-Disposition: form-data; name*=iso-8859-1''%6Daster_pwd",
+    'Content-Disposition: form-data; name*0="master"; name*1="_pwd"',
+    'Content-Disposition: form-data; name="x"; name="master_pwd"',
+    'Content-Disposition: form-data; x="a\\"; name=\\"y"; name="master_pwd"',
+    'Content-Disposition: form-data; file; name="master_pwd"',
+    'Content-Disposition: form-data; filename="a"; name="master_pwd"',
+    "Content-Disposition: form-data;;name=master_pwd",
+    'Content-Disposition:form-data;"name"="master_pwd"',
+    'Content-Disposition: form-data; name="master\\_pwd"',
+]
+# The same as pairs, and as a query.
+PAIRS = ["master_pwd=", "%6daster_pwd=", "master_pwd", "&&master%5Fpwd=", "=&master_pwd=&x"]
 XML = "<?xml version='1.0'?><methodCall><methodName>list</methodName><params></params></methodCall>"
 DESIGNER = "designer"
 
@@ -48,7 +74,7 @@ class Browser:
 
 def ask_odoo(port, path, **options):
     """Asks Odoo itself, for the tenant's database."""
-    headers = {"X-Odoo-dbfilter": "^initech$"}
+    headers = {"X-Odoo-dbfilter": "^initech$", **options.pop("headers", {})}
     return requests.post(f"http://127.0.0.1:{port}{path}", headers=headers, timeout=60, allow_redirects=False, **options)
 
 
@@ -86,6 +112,7 @@ def attack(tenant, other, designer, odoo_port):
         ("half a query", {"params": {"master_pwd": ""}, "data": {"name": other.name, "new_name": "!"}}),
     ]:
         refused(f"a copy of {other.name} by {what}", visitor.post("/garden/copy", **options), 404, "guard_hidden")
+    spell(visitor, odoo_port, fields)
     tenant.say("moved the database manager, which Odoo serves there and the gateway does not")
 
     call = {"service": "db", "method": "list", "args": []}
@@ -109,6 +136,22 @@ def attack(tenant, other, designer, odoo_port):
     refused("a copy by the home page", visitor.post("/", data=fields), 404, "guard_hidden")
     designer.call("website", "write", website, {"homepage_url": False})
     tenant.say("moved the login and the home page, and reached no other database")
+
+
+def spell(visitor, odoo_port, fields):
+    """Every spelling of the master password that Odoo takes, and more, is refused."""
+    rest = [f'Content-Disposition: form-data; name="{name}"\r\n\r\n{fields[name]}' for name in ("name", "new_name")]
+    parts = [("\r\n--b\r\n".join(["", f"{head}\r\n\r\n", *rest]) + "\r\n--b--\r\n").encode() for head in HEADS]
+    pairs = [f"name={fields['name']}&new_name=!&{pair}" for pair in PAIRS]
+    sent = [({"data": part, "headers": {"Content-Type": "multipart/form-data; boundary=b"}}, "/garden/copy") for part in parts]
+    sent += [({"data": pair, "headers": {"Content-Type": "application/x-www-form-urlencoded"}}, "/garden/copy") for pair in pairs]
+    sent += [({}, f"/garden/copy?{pair}") for pair in pairs]
+    taken = 0
+    for options, path in sent:
+        refused(f"{path} {options}", visitor.post(path, **options), 404, "guard_hidden")
+        taken += "naming issue" in ask_odoo(odoo_port, path, **options).text
+    check(taken >= 20, f"Odoo takes {taken} of {len(sent)} spellings only")
+    visitor.tenant.say(f"{len(sent)} spellings of the master password: Odoo takes {taken}, the gateway none")
 
 
 def obey_lists(tenant, designer):
