@@ -70,9 +70,9 @@ pub(super) fn describe<'a>(context: &'a RequestContext, head: &'a RequestHeader)
         reason: context.rejection.and_then(Rejection::reason),
         bytes_in: 0,
         bytes_out: 0,
-        duration_ms: 0.0,
-        queue_ms: context.queued.map(milliseconds),
-        first_byte_ms: context.first_byte.map(milliseconds),
+        duration: Duration::ZERO,
+        queued: context.queued,
+        first_byte: context.first_byte,
         websocket_end: None,
         error: None,
         generation: context.snapshot.generation,
@@ -90,7 +90,7 @@ pub(super) fn conclude<'a>(
     event.status = outcome.status;
     event.bytes_in = outcome.bytes_in;
     event.bytes_out = outcome.bytes_out;
-    event.duration_ms = milliseconds(duration);
+    event.duration = duration;
     event.websocket_end = outcome.websocket_end;
     event.error = outcome.error.map(Cow::Borrowed);
     log.write(&event);
@@ -127,10 +127,6 @@ pub(super) fn cause_of(error: &Error) -> String {
         text.push_str(&system.to_string());
     }
     text
-}
-
-fn milliseconds(duration: Duration) -> f64 {
-    (duration.as_secs_f64() * 1_000_000.0).round() / 1_000.0
 }
 
 fn protocol(version: http::Version) -> &'static str {

@@ -2,6 +2,7 @@
 
 pub mod access_log;
 mod admission;
+mod json;
 pub mod lines;
 pub mod metrics;
 pub mod operations;
