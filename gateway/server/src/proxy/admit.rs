@@ -13,10 +13,14 @@ use fleetgate_core::rejection::Rejection;
 use fleetgate_core::request::{Target as RequestTarget, judge_parsed};
 use fleetgate_core::tenant::TenantMatch;
 use fleetgate_core::verdict::{RequestView, Route, Verdict, admit};
+use http::HeaderName;
 use http::header::{CONTENT_LENGTH, HOST};
 use pingora::http::RequestHeader;
 use pingora::proxy::Session;
 use std::net::IpAddr;
+
+static X_FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
+static X_FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
 
 /// What happens to a request next.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -120,9 +124,9 @@ fn enter_region(context: &mut RequestContext, target: Target, reads: bool) -> De
 fn client_of(context: &RequestContext, head: &RequestHeader, peer: IpAddr, spoken: Scheme) -> Client {
     let trusted = &context.snapshot.fleet.trusted_proxies;
     let through_trusted_proxy = is_trusted(peer, trusted);
-    let hops = head.headers.get_all("x-forwarded-for").iter().map(http::HeaderValue::as_bytes);
+    let hops = head.headers.get_all(&X_FORWARDED_FOR).iter().map(http::HeaderValue::as_bytes);
     let address = client_address(peer, hops, trusted);
-    let proto = head.headers.get_all("x-forwarded-proto").iter().next_back().map(http::HeaderValue::as_bytes);
+    let proto = head.headers.get_all(&X_FORWARDED_PROTO).iter().next_back().map(http::HeaderValue::as_bytes);
     Client { address, scheme: client_scheme(through_trusted_proxy, proto, spoken), through_trusted_proxy }
 }
 

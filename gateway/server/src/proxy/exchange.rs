@@ -1,5 +1,5 @@
 //! One request and its answer between a client and a worker: the request is whole before a backend is asked, and the
-//! answer is taken from the backend as fast as it comes. Pingora connects, parses and keeps connections; its own
+//! answer is taken from the backend as fast as it comes. Pingora parses; its own
 //! exchange would pass a slow client's pace on to the worker.
 
 use super::collect::{Incomplete, collect};
@@ -122,8 +122,7 @@ fn backend_head(
         || session.req_header().headers.contains_key(TRANSFER_ENCODING);
     let mut head = session.req_header().clone();
     head.set_version(Version::HTTP_11);
-    headers::remove_client_hop(&mut head)?;
-    headers::rewrite(context, &mut head)?;
+    headers::rewrite_whole(context, &mut head)?;
     target::drop_authority(&mut head);
     if had_length || !body.is_empty() {
         head.insert_header(CONTENT_LENGTH, body.len())?;

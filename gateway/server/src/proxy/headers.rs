@@ -6,10 +6,10 @@ use super::cookies::{harden_session, join_cookies};
 use super::hop;
 use super::service::GatewayState;
 use crate::telemetry::trace::trace_id;
-use fleetgate_core::odoo::headers::{SESSION_COOKIE, is_internal_answer, is_reserved};
+use fleetgate_core::odoo::headers::{DATABASE, DBFILTER, SESSION_COOKIE, is_internal_answer, is_reserved};
 use fleetgate_core::outbound::Outbound;
 use fleetgate_core::path::NormalPath;
-use http::header::{CONNECTION, CONTENT_LENGTH, COOKIE, SERVER, TE, TRANSFER_ENCODING, UPGRADE};
+use http::header::{CONNECTION, CONTENT_LENGTH, COOKIE, HOST, SERVER, TE, TRANSFER_ENCODING, UPGRADE};
 use http::request::Parts as ReqParts;
 use http::{HeaderMap, HeaderName, HeaderValue, Uri};
 use pingora::http::{RequestHeader, ResponseHeader};
@@ -18,6 +18,20 @@ use pingora::{Error, ErrorType, OrErr, Result};
 
 /// Request id, to Odoo and to the client.
 pub(super) const REQUEST_ID: &str = "x-request-id";
+/// Trace of a request (W3C Trace Context).
+pub(super) static TRACEPARENT: HeaderName = HeaderName::from_static("traceparent");
+/// What a request is told to a backend with. A name that is made anew has to be parsed anew.
+static OWN: [HeaderName; 9] = [
+    HOST,
+    HeaderName::from_static(REQUEST_ID),
+    HeaderName::from_static("x-forwarded-host"),
+    HeaderName::from_static("x-forwarded-proto"),
+    HeaderName::from_static("x-forwarded-for"),
+    HeaderName::from_static("x-real-ip"),
+    HeaderName::from_static(DBFILTER),
+    HeaderName::from_static(DATABASE),
+    CONTENT_LENGTH,
+];
 /// What an answer says about the backend's connection and not about the client's (RFC 9110, section 7.6.1). Clients of
 /// HTTP/2 may refuse an answer that has one (RFC 9113, section 8.2.2). Pingora writes `Connection` itself.
 static BACKEND_HOP: [HeaderName; 4] =
@@ -48,44 +62,55 @@ fn change_fields(
 /// Rewrites a head for a backend: everything a client may not say goes, and each thing that Odoo believes is set
 /// once, with one canonical value (`ProxyFix` of Werkzeug takes the last of several).
 pub(super) fn rewrite(context: &RequestContext, head: &mut RequestHeader) -> Result<()> {
-    change_fields(head, |target, fields| {
-        let path = NormalPath::new(target.path().as_bytes());
-        let path = path.or_err(ErrorType::InternalError, "a path was not settled")?;
-        remove_reserved(fields);
-        join_cookies(fields)?;
-        set(fields, REQUEST_ID, context.request_id.as_str())?;
-        let (Some(pool), Some(database), Some(authority)) =
-            (context.pool(), context.database(), context.authority())
-        else {
-            let text = "a request without a tenant was forwarded";
-            return Err(Error::explain(ErrorType::InternalError, text).into_in());
-        };
-        let outbound = Outbound {
-            pool,
-            database: &database,
-            authority: &authority,
-            client: context.client.address,
-            scheme: context.client.scheme,
-            path: &path,
-            has_session: has_session(fields),
-            client_certificate: context.certificate.as_ref().and_then(Shown::field),
-        };
-        outbound.try_for_each(|name, value| set(fields, name, value))
-    })
+    change_fields(head, |target, fields| rewrite_fields(context, target, fields))
 }
 
-fn set(fields: &mut HeaderMap, name: &'static str, value: &str) -> Result<()> {
-    let value = HeaderValue::from_str(value).or_err(ErrorType::InvalidHTTPHeader, "setting a header")?;
-    fields.insert(HeaderName::from_static(name), value);
-    Ok(())
-}
-
-/// Removes what was for the client's connection.
+/// The same for a head that comes from the client as it is: what was for its connection goes too.
 ///
 /// # Errors
 /// The `Connection` field names what it must not.
-pub(super) fn remove_client_hop(head: &mut RequestHeader) -> Result<()> {
-    change_fields(head, |_, fields| hop::remove_client_hop(fields))
+pub(super) fn rewrite_whole(context: &RequestContext, head: &mut RequestHeader) -> Result<()> {
+    change_fields(head, |target, fields| {
+        hop::remove_client_hop(fields)?;
+        rewrite_fields(context, target, fields)
+    })
+}
+
+fn rewrite_fields(context: &RequestContext, target: &Uri, fields: &mut HeaderMap) -> Result<()> {
+    let path = NormalPath::new(target.path().as_bytes());
+    let path = path.or_err(ErrorType::InternalError, "a path was not settled")?;
+    remove_reserved(fields);
+    join_cookies(fields)?;
+    set(fields, REQUEST_ID, context.request_id.as_str())?;
+    let (Some(pool), Some(database), Some(authority)) =
+        (context.pool(), context.database(), context.authority())
+    else {
+        let text = "a request without a tenant was forwarded";
+        return Err(Error::explain(ErrorType::InternalError, text).into_in());
+    };
+    let outbound = Outbound {
+        pool,
+        database: &database,
+        authority: &authority,
+        client: context.client.address,
+        scheme: context.client.scheme,
+        path: &path,
+        has_session: has_session(fields),
+        client_certificate: context.certificate.as_ref().and_then(Shown::field),
+    };
+    outbound.try_for_each(|name, value| set(fields, name, value))
+}
+
+fn set(fields: &mut HeaderMap, name: &'static str, value: &str) -> Result<()> {
+    let known = OWN.iter().find(|own| own.as_str() == name).cloned();
+    let name = known.unwrap_or_else(|| HeaderName::from_static(name));
+    // Clients mostly write the host as it is.
+    if name == HOST && fields.get_all(&name).iter().map(HeaderValue::as_bytes).eq([value.as_bytes()]) {
+        return Ok(());
+    }
+    let value = HeaderValue::from_str(value).or_err(ErrorType::InvalidHTTPHeader, "setting a header")?;
+    fields.insert(name, value);
+    Ok(())
 }
 
 /// Makes the head of a backend's answer fit for the client. `ends`: nothing follows it.
@@ -179,11 +204,11 @@ fn has_session(fields: &HeaderMap) -> bool {
 }
 
 fn remove_reserved(fields: &mut HeaderMap) {
-    let mut traces = fields.get_all("traceparent").iter();
+    let mut traces = fields.get_all(&TRACEPARENT).iter();
     let broken_trace = traces.next().is_some_and(|value| trace_id(value.as_bytes()).is_none());
     // Two of them are none (W3C Trace Context, section 3.2).
     if broken_trace || traces.next().is_some() {
-        fields.remove("traceparent");
+        fields.remove(&TRACEPARENT);
         fields.remove("tracestate");
     }
     if fields.keys().any(|name| is_reserved(name.as_str())) {

@@ -4,6 +4,7 @@ use super::admit::raw_path;
 use super::certificate::Shown;
 use super::connect::tls_problem;
 use super::context::RequestContext;
+use super::headers::TRACEPARENT;
 use crate::snapshot::BackendLease;
 use crate::telemetry::access_log::{AccessEvent, AccessLog};
 use crate::telemetry::metrics::Metrics;
@@ -46,7 +47,7 @@ pub(super) fn describe<'a>(context: &'a RequestContext, head: &'a RequestHeader)
     }
     let (method, path) =
         if context.refused_unread { ("", Cow::Borrowed("")) } else { (head.method.as_str(), path) };
-    let trace = head.headers.get("traceparent").and_then(|value| trace_id(value.as_bytes()));
+    let trace = head.headers.get(&TRACEPARENT).and_then(|value| trace_id(value.as_bytes()));
     AccessEvent {
         time: jiff::Timestamp::UNIX_EPOCH,
         event: "request",
