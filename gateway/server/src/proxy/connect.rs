@@ -1,5 +1,7 @@
 //! Connections to backends for exchanges: kept ones and new ones.
 
+use super::forward::BACKEND_IDLE;
+use super::kept::KeptConnections;
 use crate::connection::BackendStream;
 use crate::snapshot::BackendTlsClient;
 use crate::upstream::{DialError, dial, tls_cause};
@@ -18,13 +20,18 @@ use std::time::Duration;
 use tokio::time::timeout;
 
 /// Connections to the backends of all pools.
-pub struct BackendConnections(TransportConnector);
+pub struct BackendConnections {
+    kept: Arc<KeptConnections>,
+    /// Makes new ones. Its own pool stays empty.
+    connector: TransportConnector,
+}
 
 impl BackendConnections {
-    /// Keeps so many idle connections at most.
+    /// Keeps so many idle connections at most, and looks after them in a task of its own.
     #[must_use]
-    pub fn new(kept_max: usize) -> Self {
-        Self(TransportConnector::new(Some(ConnectorOptions::new(kept_max))))
+    pub fn start(kept_max: usize) -> Self {
+        let connector = TransportConnector::new(Some(ConnectorOptions::new(1)));
+        Self { kept: KeptConnections::start(kept_max, BACKEND_IDLE), connector }
     }
 
     /// Takes a kept connection, or makes one. The second value: it is a kept one.
@@ -36,12 +43,12 @@ impl BackendConnections {
         peer: &HttpPeer,
         tls: Option<&BackendTlsClient>,
     ) -> Result<(HttpSession, bool)> {
-        if let Some(kept) = self.0.reused_stream(peer).await {
+        if let Some(kept) = self.kept.take(peer) {
             return Ok((HttpSession::new_with_options(kept, peer), true));
         }
         // The making is some kilobytes of state, which the rest need not carry along.
         let stream = match tls {
-            None => Box::pin(self.0.new_stream(peer)).await?,
+            None => Box::pin(self.connector.new_stream(peer)).await?,
             Some(tls) => {
                 let address = inet(peer.address())?;
                 let dialled = Box::pin(timeout(patience(peer), dial_stream(address, tls))).await;
@@ -53,10 +60,10 @@ impl BackendConnections {
     }
 
     /// Takes a connection back, for another request if both sides agree.
-    pub(super) async fn release(&self, mut connection: HttpSession, peer: &HttpPeer, idle: Duration) {
+    pub(super) async fn release(&self, mut connection: HttpSession, peer: &HttpPeer) {
         connection.respect_keepalive();
         if let Some(stream) = connection.reuse().await {
-            self.0.release_stream(stream, peer.reuse_hash(), Some(idle));
+            self.kept.put(peer, stream);
         }
     }
 }

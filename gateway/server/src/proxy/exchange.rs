@@ -1,5 +1,5 @@
 //! One request and its answer between a client and a worker: the request is whole before a backend is asked, and the
-//! answer is taken from the backend as fast as it comes. Pingora parses; its own
+//! answer is taken from the backend as fast as it comes. Pingora connects and parses; its own
 //! exchange would pass a slow client's pace on to the worker.
 
 use super::collect::{Incomplete, collect};

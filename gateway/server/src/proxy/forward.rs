@@ -74,6 +74,11 @@ fn timeouts(context: &RequestContext) -> Option<Timeouts> {
     })
 }
 
+/// Whether a connection to a peer serves one request only.
+pub(super) fn is_single_use(peer: &HttpPeer) -> bool {
+    peer.group_key & SINGLE_USE != 0
+}
+
 /// Remembers that the backend of the last attempt took no connection.
 pub(super) fn note_connect_failure(context: &RequestContext, error: &Error) {
     let Some(lease) = &context.lease else { return };

@@ -21,7 +21,7 @@ pub(super) const REQUEST_ID: &str = "x-request-id";
 /// Trace of a request (W3C Trace Context).
 pub(super) static TRACEPARENT: HeaderName = HeaderName::from_static("traceparent");
 /// What a request is told to a backend with. A name that is made anew has to be parsed anew.
-static OWN: [HeaderName; 9] = [
+static OWN: [HeaderName; 8] = [
     HOST,
     HeaderName::from_static(REQUEST_ID),
     HeaderName::from_static("x-forwarded-host"),
@@ -30,7 +30,6 @@ static OWN: [HeaderName; 9] = [
     HeaderName::from_static("x-real-ip"),
     HeaderName::from_static(DBFILTER),
     HeaderName::from_static(DATABASE),
-    CONTENT_LENGTH,
 ];
 /// What an answer says about the backend's connection and not about the client's (RFC 9110, section 7.6.1). Clients of
 /// HTTP/2 may refuse an answer that has one (RFC 9113, section 8.2.2). Pingora writes `Connection` itself.

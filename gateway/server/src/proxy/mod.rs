@@ -12,6 +12,7 @@ mod filestore;
 mod forward;
 mod headers;
 mod hop;
+mod kept;
 mod limit;
 mod permit;
 mod record;

@@ -3,7 +3,6 @@
 use super::connect::BackendConnections;
 use super::context::RequestContext;
 use super::exchange::{Answering, client_gone, release_place, unreadable};
-use super::forward::BACKEND_IDLE;
 use super::service::GatewayState;
 use super::{headers, limit, permit};
 use crate::spool::{AnswerSpool, DiskUse, SpoolStore};
@@ -141,7 +140,7 @@ impl Answer {
     async fn end(&mut self, context: &mut RequestContext, backends: &BackendConnections) {
         release_place(context);
         if let Some(Source { connection, peer, .. }) = self.source.take_if(|source| source.may_be_kept) {
-            backends.release(connection, &peer, BACKEND_IDLE).await;
+            backends.release(connection, &peer).await;
         }
         self.source = None;
     }

@@ -218,7 +218,7 @@ impl Server {
             log,
             metrics: Arc::clone(&metrics),
             spool,
-            backends: BackendConnections::new(KEPT_BACKEND_CONNECTIONS),
+            backends: BackendConnections::start(KEPT_BACKEND_CONNECTIONS),
             clocks: process.connections,
             draining: draining.clone(),
             drain: DrainSchedule { begun: drain_begun.clone(), spread: process.drain.websocket_spread },
