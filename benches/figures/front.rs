@@ -6,6 +6,7 @@ use crate::machine::measured;
 use crate::process::{Process, free_address};
 use std::fs;
 use std::net::SocketAddr;
+use std::path::Path;
 use tempfile::TempDir;
 
 /// A running gateway. One thread moves bytes.
@@ -13,7 +14,8 @@ use tempfile::TempDir;
 pub(crate) struct Front {
     /// Where clients connect.
     pub(crate) address: SocketAddr,
-    _process: Process,
+    /// The process.
+    pub(crate) process: Process,
     _folder: TempDir,
 }
 
@@ -21,10 +23,21 @@ impl Front {
     /// Starts a gateway with a main file, without its listener and admin socket, and with a file of tenants; waits
     /// until it listens.
     pub(crate) async fn start(main_file: &str, tenants: &str) -> Result<Self, Failure> {
+        Self::listening("", main_file, tenants).await
+    }
+
+    /// Starts a gateway that speaks TLS with the certificates of a folder. Its one tenant has no backend.
+    pub(crate) async fn secured(certificates: &Path, host: &str) -> Result<Self, Failure> {
+        let tls = format!(", tls: {{ certificates: {} }}", certificates.display());
+        let tenants = format!("- {{ id: tls, hosts: [{host}] }}\n");
+        Self::listening(&tls, NOBODY, &tenants).await
+    }
+
+    async fn listening(listener: &str, main_file: &str, tenants: &str) -> Result<Self, Failure> {
         let folder = tempfile::Builder::new().prefix("fleetgate-figures-").tempdir()?;
         let (address, config) = (free_address()?, folder.path().join("fleetgate.yaml"));
         let text = format!(
-            "listeners: [ {{ address: \"{address}\" }} ]\nthreads: 1\nadmin: {{ socket: {} }}\n\
+            "listeners: [ {{ address: \"{address}\"{listener} }} ]\nthreads: 1\nadmin: {{ socket: {} }}\n\
              tenants_directory: tenants.d\n{main_file}",
             folder.path().join("admin.sock").display(),
         );
@@ -35,6 +48,15 @@ impl Front {
         command.arg("run").arg("--config").arg(&config);
         let mut process = Process::start(command, &folder.path().join("log"))?;
         process.until_listening(address).await?;
-        Ok(Self { address, _process: process, _folder: folder })
+        Ok(Self { address, process, _folder: folder })
     }
 }
+
+/// A pool whose backend takes no connection.
+const NOBODY: &str = r#"regions: [ { name: here } ]
+pools:
+  nobody:
+    odoo_version: "19.0"
+    database_selection: dbfilter_header
+    regions: { here: { backends: [ { http: "127.0.0.1:1" } ] } }
+"#;

@@ -6,8 +6,10 @@
 mod admin;
 mod admission;
 mod answer;
+mod authority;
 mod bad_http1;
 mod build;
+mod certificates;
 mod comparison;
 mod cpu;
 mod fairness;
@@ -16,6 +18,7 @@ mod front;
 mod fuzz;
 mod gateway;
 mod guards;
+mod handshake;
 mod isolation;
 mod load;
 mod machine;

@@ -1,8 +1,8 @@
 //! The figures there are, and how they are printed.
 
 use crate::{
-    Failure, admission, bad_http1, cpu, fairness, fuzz, guards, isolation, memory, reload, rpc, slow, spoofs,
-    upgrade,
+    Failure, admission, bad_http1, certificates, cpu, fairness, fuzz, guards, handshake, isolation, memory,
+    reload, rpc, slow, spoofs, upgrade,
 };
 use std::io::Write;
 use std::pin::Pin;
@@ -93,6 +93,12 @@ pub(crate) const GROUPS: &[Group] = &[
     Group {
         names: &["reload_failed_requests", "reload_lost_websockets"],
         measure: || Box::pin(reload::under_load()),
+    },
+    Group { names: &["tls_handshake_cpu_vs_nginx"], measure: || Box::pin(handshake::beside_nginx()) },
+    Group { names: &["tls_handshake_cpu_vs_traefik"], measure: || Box::pin(handshake::beside_traefik()) },
+    Group {
+        names: &["sni_lookup_ns_10k_certs", "cert_reload_ms_10k", "rss_mib_10k_certs"],
+        measure: || Box::pin(certificates::measure()),
     },
     Group { names: &["websocket_kib_each"], measure: || Box::pin(memory::of_websockets()) },
     Group {

@@ -53,6 +53,46 @@ pub(crate) async fn before(
     Peer::start(command, address, folder).await
 }
 
+/// Starts one that answers by itself, through TLS with `NAME.crt` and `NAME.key` of a folder.
+pub(crate) async fn secured(certificates: &Path, name: &str) -> Result<Peer, Failure> {
+    let program = installed()?;
+    let folder = tempfile::tempdir()?;
+    fs::set_permissions(folder.path(), fs::Permissions::from_mode(0o755))?;
+    let address = free_address()?;
+    let text = SECURED
+        .replace("FOLDER", &folder.path().display().to_string())
+        .replace("ADDRESS", &address.to_string())
+        .replace("PAIR", &certificates.join(name).display().to_string());
+    let config = folder.path().join("nginx.conf");
+    fs::write(&config, text)?;
+    let mut command = measured(&program);
+    command.arg("-c").arg(&config).arg("-e").arg("stderr");
+    Peer::start(command, address, folder).await
+}
+
+const SECURED: &str = r"
+daemon off;
+worker_processes 1;
+pid FOLDER/nginx.pid;
+error_log stderr error;
+events { worker_connections 4096; }
+http {
+  client_body_temp_path FOLDER/body;
+  proxy_temp_path FOLDER/proxy;
+  fastcgi_temp_path FOLDER/fastcgi;
+  uwsgi_temp_path FOLDER/uwsgi;
+  scgi_temp_path FOLDER/scgi;
+  access_log off;
+  server {
+    listen ADDRESS ssl backlog=4096;
+    ssl_protocols TLSv1.2 TLSv1.3;
+    ssl_certificate PAIR.crt;
+    ssl_certificate_key PAIR.key;
+    location / { return 204; }
+  }
+}
+";
+
 fn installed() -> Result<PathBuf, Failure> {
     let program = Path::new(PROGRAM);
     if !program.is_file() {

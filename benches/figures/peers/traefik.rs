@@ -78,6 +78,39 @@ fn file(tenants: &[Route], backend: SocketAddr, at_once: Option<u16>) -> String 
     )
 }
 
+/// Starts one that speaks TLS with `NAME.crt` and `NAME.key` of a folder, and has nobody behind it.
+pub(crate) async fn secured(certificates: &Path, name: &str) -> Result<Peer, Failure> {
+    let program = installed()?;
+    let folder = tempfile::tempdir()?;
+    let address = free_address()?;
+    let (fixed, dynamic) = (folder.path().join("traefik.yml"), folder.path().join("tls.yml"));
+    let text =
+        SECURED.replace("ADDRESS", &address.to_string()).replace("DYNAMIC", &dynamic.display().to_string());
+    fs::write(&fixed, text)?;
+    let pair = certificates.join(name).display().to_string();
+    fs::write(&dynamic, ROUTE.replace("PAIR", &pair).replace("NAME", name))?;
+    let mut command = measured(&program);
+    command.arg(format!("--configFile={}", fixed.display())).env("GOMAXPROCS", "1");
+    Peer::start(command, address, folder).await
+}
+
+const SECURED: &str = r#"
+global: { checkNewVersion: false, sendAnonymousUsage: false }
+log: { level: ERROR }
+entryPoints: { websecure: { address: "ADDRESS" } }
+providers: { file: { filename: "DYNAMIC", watch: false } }
+"#;
+
+const ROUTE: &str = r#"
+http:
+  routers:
+    tls: { rule: "Host(`NAME`)", entryPoints: [websecure], service: nobody, tls: {} }
+  services:
+    nobody: { loadBalancer: { servers: [ { url: "http://127.0.0.1:1" } ] } }
+tls:
+  certificates: [ { certFile: "PAIR.crt", keyFile: "PAIR.key" } ]
+"#;
+
 fn installed() -> Result<PathBuf, Failure> {
     let folder = installed_folder()?.join("traefik");
     let program = folder.join("bin/traefik");

@@ -5,6 +5,7 @@ mod good;
 mod guards;
 mod history;
 mod limits;
+mod tls;
 
 use super::*;
 use crate::certificate::{Certificates, Identity};
