@@ -1,7 +1,7 @@
 //! Limits of a tenant's classes, and of its clients: addresses, sessions, keys, logins, mails.
 
 use fleetgate_stub::StubOdoo;
-use fleetgate_tests::{Answer, Gateway, Request};
+use fleetgate_tests::{Answer, DEADLINE, Gateway, Request, wait_for};
 use serde_json::json;
 
 use crate::fleet;
@@ -193,6 +193,9 @@ async fn bytes_are_charged_when_an_answer_has_ended() {
     let large = Request::get("acme.test", "/stub/bytes?n=200000");
     let answer = large.send(gateway.address()).await;
     assert_eq!((answer.status, answer.body.len()), (200, 200_000), "an answer that has begun is whole");
+    // The client has the whole answer a moment before it is charged.
+    let small = health("acme.test");
+    wait_for("the charge", DEADLINE, async || small.send(gateway.address()).await.status == 429).await;
     let refused = large.send(gateway.address()).await;
     assert_limited(&refused, "bytes");
     let wait: u64 = refused.header("retry-after").unwrap().parse().unwrap();
@@ -207,10 +210,7 @@ async fn no_key_of_a_client_breaks_out_of_its_place() {
     for cookie in ["session_id=", "session_id=a:b|acme|globex", "session_id=%0d%0a", "session_id=\u{e9}"] {
         let _served = let_through(&gateway, &odd(cookie), "session").await;
     }
-    let log = gateway
-        .access_log()
-        .event("a refusal", fleetgate_tests::DEADLINE, |event| event["reason"] == "session")
-        .await;
+    let log = gateway.access_log().event("a refusal", DEADLINE, |event| event["reason"] == "session").await;
     assert!(!log.to_string().contains("globex|"), "{log}");
     assert_served(&gateway, &health("acme.test")).await;
 }

@@ -176,3 +176,26 @@ async fn a_tenant_at_its_limit_can_still_log_in() {
         assert!(polls < 200, "what is essential is not without limits");
     }
 }
+
+#[tokio::test]
+async fn an_operator_sees_the_limits_and_what_is_in_use() {
+    let (_stub, gateway) = with_limits("requests_per_second: 1, burst: 50, concurrent_requests: 4").await;
+    for host in ["acme.test", "zen.star.test"] {
+        for _ in 0..10 {
+            assert_eq!(ask(&gateway, host).await.status, 200);
+        }
+    }
+    let list = gateway.admin("/v1/tenants?filter=acme").await;
+    let acme = &list["tenants"][0];
+    assert_eq!((&acme["id"], &acme["plan"]), (&"acme".into(), &"small".into()), "{acme}");
+    let limits = acme["limits"].as_str().unwrap();
+    assert!(
+        limits.contains("requests 1/s (burst 50)") && limits.contains("concurrent_requests 4"),
+        "{limits}"
+    );
+    let used = acme["used"].as_str().unwrap();
+    assert!(used.starts_with("requests 4") && used.contains("0 of 4 in use"), "{used}");
+    let told = gateway.admin("/v1/explain?url=http://zen.star.test/odoo").await;
+    let why = told["why"].to_string();
+    assert!(why.contains("the limits of plan `small`") && why.contains("of 50 left"), "{why}");
+}

@@ -47,6 +47,18 @@ async fn users_of_two_tenants_work_in_a_real_odoo_at_once_and_never_meet() {
     run(Command::new(fleet.lab.join("node/node")).arg(script("browser.mjs")).arg(&address), VISIT).await;
 }
 
+const LIMITED_TENANTS: &str = "\
+- { id: globex, hosts: [globex.example.com], limits: { requests_per_second: 1, burst: 5 } }
+";
+
+#[tokio::test(flavor = "multi_thread")]
+async fn programs_can_read_that_a_limit_is_reached() {
+    let fleet = Fleet::start().await;
+    let gateway = Gateway::builder(&fleet.config()).tenants("fleet.yaml", LIMITED_TENANTS).start().await;
+    let address = gateway.address().to_string();
+    run(Command::new(fleet.lab.join("venv/bin/python")).arg(script("limited.py")).arg(&address), VISIT).await;
+}
+
 /// Odoo itself answers to many of the spellings, and to none of them through the gateway.
 async fn no_spelling_finds_the_database_manager(fleet: &Fleet, gateway: SocketAddr) {
     const HOST: &str = "acme.example.com";

@@ -9,6 +9,7 @@ use fleetgate_core::client_certificate::Proof;
 use fleetgate_core::forwarded::Scheme;
 use fleetgate_core::guard::BodyLength;
 use fleetgate_core::host::HostKey;
+use fleetgate_core::limit::Limits;
 use fleetgate_core::outbound::Outbound;
 use fleetgate_core::pool::Pool;
 use fleetgate_core::region::region_of;
@@ -226,6 +227,7 @@ fn tell_route(told: &mut Explanation, snapshot: &Snapshot, route: &Route<'_>, as
         Some(RpcRoute::DatabaseManager | RpcRoute::Elsewhere) | None => None,
     };
     told.why.extend(rule.map(str::to_owned));
+    tell_limits(told, snapshot, route);
     let tenant = told.tenant.clone().unwrap_or_default();
     let order = preference(
         snapshot.backends(route.found.tenant.pool, region),
@@ -263,6 +265,17 @@ fn admission(snapshot: &Snapshot, route: &Route<'_>) -> Option<String> {
         load.in_service,
         wait_max(route.class, false)
     ))
+}
+
+fn tell_limits(told: &mut Explanation, snapshot: &Snapshot, route: &Route<'_>) {
+    let limits = Limits::at(&snapshot.fleet.limits, route.found.tenant.limits);
+    let Some(allowed) = super::limits::allowed(limits) else { return };
+    let plan = limits.plan.as_ref().map(|plan| format!(" of plan `{plan}`")).unwrap_or_default();
+    told.why.push(format!("the limits{plan} are {allowed}"));
+    // Only who was asked for has used anything.
+    let account = told.tenant.as_deref().and_then(|tenant| snapshot.accounts().get(tenant));
+    let used = account.and_then(|account| super::limits::used(limits, &account));
+    told.why.extend(used);
 }
 
 fn tell_headers(told: &mut Explanation, pool: &Pool, asked: &Asked<'_>) {

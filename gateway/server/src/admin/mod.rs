@@ -3,6 +3,7 @@
 //! Whoever may connect to the socket may use all of it: the file's mode decides. The CLI has no other way in.
 
 mod explain;
+mod limits;
 mod observe;
 mod regions;
 mod routes;

@@ -1,6 +1,7 @@
 //! The tenants of the snapshot that serves.
 
 use super::routes::AdminState;
+use fleetgate_core::limit::Limits;
 use fleetgate_core::tenant::{TenantIndex, TenantState};
 use rustc_hash::FxHashMap;
 use serde::{Deserialize, Serialize};
@@ -45,6 +46,15 @@ pub struct TenantRow {
     pub hosts: Vec<String>,
     /// `file:line` of the entry.
     pub place: String,
+    /// Plan; nothing when the tenant names none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub plan: Option<String>,
+    /// What the tenant may use; nothing when it has no limits.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub limits: Option<String>,
+    /// How much of it is in use; nothing for an entry that stands for many tenants.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub used: Option<String>,
     /// Requests since the start.
     pub requests: u64,
     /// Requests answered by the gateway itself.
@@ -79,6 +89,8 @@ pub(super) fn list(state: &AdminState, query: &TenantQuery) -> TenantList {
         found.then(|| {
             let account = snapshot.entry_account(index);
             let pool = snapshot.fleet.pools.get(usize::from(tenant.pool.0));
+            let limits = Limits::at(&snapshot.fleet.limits, tenant.limits);
+            let one = account.filter(|_| !tenant.id.has_placeholder());
             TenantRow {
                 id: tenant.id.to_string(),
                 database: tenant.database.to_string(),
@@ -86,6 +98,9 @@ pub(super) fn list(state: &AdminState, query: &TenantQuery) -> TenantList {
                 state: state_name(&tenant.state).to_owned(),
                 hosts,
                 place: snapshot.fleet.place_of(tenant),
+                plan: limits.plan.as_deref().map(str::to_owned),
+                limits: super::limits::allowed(limits),
+                used: one.and_then(|account| super::limits::used(limits, account)),
                 requests: account.map_or(0, |account| account.requests()),
                 rejections: account.map_or(0, |account| account.rejections()),
                 websockets: account.map_or(0, |account| account.websockets()),

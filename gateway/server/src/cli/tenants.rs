@@ -4,8 +4,9 @@ use crate::admin::{TenantList, TenantRow};
 use std::fmt::Write;
 
 pub(super) fn text(list: &TenantList) -> String {
-    let header = ["TENANT", "DATABASE", "POOL", "STATE", "REQUESTS", "REJECTED", "WEBSOCKETS", "HOSTS"];
-    let rows: Vec<[String; 8]> = list.tenants.iter().map(cells).collect();
+    let header =
+        ["TENANT", "DATABASE", "POOL", "STATE", "PLAN", "REQUESTS", "REJECTED", "WEBSOCKETS", "HOSTS"];
+    let rows: Vec<[String; 9]> = list.tenants.iter().map(cells).collect();
     let width = |column: usize| {
         let cells = rows.iter().filter_map(|row| row.get(column).map(|cell| cell.chars().count()));
         cells.chain(header.get(column).map(|name| name.len())).max().unwrap_or(0)
@@ -27,12 +28,13 @@ pub(super) fn text(list: &TenantList) -> String {
     text
 }
 
-fn cells(row: &TenantRow) -> [String; 8] {
+fn cells(row: &TenantRow) -> [String; 9] {
     [
         row.id.clone(),
         row.database.clone(),
         row.pool.clone(),
         row.state.clone(),
+        row.plan.clone().unwrap_or_default(),
         row.requests.to_string(),
         row.rejections.to_string(),
         row.websockets.to_string(),

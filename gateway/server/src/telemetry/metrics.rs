@@ -360,6 +360,8 @@ struct SnapshotCollector {
     collecting: Mutex<()>,
     generation: IntGauge,
     tenants: IntGauge,
+    accounts: IntGauge,
+    accounts_overflowed: IntCounter,
     spool_bytes: IntGauge,
     certificate_problems: IntGauge,
     certificate_ends: IntGaugeVec,
@@ -394,6 +396,14 @@ impl SnapshotCollector {
                 "Snapshot that serves, counted from 1.",
             )?,
             tenants: IntGauge::new("fleetgate_tenants", "Tenant entries of the snapshot.")?,
+            accounts: IntGauge::new(
+                "fleetgate_tenant_accounts",
+                "Tenants and tenant entries that something is counted for now.",
+            )?,
+            accounts_overflowed: IntCounter::new(
+                "fleetgate_tenant_accounts_overflowed_total",
+                "Requests counted for the entry, as too many tenants of `*.suffix` hosts were asked for.",
+            )?,
             spool_bytes: IntGauge::new("fleetgate_spool_bytes", "Bytes of bodies on disk now.")?,
             certificate_problems: IntGauge::new(
                 "fleetgate_certificate_problems",
@@ -436,6 +446,9 @@ impl SnapshotCollector {
     fn read(&self, snapshot: &Snapshot) {
         self.generation.set(gauge(snapshot.generation));
         self.tenants.set(gauge(u64::try_from(snapshot.fleet.tenants.len()).unwrap_or(u64::MAX)));
+        self.accounts.set(gauge(u64::try_from(snapshot.accounts().len()).unwrap_or(u64::MAX)));
+        self.accounts_overflowed.reset();
+        self.accounts_overflowed.inc_by(snapshot.accounts().overflowed());
         self.spool_bytes.set(gauge(self.spool.used().bytes()));
         self.read_certificates();
         self.panics.reset();
@@ -480,10 +493,12 @@ impl SnapshotCollector {
         self.certificate_problems.set(problems);
     }
 
-    fn parts(&self) -> [&dyn Collector; 11] {
+    fn parts(&self) -> [&dyn Collector; 13] {
         [
             &self.generation,
             &self.tenants,
+            &self.accounts,
+            &self.accounts_overflowed,
             &self.spool_bytes,
             &self.certificate_problems,
             &self.certificate_ends,
