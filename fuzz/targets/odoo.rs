@@ -96,7 +96,9 @@ fn parts_of(body: &[u8]) -> Vec<(String, String)> {
             let name = line.split(';').find_map(|option| option.trim().strip_prefix("name="))?;
             // Without a boundary after it a part is none.
             let (value, _) = rest.split_once("\r\n--b")?;
-            Some((name.trim_matches('"').to_owned(), value.to_owned()))
+            // No database has a name of several lines, or one that begins as a boundary does.
+            let line = value.lines().next().unwrap_or_default();
+            Some((name.trim_matches('"').to_owned(), line.to_owned()))
         })
         .collect()
 }
