@@ -32,6 +32,7 @@ mod guards;
 mod isolation;
 mod limits;
 mod passthrough;
+mod quotas;
 mod routing;
 mod rpc;
 mod spoofs;

@@ -5,6 +5,7 @@ use crate::client_certificate::CertificateFault;
 use crate::guard::Guard;
 use crate::host::HostError;
 use crate::limit::LimitName;
+use crate::quota::QuotaKey;
 use crate::request::Fault;
 use crate::rpc::{Denial, FaultCodes, RpcRefusal, RpcRoute};
 use crate::traffic::TrafficClass;
@@ -20,6 +21,13 @@ pub enum Rejection {
     WrongServerName,
     /// The tenant asks for a client certificate of its authorities, and the client has shown none.
     ClientCertificate(CertificateFault),
+    /// A quota is used up so far that requests of the class are refused.
+    QuotaExhausted {
+        /// Which.
+        quota: QuotaKey,
+        /// Seconds after which the client may try again.
+        retry_after_seconds: u32,
+    },
     /// The tenant is suspended.
     TenantSuspended,
     /// The tenant is under maintenance.
@@ -109,7 +117,7 @@ const SUSPENDED_RETRY_AFTER_SECONDS: u32 = 3_600;
 
 impl Rejection {
     /// One of each, for documents and tests.
-    pub const ALL: [Self; 34] = [
+    pub const ALL: [Self; 35] = [
         Self::BadHost(HostError::Empty),
         Self::UnknownHost,
         Self::WrongServerName,
@@ -136,6 +144,7 @@ impl Rejection {
         Self::RegionUnwritable,
         Self::RegionFenced,
         Self::Overloaded { shortage: Shortage::Queue, retry_after_seconds: 0 },
+        Self::QuotaExhausted { quota: QuotaKey::ALL[0], retry_after_seconds: 0 },
         Self::BackendUnreachable,
         Self::BackendUntrusted,
         Self::BackendReset,
@@ -176,6 +185,7 @@ impl Rejection {
             Self::RegionUnwritable => "region_unwritable",
             Self::RegionFenced => "region_fenced",
             Self::Overloaded { .. } => "overloaded",
+            Self::QuotaExhausted { .. } => "quota_exhausted",
             Self::BackendUnreachable => "backend_unreachable",
             Self::BackendUntrusted => "backend_untrusted",
             Self::BackendReset => "backend_reset",
@@ -205,6 +215,8 @@ impl Rejection {
             Some(limit.as_str())
         } else if let Self::Overloaded { shortage, .. } = self {
             Some(shortage.as_str())
+        } else if let Self::QuotaExhausted { quota, .. } = self {
+            Some(quota.as_str())
         } else {
             None
         }
@@ -224,7 +236,7 @@ impl Rejection {
     /// For all else Odoo's web client must see a body that is no JSON: it then waits until the server is back.
     #[must_use]
     pub const fn is_for_the_moment(self) -> bool {
-        self.limit().is_some() || matches!(self, Self::Overloaded { .. })
+        self.limit().is_some() || matches!(self, Self::Overloaded { .. } | Self::QuotaExhausted { .. })
     }
 
     /// Status of the answer. 421 for an unknown host (RFC 9110, section 15.5.20).
@@ -245,7 +257,7 @@ impl Rejection {
             Self::RpcMediaType(_) => 415,
             Self::ExpectationFailed => 417,
             Self::UnknownHost | Self::WrongServerName => 421,
-            Self::RateLimited { .. } | Self::ConcurrencyLimited { .. } => 429,
+            Self::RateLimited { .. } | Self::ConcurrencyLimited { .. } | Self::QuotaExhausted { .. } => 429,
             Self::HeadTooLarge => 431,
             Self::Internal => 500,
             Self::BackendReset | Self::BackendInvalid | Self::FileRefused => 502,
@@ -267,6 +279,7 @@ impl Rejection {
         match self {
             Self::TenantMaintenance { retry_after_seconds }
             | Self::RateLimited { retry_after_seconds, .. }
+            | Self::QuotaExhausted { retry_after_seconds, .. }
             | Self::ConcurrencyLimited { retry_after_seconds, .. }
             | Self::Overloaded { retry_after_seconds, .. } => Some(retry_after_seconds),
             Self::TenantSuspended => Some(SUSPENDED_RETRY_AFTER_SECONDS),
@@ -324,6 +337,7 @@ impl Rejection {
             Self::BodyTooLarge | Self::TargetTooLong | Self::HeadTooLarge => "This is too large",
             Self::RateLimited { .. } | Self::ConcurrencyLimited { .. } => "Too many requests",
             Self::BodyTooSlow | Self::HeadTooSlow => "This took too long to arrive",
+            Self::QuotaExhausted { .. } => "The quota is used up",
             Self::BackendUnreachable
             | Self::BackendUntrusted
             | Self::SpoolFull
@@ -369,6 +383,9 @@ impl Rejection {
                 "Please try again over a better connection. Nothing was saved."
             }
             Self::SpoolFull => "There is no space for what you sent right now. Nothing was saved.",
+            Self::QuotaExhausted { .. } => {
+                "What this service may use in this period is used up. Nothing was saved. Ask your provider for more."
+            }
             Self::RateLimited { .. } => {
                 "The limit of this service is reached for a moment. Nothing was saved."
             }

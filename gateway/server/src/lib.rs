@@ -18,3 +18,4 @@ pub mod spool;
 pub mod state_directory;
 pub mod telemetry;
 pub mod upstream;
+pub mod usage;

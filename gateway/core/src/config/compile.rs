@@ -104,6 +104,7 @@ pub(super) fn compile_files(main: &MainFile, files: &[Source<'_>]) -> (Fleet, Ve
         limits: limits.finish(),
         client_certificates: client_certificates.all,
         trusted_proxies: main.trusted_proxies.clone(),
+        quota_webhook: main.quota_webhook.clone(),
         files: sources.iter().map(|source| Arc::clone(source.file.name())).collect(),
     };
     (fleet, findings)

@@ -4,6 +4,7 @@ use super::file::{
     Burst, ClassLimitEntry, ClassLimitsEntry, Count, LimitsEntry, Named, PLANS_MAX, PerSecond, RateEntry,
 };
 use super::problem::Spot;
+use super::quotas::QuotaChanges;
 use super::read::{At, Lenient, Reader, Step};
 use crate::limit::{ClassLimits, Limits, LimitsIndex, Rate};
 use crate::traffic::TrafficClass;
@@ -26,6 +27,7 @@ pub(super) struct LimitChanges {
     login_attempts: Option<u32>,
     login_failures: Option<u32>,
     mails: Option<u32>,
+    quotas: QuotaChanges,
 }
 
 const CLASSES: usize = TrafficClass::ALL.len();
@@ -160,6 +162,7 @@ impl LimitChanges {
             login_attempts: attempts.map(|count| count.0),
             login_failures: failures.map(|count| count.0),
             mails: number(written.mails_per_hour),
+            quotas: written.quotas.map(QuotaChanges::of).unwrap_or_default(),
         }
     }
 
@@ -182,11 +185,20 @@ impl LimitChanges {
             login_attempts: self.login_attempts.or(base.login_attempts),
             login_failures: self.login_failures.or(base.login_failures),
             mails: self.mails.or(base.mails),
+            quotas: self.quotas.over(&base.quotas),
         }
     }
 
     /// The limits, if they go together.
     fn settle(&self, plan: Option<&str>) -> Result<Limits, Contradiction> {
+        if self.quotas.slows() && self.requests.units.is_none() {
+            return Err(Contradiction {
+                at: self.at,
+                key: "quotas",
+                message: "a threshold says `slow`, and there is no rate that it could lower".into(),
+                hint: "write `requests_per_second:`, or let the threshold `warn`, `shed` or `stop`".into(),
+            });
+        }
         let requests = ["burst", "requests_per_second"];
         let mut classes = [ClassLimits::default(); CLASSES];
         for (class, change) in classes.iter_mut().zip(&self.classes) {
@@ -208,6 +220,7 @@ impl LimitChanges {
             login_attempts: per(self.login_attempts, MINUTE),
             login_failures: per(self.login_failures, MINUTE),
             mails: per(self.mails, HOUR),
+            quotas: self.quotas.settle(),
         })
     }
 }

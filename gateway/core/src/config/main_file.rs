@@ -4,7 +4,7 @@ use super::connections;
 use super::file::{FileConfig, ListenerEntry, Named, ObserveEntry, POOLS_MAX, PoolEntry, RegionEntry};
 use super::guards::GuardChanges;
 use super::limits::Plans;
-use super::model::{Drain, ListenerConfig, ListenerTls, Observe, ProcessConfig, Spool};
+use super::model::{Drain, ListenerConfig, ListenerTls, Observe, ProcessConfig, QuotaWebhook, Spool};
 use super::passthrough;
 use super::pools;
 use super::problem::{Problem, Spot};
@@ -26,6 +26,7 @@ pub struct MainFile {
     pub(super) trusted_proxies: Vec<IpNet>,
     pub(super) guards: GuardChanges,
     pub(super) plans: Plans,
+    pub(super) quota_webhook: Option<QuotaWebhook>,
     pub(super) tenants: Arc<TenantFile>,
     tenants_directory: Option<(Spot, Box<str>)>,
     sound: bool,
@@ -95,6 +96,7 @@ impl MainFile {
             trusted_proxies: Vec::new(),
             guards: GuardChanges::default(),
             plans: Plans::default(),
+            quota_webhook: None,
             tenants: Arc::new(tenants),
             tenants_directory: None,
             sound: false,
@@ -107,6 +109,7 @@ impl MainFile {
         let trusted_proxies = written.trusted_proxies.0.take().map(|list| list.0).unwrap_or_default();
         let guards = written.guards.take().and_then(|guards| guards.0);
         let plans = Plans::check(written.plans.take(), reader);
+        let quota_webhook = written.quota_webhook.take().and_then(|webhook| webhook.0);
         let tenants = written.tenants.0.take().map(|list| list.0).unwrap_or_default();
         let tenants_directory = written
             .tenants_directory
@@ -119,6 +122,8 @@ impl MainFile {
             trusted_proxies: trusted_proxies.into_iter().map(|network| network.0).collect(),
             guards: guards.map(GuardChanges::of).unwrap_or_default(),
             plans,
+            quota_webhook: quota_webhook
+                .map(|webhook| QuotaWebhook { target: webhook.url.0, secret: webhook.secret.0 }),
             tenants: Arc::new(TenantFile::inline(name, tenants, reader)),
             tenants_directory,
             sound: false,

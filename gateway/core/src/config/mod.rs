@@ -15,6 +15,7 @@ mod model;
 mod passthrough;
 mod pools;
 mod problem;
+mod quotas;
 mod read;
 mod reference;
 mod restart;
@@ -31,7 +32,7 @@ pub use connections::Connections;
 pub use main_file::MainFile;
 pub use model::{
     Drain, Fleet, GatewayConfig, ListenerConfig, ListenerTls, Observe, PassthroughRoute, ProcessConfig,
-    Secret, Spool, TlsVersion,
+    QuotaWebhook, Secret, Spool, TlsVersion,
 };
 pub use problem::{Place, Problem, Severity, Spot};
 pub use reference::{NoReferences, References};

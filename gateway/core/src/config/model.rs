@@ -6,6 +6,7 @@ use crate::guard::Guards;
 use crate::host::HostPattern;
 use crate::limit::Limits;
 use crate::pool::{Pool, Region};
+use crate::quota::WebhookTarget;
 use crate::tenant::{Tenant, TenantMatch, TenantTable};
 use core::net::SocketAddr;
 use core::time::Duration;
@@ -132,6 +133,8 @@ pub struct Fleet {
     pub client_certificates: Vec<ClientCertificates>,
     /// Peers whose `X-Forwarded-*` headers are believed.
     pub trusted_proxies: Vec<IpNet>,
+    /// Who is told about thresholds of quotas.
+    pub quota_webhook: Option<QuotaWebhook>,
     /// Names of the files that tenants were written in.
     pub files: Vec<Arc<str>>,
 }
@@ -149,6 +152,15 @@ impl Fleet {
         let file = usize::try_from(tenant.origin.file).ok().and_then(|file| self.files.get(file));
         format!("{}:{}", file.map_or("", |name| name), tenant.origin.line)
     }
+}
+
+/// Who is told about thresholds of quotas.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct QuotaWebhook {
+    /// Where messages are sent.
+    pub target: WebhookTarget,
+    /// What they are signed with.
+    pub secret: Secret,
 }
 
 /// A text that is never printed.

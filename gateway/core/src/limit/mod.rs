@@ -12,8 +12,10 @@ pub use login::Login;
 pub use rate::Rate;
 pub use report::{LimitReport, LimitUnit, LimitUse};
 
+use crate::quota::QuotaTerms;
 use crate::traffic::TrafficClass;
 use core::net::IpAddr;
+use std::sync::Arc;
 
 /// Place of a tenant's limits in [`Fleet::limits`](crate::config::Fleet::limits). The first are those of a tenant
 /// without a plan: none.
@@ -47,6 +49,8 @@ pub struct Limits {
     pub login_failures: Option<Rate>,
     /// Requests of a client address that send mails.
     pub mails: Option<Rate>,
+    /// What may be used up in a period.
+    pub quotas: Option<Arc<QuotaTerms>>,
 }
 
 /// The limits of one traffic class.
@@ -72,6 +76,7 @@ static NONE: Limits = Limits {
     login_attempts: None,
     login_failures: None,
     mails: None,
+    quotas: None,
 };
 
 impl Limits {

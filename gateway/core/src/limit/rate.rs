@@ -49,6 +49,12 @@ impl Rate {
         u64::try_from(seconds).unwrap_or(u64::MAX)
     }
 
+    /// So much percent of the rate and of its burst.
+    #[must_use]
+    pub fn percent(self, percent: u8) -> Self {
+        self.share(u32::from(percent).saturating_mul(65_536) / 100)
+    }
+
     /// A share of the rate and of its burst, in parts of 65,536; at least a burst of one. For a node of several.
     #[must_use]
     pub fn share(self, parts: u32) -> Self {

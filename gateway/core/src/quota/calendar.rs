@@ -69,6 +69,13 @@ pub struct Calendar {
     anchor_day: i8,
 }
 
+impl core::hash::Hash for Calendar {
+    fn hash<H: core::hash::Hasher>(&self, state: &mut H) {
+        // A zone is what its name says.
+        (&self.name, self.anchor_day).hash(state);
+    }
+}
+
 impl Default for Calendar {
     fn default() -> Self {
         Self { zone: TimeZone::UTC, name: "UTC".into(), anchor_day: 1 }

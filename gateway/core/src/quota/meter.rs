@@ -104,9 +104,20 @@ pub struct QuotaKey {
 
 impl QuotaKey {
     /// Every key.
-    pub fn all() -> impl Iterator<Item = Self> {
-        Meter::ALL.into_iter().flat_map(|meter| Span::ALL.into_iter().map(move |span| Self { meter, span }))
-    }
+    pub const ALL: [Self; 12] = {
+        const fn of(meter: Meter) -> [QuotaKey; 3] {
+            [
+                QuotaKey { meter, span: Span::Hour },
+                QuotaKey { meter, span: Span::Day },
+                QuotaKey { meter, span: Span::Month },
+            ]
+        }
+        let [a, b, c] = of(Meter::Requests);
+        let [d, e, f] = of(Meter::Egress);
+        let [g, h, i] = of(Meter::WorkerTime);
+        let [j, k, l] = of(Meter::WebsocketTime);
+        [a, b, c, d, e, f, g, h, i, j, k, l]
+    };
 
     /// Name in config and answers, such as `requests_per_day`.
     #[must_use]
@@ -130,7 +141,7 @@ impl QuotaKey {
     /// The key with a name.
     #[must_use]
     pub fn parse(name: &str) -> Option<Self> {
-        Self::all().find(|key| key.as_str() == name)
+        Self::ALL.into_iter().find(|key| key.as_str() == name)
     }
 }
 
@@ -145,7 +156,7 @@ impl TryFrom<String> for QuotaKey {
 
     fn try_from(name: String) -> Result<Self, String> {
         Self::parse(&name).ok_or_else(|| {
-            let names: Vec<&str> = Self::all().map(Self::as_str).collect();
+            let names: Vec<&str> = Self::ALL.into_iter().map(Self::as_str).collect();
             format!("`{name}` is no quota; there are {}", names.join(", "))
         })
     }

@@ -14,6 +14,7 @@ mod rolling;
 mod terms;
 #[cfg(test)]
 mod tests;
+mod webhook;
 
 pub use assess::{Assessment, Exhausted, Fired, Ledger, assess};
 pub use balance::{Balance, BalanceRecord, Closed};
@@ -21,3 +22,4 @@ pub use calendar::{Calendar, Period, Periods, Span};
 pub use grant::Grant;
 pub use meter::{Meter, QuotaKey, Totals};
 pub use terms::{Quota, QuotaTerms, Stage, Threshold};
+pub use webhook::{WebhookTarget, may_be_told};

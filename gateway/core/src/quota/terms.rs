@@ -5,7 +5,7 @@ use super::meter::{Meter, QuotaKey};
 use crate::traffic::TrafficClass;
 
 /// A budget for a period.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Quota {
     /// What it counts, and for how long.
     pub key: QuotaKey,
@@ -60,7 +60,7 @@ impl Stage {
 }
 
 /// A part of a quota at which something happens, once a period.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Threshold {
     /// Percent of the quota.
     pub percent: u16,
@@ -71,7 +71,7 @@ pub struct Threshold {
 }
 
 /// The quotas of a plan.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Default)]
 pub struct QuotaTerms {
     /// Budgets, at most one for each [`QuotaKey`].
     pub quotas: Vec<Quota>,

@@ -145,6 +145,16 @@ impl NameTemplate {
         before.bytes().chain(label.bytes()).chain(after.bytes()).eq(bytes)
     }
 
+    /// Whether some label makes this name of it.
+    #[must_use]
+    pub fn may_be(&self, name: &str) -> bool {
+        let Some(at) = self.placeholder_at else { return *self.text == *name };
+        let (before, rest) = self.text.split_at_checked(usize::from(at)).unwrap_or((&self.text, ""));
+        let after = rest.strip_prefix(LABEL_PLACEHOLDER).unwrap_or(rest);
+        let label = name.strip_prefix(before).and_then(|rest| rest.strip_suffix(after));
+        label.is_some_and(|label| !label.is_empty() && !label.contains('.'))
+    }
+
     /// The name for a matched label. Borrowed, so without an allocation, when the name is fixed or is the label.
     #[must_use]
     pub fn resolve<'a>(&'a self, label: Option<&'a str>) -> Cow<'a, str> {
@@ -189,6 +199,21 @@ mod tests {
                 }
             }
         }
+    }
+
+    #[test]
+    fn a_name_is_known_for_one_that_a_label_may_make() {
+        let template = NameTemplate::tenant_id("prod-{1}-x").unwrap();
+        for (name, may_be) in [
+            ("prod-acme-x", true),
+            ("prod--x", false),
+            ("prod-x", false),
+            ("prod-a.b-x", false),
+            ("acme", false),
+        ] {
+            assert_eq!(template.may_be(name), may_be, "{name}");
+        }
+        assert!(NameTemplate::tenant_id("acme").unwrap().may_be("acme"));
     }
 
     #[test]

@@ -5,6 +5,7 @@
 mod explain;
 mod limits;
 mod observe;
+mod quota;
 mod regions;
 mod routes;
 mod status;
@@ -12,6 +13,7 @@ mod tenants;
 
 pub use explain::{ExplainQuery, Explanation};
 pub use observe::observe_router;
+pub use quota::{GrantOrder, QuotaDone, QuotaList, QuotaQuery, QuotaRow, ResetOrder};
 pub use regions::RegionList;
 pub use routes::{AdminState, admin_router, bind_socket};
 pub use status::{

@@ -1,6 +1,7 @@
 //! Routes of the admin API.
 
 use super::explain::{ExplainQuery, Explanation, explain};
+use super::quota::{self, GrantOrder, QuotaDone, QuotaList, QuotaQuery, ResetOrder};
 use super::regions::{get_regions, post_pin};
 use super::status::{ListenerStatus, PhaseCell, Status, status};
 use super::tenants::{TenantList, TenantQuery, list};
@@ -9,6 +10,7 @@ use crate::region::RegionWatch;
 use crate::reload::{ReloadReport, Reloader};
 use crate::snapshot::SnapshotStore;
 use crate::telemetry::metrics::Metrics;
+use crate::usage::{Act, Usage};
 use axum::extract::{Query, State};
 use axum::http::StatusCode;
 use axum::routing::{get, post};
@@ -28,6 +30,8 @@ pub struct AdminState {
     pub reload: Arc<Reloader>,
     /// Regions of the pools.
     pub regions: Arc<RegionWatch>,
+    /// What tenants use of their quotas.
+    pub usage: Arc<Usage>,
     /// Metrics.
     pub metrics: Arc<Metrics>,
     /// Phase of the process.
@@ -49,6 +53,10 @@ pub fn admin_router(state: Arc<AdminState>) -> Router {
         .route("/v1/reload", post(post_reload))
         .route("/v1/regions", get(get_regions))
         .route("/v1/regions/pin", post(post_pin))
+        .route("/v1/quota", get(get_quota))
+        .route("/v1/quota/acts", get(get_acts))
+        .route("/v1/quota/grant", post(post_grant))
+        .route("/v1/quota/reset", post(post_reset))
         .with_state(state)
 }
 
@@ -72,6 +80,28 @@ async fn get_explain(
 
 async fn post_reload(State(state): State<Arc<AdminState>>) -> Json<ReloadReport> {
     Json(state.reload.reload().await.as_ref().clone())
+}
+
+async fn get_quota(State(state): State<Arc<AdminState>>, Query(query): Query<QuotaQuery>) -> Json<QuotaList> {
+    Json(quota::list(&state, &query))
+}
+
+async fn get_acts(State(state): State<Arc<AdminState>>) -> Json<Vec<Act>> {
+    Json(state.usage.opened().map(|store| store.acts()).unwrap_or_default())
+}
+
+async fn post_grant(
+    State(state): State<Arc<AdminState>>,
+    Query(order): Query<GrantOrder>,
+) -> Result<Json<QuotaDone>, (StatusCode, String)> {
+    quota::grant(&state, order).map(Json).map_err(|problem| (StatusCode::BAD_REQUEST, problem))
+}
+
+async fn post_reset(
+    State(state): State<Arc<AdminState>>,
+    Query(order): Query<ResetOrder>,
+) -> Result<Json<QuotaDone>, (StatusCode, String)> {
+    quota::reset(&state, order).map(Json).map_err(|problem| (StatusCode::BAD_REQUEST, problem))
 }
 
 /// Binds the socket, replacing a file that a previous process left or still uses. Only the owner and the group

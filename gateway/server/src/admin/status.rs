@@ -61,6 +61,8 @@ pub struct Status {
     pub config: ConfigStatus,
     /// Pools with the backends of their active regions.
     pub pools: Vec<PoolStatus>,
+    /// Why usage of quotas is not written down, and what to do.
+    pub usage_problem: Option<String>,
     /// Panics since the start; each failed one request.
     pub panics: u64,
 }
@@ -238,6 +240,7 @@ pub(super) fn status(state: &AdminState) -> Status {
             restart_needed: reload.restart_needed.clone(),
         },
         pools: pools.collect(),
+        usage_problem: state.usage.opened().and_then(|store| store.problem()),
         panics: crate::telemetry::panic::count(),
     }
 }

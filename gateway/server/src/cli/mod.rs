@@ -2,6 +2,7 @@
 
 mod demo;
 mod explain;
+mod quota;
 mod regions;
 mod status;
 mod tenants;
@@ -71,6 +72,8 @@ enum Command {
         #[command(flatten)]
         admin: AdminArgs,
     },
+    /// Show what tenants have used of their quotas, or change it.
+    Quota(quota::QuotaArgs),
     /// Read the config's files again now.
     Reload(AdminArgs),
     /// Print the JSON Schema of the config, or write schemas and reference into a checkout.
@@ -180,6 +183,7 @@ impl Cli {
                 show::<TenantList>(&admin, "GET", &format!("/v1/tenants?{query}"), tenants::text)
             }
             Command::Regions { action, admin } => show_regions(action, &admin),
+            Command::Quota(args) => quota::run(&args),
             Command::Reload(admin) => show::<ReloadReport>(&admin, "POST", "/v1/reload", status::reload_text),
             Command::Schema { tenants, write } => schema(tenants, write.as_deref()),
             Command::Demo { listen } => finish(demo::run_demo(listen).map(|()| ExitCode::SUCCESS)),

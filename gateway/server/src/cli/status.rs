@@ -31,6 +31,9 @@ pub(super) fn text(status: &Status) -> String {
         config.tenants
     );
     problems(&mut text, &config.problems, &config.held_back, &config.restart_needed);
+    if let Some(problem) = &status.usage_problem {
+        line!(text, "PROBLEM    {problem}");
+    }
     for listener in &status.listeners {
         line!(text, "listening  {}", listener.address);
     }

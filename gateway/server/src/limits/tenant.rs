@@ -70,7 +70,7 @@ impl TenantUse {
     }
 
     /// Charges one request to its class and to the tenant, and tells what is left when it is little. `essential` requests may
-    /// still come when others may not.
+    /// still come when others may not; `slowed` is the percent that is left of the rates of requests.
     ///
     /// # Errors
     /// The limit that was reached. Nothing is charged then.
@@ -80,7 +80,9 @@ impl TenantUse {
         class: TrafficClass,
         now: Moment,
         essential: bool,
+        slowed: Option<u8>,
     ) -> Result<Option<LimitUse>, Reached> {
+        let slow = |rate: Rate| slowed.map_or(rate, |percent| rate.percent(percent));
         if let Some(rate) = limits.bytes {
             let debt_ns = self.bytes.peek(rate, now).full_in_ns;
             let allowed_ns = rate.burst_ns().saturating_mul(if essential { 2 } else { 1 });
@@ -88,12 +90,12 @@ impl TenantUse {
                 return Err(Reached::rate(LimitName::Bytes, rate, wait_ns));
             }
         }
-        let of_class = limits.class(class).and_then(|class| class.requests);
+        let of_class = limits.class(class).and_then(|class| class.requests).map(slow);
         let of_class = of_class.and_then(|rate| Some((rate, &self.class(class)?.requests)));
         if let Some((rate, cell)) = of_class {
             charge(cell, rate, now, LimitName::ClassRequests, essential)?;
         }
-        let Some(rate) = limits.requests else { return Ok(None) };
+        let Some(rate) = limits.requests.map(slow) else { return Ok(None) };
         charge(&self.requests, rate, now, LimitName::Requests, essential).inspect_err(|_| {
             if let Some((rate, cell)) = of_class {
                 cell.refund(rate, now, 1);

@@ -44,6 +44,7 @@ pub(super) async fn reject(
     rejection: Rejection,
 ) -> Result<()> {
     context.rejection = Some(rejection);
+    settle_charge(context);
     let head = session.req_header();
     let shape = AnswerShape::of(rejection, &asker(context, head));
     let (media, body) = match shape {
@@ -145,6 +146,7 @@ struct CallId {
 /// The client is gone.
 pub(super) async fn call(session: &mut Session, context: &mut RequestContext, call: RpcAnswer) -> Result<()> {
     context.rejection = call.denial.map(Rejection::RpcDenied);
+    settle_charge(context);
     let mut answer = ResponseHeader::build(call.status, Some(4))?;
     answer.insert_header(CONTENT_TYPE, call.content_type)?;
     answer.insert_header(CONTENT_LENGTH, call.body.len().to_string())?;
@@ -156,6 +158,14 @@ pub(super) async fn call(session: &mut Session, context: &mut RequestContext, ca
         session.write_response_body(Some(call.body.into()), true).await?;
     }
     Ok(())
+}
+
+/// What no backend has heard of costs nothing; the rest is written down before the client hears of it.
+fn settle_charge(context: &mut RequestContext) {
+    if let Some(charge) = &mut context.charge {
+        charge.refund_unless_reached();
+        charge.leaves(0);
+    }
 }
 
 /// Reads what the client is still sending, for a while. Closing a connection with unread bytes resets it, and a reset

@@ -5,6 +5,7 @@ use crate::limits::PlaceLease;
 use crate::snapshot::{BackendLease, BackendTlsClient, OpenWebsocket, Snapshot, TenantAccount};
 use crate::telemetry::trace::RequestId;
 use crate::upstream::{Attempts, RetryRule};
+use crate::usage::Charge;
 use fleetgate_core::forwarded::Scheme;
 use fleetgate_core::host::HostKey;
 use fleetgate_core::limit::{LimitReport, Login};
@@ -13,7 +14,7 @@ use fleetgate_core::region::{RegionIndex, Route};
 use fleetgate_core::rejection::Rejection;
 use fleetgate_core::rpc::RpcGuard;
 use fleetgate_core::tenant::{Tenant, TenantIndex};
-use fleetgate_core::traffic::TrafficClass;
+use fleetgate_core::traffic::{BackendPort, TrafficClass};
 use std::borrow::Cow;
 use std::net::{IpAddr, Ipv4Addr};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -53,6 +54,8 @@ pub struct RequestContext {
     pub(super) websocket: Option<OpenWebsocket>,
     /// Limits that the client should hear of.
     pub(super) limit_report: LimitReport,
+    /// What the request uses of the tenant's quotas.
+    pub(super) charge: Option<Charge>,
     /// Why the gateway answers itself, if it does.
     pub(super) rejection: Option<Rejection>,
     /// Whether the head was refused before it was parsed: what Pingora shows is not what the client sent.
@@ -135,6 +138,7 @@ impl RequestContext {
             login: None,
             websocket: None,
             limit_report: LimitReport::default(),
+            charge: None,
             rejection: None,
             refused_unread: false,
             attempts: Attempts::default(),
@@ -279,6 +283,31 @@ impl RequestContext {
     #[must_use]
     pub(super) fn take_tunnel(&self) -> Option<Box<Tunnel>> {
         self.tunnel.lock().unwrap_or_else(PoisonError::into_inner).take()
+    }
+
+    /// A connection to a backend was made, and it gets the request.
+    pub(super) fn backend_begins(&mut self) {
+        let port = self.lease.as_ref().map(BackendLease::port);
+        match (&mut self.charge, port) {
+            (Some(charge), Some(BackendPort::Http)) => charge.worker_begins(),
+            (Some(charge), _) => charge.reaches_backend(),
+            (None, _) => {}
+        }
+    }
+
+    /// The backend is done with the request.
+    pub(super) fn backend_ends(&mut self) {
+        if let Some(charge) = &mut self.charge {
+            charge.worker_ends();
+        }
+    }
+
+    /// Bytes of the answer's body are about to leave; the first time, that it begins. What was charged is written down
+    /// before the client hears of it.
+    pub(super) fn answer_leaves(&mut self, bytes: usize) {
+        if let Some(charge) = &mut self.charge {
+            charge.leaves(u64::try_from(bytes).unwrap_or(u64::MAX));
+        }
     }
 
     /// Whether a further backend could be asked.

@@ -156,6 +156,7 @@ async fn ask(
     if let Some(permit) = &mut context.permit {
         permit.note_used();
     }
+    context.backend_begins();
     connection.read_timeout = peer.options.read_timeout;
     connection.write_timeout = peer.options.write_timeout;
     let answered = async {
@@ -173,6 +174,7 @@ async fn ask(
             Ok(Answering { connection, peer, may_be_kept, head, ends })
         }
         Err(mut error) => {
+            context.backend_ends();
             forward::settle(context, &mut error, Failure::BeforeAnswer, kept);
             if permit::is_still_busy(&error) {
                 permit::see_out(context, connection);
@@ -255,6 +257,7 @@ pub(super) fn unreadable(error: SpoolError) -> Box<Error> {
 /// Gives the place at the backend and the permit for its worker back before the request ends.
 pub(super) fn release_place(context: &mut RequestContext) {
     context.permit = None;
+    context.backend_ends();
     if let Some(lease) = &mut context.lease {
         BackendLease::give_back(lease);
     }

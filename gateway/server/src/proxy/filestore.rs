@@ -56,6 +56,7 @@ pub(super) async fn send(
     };
     let range = asked_range(session.req_header(), &head, length);
     let part = set_extent(&mut head, range, length)?;
+    context.answer_leaves(0);
     headers::adopt(session, context, state, &mut head, part.is_empty())?;
     let without_body = session.req_header().method == Method::HEAD || part.is_empty();
     write(session, HttpTask::Header(head, without_body)).await?;

@@ -5,11 +5,13 @@ use super::context::RequestContext;
 use super::websocket;
 use crate::limits::{KeyedLimiters, PlaceFor, PlaceLease, Reached, moment};
 use crate::snapshot::{OpenWebsocket, Snapshot, TenantAccount};
+use crate::usage::{Charge, OverQuota, Usage};
 use fleetgate_core::backend::stable_hash;
 use fleetgate_core::limit::{LimitName, LimitUnit, LimitUse, Limits, Login, client_block};
 use fleetgate_core::odoo::headers::SESSION_COOKIE;
 use fleetgate_core::odoo::paths::{is_essential, sends_mail};
 use fleetgate_core::path::NormalPath;
+use fleetgate_core::quota::{Meter, Stage};
 use fleetgate_core::rejection::Rejection;
 use fleetgate_core::rpc::RpcRoute;
 use fleetgate_core::traffic::TrafficClass;
@@ -24,6 +26,8 @@ use std::time::Instant;
 
 /// What clients are told to wait for a place, in seconds. Most requests of Odoo take less.
 const PLACE_SECONDS: u32 = 1;
+/// Longest wait that a client is told when a quota is used up, in seconds: it may be raised before its period ends.
+const RETRY_AFTER_SECONDS_MAX: u32 = 3_600;
 /// Bytes of a session id that tell sessions apart; the rest may change within one (Odoo 18.0 and later `odoo/http.py`,
 /// `STORED_SESSION_BYTES`).
 const SESSION_BYTES: usize = 42;
@@ -32,7 +36,11 @@ const SESSION_BYTES: usize = 42;
 ///
 /// # Errors
 /// The limit that is reached.
-pub(super) fn charge(session: &Session, context: &mut RequestContext) -> Result<(), Rejection> {
+pub(super) fn charge(
+    session: &Session,
+    context: &mut RequestContext,
+    usage: &Usage,
+) -> Result<(), Rejection> {
     let snapshot = Arc::clone(&context.snapshot);
     let (Some(account), Some(tenant), Some(class)) =
         (context.account.clone(), context.tenant(), context.class())
@@ -51,9 +59,18 @@ pub(super) fn charge(session: &Session, context: &mut RequestContext) -> Result<
         context.login = Login::of(call, route, posts);
         charge_clients(context, &snapshot, keyed, head, posts && sends_mail(route))?;
     }
-    let charged = account.used().charge_request(limits, class, moment(context.started), is_essential(route));
+    let essential = is_essential(route);
+    let quotas = limits.quotas.as_ref().map(|terms| (terms, account.usage(usage.store())));
+    let slowed = quotas.filter(|(_, tenant)| tenant.stage() >= Stage::Slowed);
+    let slowed = slowed.map(|(terms, _)| terms.slowed_percent);
+    let charged = account.used().charge_request(limits, class, moment(context.started), essential, slowed);
     if let Some(told) = charged.map_err(|reached| refuse(context, reached))? {
         context.limit_report.push(told);
+    }
+    if let Some((terms, tenant)) = quotas {
+        let class = Some(class).filter(|_| !essential);
+        let charged = Charge::request(usage.store(), tenant, snapshot.generation, terms, class);
+        context.charge = Some(charged.map_err(|over| over_quota(context, &over))?);
     }
     Ok(())
 }
@@ -181,6 +198,27 @@ fn refuse(context: &mut RequestContext, reached: Reached) -> Rejection {
     context.limit_report.push(reached.told);
     let retry_after_seconds = jittered(context, reached.wait_seconds);
     Rejection::RateLimited { limit: reached.name, retry_after_seconds }
+}
+
+fn over_quota(context: &mut RequestContext, over: &OverQuota) -> Rejection {
+    let unit = match over.key.meter {
+        Meter::Requests => Some(LimitUnit::Requests),
+        Meter::Egress => Some(LimitUnit::ContentBytes),
+        // The draft has no unit for them.
+        Meter::WorkerTime | Meter::WebsocketTime => None,
+    };
+    if let Some(unit) = unit {
+        context.limit_report.push(LimitUse {
+            name: over.key.as_str(),
+            unit,
+            quota: over.limit,
+            window_seconds: u64::try_from(over.key.span.nominal_seconds()).ok(),
+            remaining: 0,
+            reset_seconds: Some(u64::from(over.retry_after_seconds)),
+        });
+    }
+    let retry_after_seconds = jittered(context, over.retry_after_seconds).min(RETRY_AFTER_SECONDS_MAX);
+    Rejection::QuotaExhausted { quota: over.key, retry_after_seconds }
 }
 
 fn no_place(context: &mut RequestContext, limit: LimitName, max: u32) -> Rejection {

@@ -59,6 +59,7 @@ async fn pass(
     loop {
         let last = answer.fill(&mut batch).await?;
         if !batch.is_empty() {
+            context.answer_leaves(body_bytes(&batch));
             answer.write(session, context, keep, std::mem::take(&mut batch)).await?;
         }
         if last {
@@ -72,6 +73,13 @@ async fn pass(
             }
         }
     }
+}
+
+/// Bytes of a body in a batch.
+fn body_bytes(batch: &[HttpTask]) -> usize {
+    let bytes =
+        batch.iter().map(|task| if let HttpTask::Body(Some(piece), _) = task { piece.len() } else { 0 });
+    bytes.sum()
 }
 
 /// What an answer needs while it is under way.

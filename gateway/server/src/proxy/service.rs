@@ -14,6 +14,7 @@ use crate::telemetry::access_log::AccessLog;
 use crate::telemetry::metrics::Metrics;
 use crate::telemetry::trace::RequestId;
 use crate::upstream::Failure;
+use crate::usage::Usage;
 use async_trait::async_trait;
 use bytes::Bytes;
 use fleetgate_core::config::Connections;
@@ -43,6 +44,8 @@ pub struct GatewayState {
     pub log: AccessLog,
     /// Metrics.
     pub metrics: Arc<Metrics>,
+    /// What tenants use of their quotas.
+    pub usage: Arc<Usage>,
     /// Where bodies wait for the slower side.
     pub spool: Arc<SpoolStore>,
     /// Connections to the HTTP ports of backends.
@@ -77,7 +80,7 @@ impl ProxyHttp for Gateway {
         let inbound = session.req_header().headers.get(headers::REQUEST_ID).map(http::HeaderValue::as_bytes);
         context.request_id = RequestId::new(inbound.filter(|_| context.client.through_trusted_proxy));
         if decision == Decision::Forward
-            && let Err(rejection) = limit::charge(session, context)
+            && let Err(rejection) = limit::charge(session, context, &self.state.usage)
         {
             decision = Decision::Reject(rejection);
         }
@@ -167,6 +170,7 @@ impl ProxyHttp for Gateway {
         if let Some(lease) = &context.lease {
             lease.backend().note_connected(lease.port());
         }
+        context.backend_begins();
         Ok(())
     }
 
@@ -186,6 +190,7 @@ impl ProxyHttp for Gateway {
         head: &mut ResponseHeader,
         context: &mut RequestContext,
     ) -> Result<()> {
+        context.answer_leaves(0);
         headers::answer_in_our_name(session, context, &self.state, head)
     }
 
@@ -251,6 +256,9 @@ impl ProxyHttp for Gateway {
             websocket_end: None,
             error: error.as_deref(),
         };
+        if let Some(charge) = &mut context.charge {
+            charge.left(outcome.bytes_out);
+        }
         let duration = context.started.elapsed();
         limit::charge_bytes(context, outcome.bytes_out);
         count(context, outcome.status, duration, &self.state.metrics);

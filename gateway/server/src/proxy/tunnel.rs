@@ -7,11 +7,13 @@ use super::websocket::write_fields;
 use crate::connection::{ClientStream, Paced, Transport};
 use crate::snapshot::{BackendLease, OpenWebsocket};
 use crate::telemetry::access_log::AccessEvent;
+use crate::usage::Charge;
 use fleetgate_core::backend::stable_hash;
 use fleetgate_core::websocket::{CLOSE_RESTART, FrameTracker, close_frame};
 use pingora::http::ResponseHeader;
 use pingora::proxy::Session;
-use std::future::poll_fn;
+use std::convert::Infallible;
+use std::future::{pending, poll_fn};
 use std::io;
 use std::mem::MaybeUninit;
 use std::pin::Pin;
@@ -27,6 +29,8 @@ use tokio_util::sync::CancellationToken;
 const CHUNK_BYTES: usize = 8 * 1024;
 /// Status of a handshake that succeeded (RFC 6455, section 4.2.2).
 const SWITCHED: u16 = 101;
+/// Between two charges for the time a websocket is open.
+const CHARGED_EVERY: Duration = Duration::from_secs(60);
 /// For the client's answer to a close frame.
 const CLOSE_TIMEOUT: Duration = Duration::from_secs(2);
 
@@ -64,6 +68,8 @@ pub struct Tunnel {
     greeting: Greeting,
     /// `None` once it runs.
     backend: Option<Transport>,
+    /// What it uses of the tenant's quotas.
+    charge: Option<Charge>,
     /// Counts it for its tenant until it ends.
     _open: Option<OpenWebsocket>,
     /// Cancelled when requests of the pool go elsewhere.
@@ -120,7 +126,12 @@ impl Tunnel {
         // Only a connection that is kept is handed back. Bytes sent before the 101 make Pingora drop it.
         session.set_keepalive(Some(1));
         count(context, SWITCHED, context.started.elapsed(), &state.metrics);
+        let mut charge = context.charge.take();
+        if let Some(charge) = &mut charge {
+            charge.websocket_opens();
+        }
         let tunnel = Self {
+            charge,
             event: Some(describe(context, session.req_header()).into_owned()),
             started: context.started,
             idle,
@@ -138,10 +149,20 @@ impl Tunnel {
     pub async fn run(mut self: Box<Self>, client: ClientStream) {
         let Some(backend) = self.backend.take() else { return };
         let traffic = Traffic::new();
-        let (end, error) = match client.into_paced().await {
-            Ok(client) => self.relay(client, backend, &traffic).await,
-            Err(error) => (End::Client, Some(error)),
+        let mut charge = self.charge.take();
+        let relayed = async {
+            match client.into_paced().await {
+                Ok(client) => self.relay(client, backend, &traffic).await,
+                Err(error) => (End::Client, Some(error)),
+            }
         };
+        let (end, error) = tokio::select! {
+            ended = relayed => ended,
+            never = charge_each_minute(&mut charge, &traffic) => match never {},
+        };
+        if let Some(mut charge) = charge {
+            charge.left(traffic.to_client.load(Ordering::Relaxed));
+        }
         self.conclude(end, error.as_ref(), &traffic);
     }
 
@@ -207,6 +228,16 @@ impl Tunnel {
 impl Drop for Tunnel {
     fn drop(&mut self) {
         self.conclude(End::NeverBegan, None, &Traffic::new());
+    }
+}
+
+/// Writes down how long the websocket has been open, once a minute.
+async fn charge_each_minute(charge: &mut Option<Charge>, traffic: &Traffic) -> Infallible {
+    let Some(charge) = charge else { return pending().await };
+    loop {
+        sleep(CHARGED_EVERY).await;
+        charge.left(traffic.to_client.load(Ordering::Relaxed));
+        charge.websocket_stays_open();
     }
 }
 

@@ -67,6 +67,8 @@ pub(super) async fn open(
                 harden_session(&mut answer, pool.session_cookie)?;
             }
             headers::adopt_answer(context, &mut answer)?;
+            context.backend_begins();
+            context.answer_leaves(0);
             if answer.status == http::StatusCode::SWITCHING_PROTOCOLS {
                 Tunnel::attach(session, context, state, &answer, &rest, backend, timeouts.idle);
             } else {

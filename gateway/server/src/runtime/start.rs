@@ -16,6 +16,7 @@ use crate::telemetry::access_log::AccessLog;
 use crate::telemetry::lines::LinesGuard;
 use crate::telemetry::metrics::Metrics;
 use crate::telemetry::{operations, panic};
+use crate::usage::Usage;
 use fleetgate_core::config::{GatewayConfig, ListenerConfig, ListenerTls, ProcessConfig, Spool};
 use pingora::apps::HttpServerOptions;
 use pingora::protocols::http::v2::server::{H2Options, default_h2_options};
@@ -131,12 +132,14 @@ pub fn run(config_path: &Path, access_output: impl io::Write + Send + 'static) -
         let main_folder = config_path.parent().unwrap_or(Path::new(""));
         let entrances = entrances(&process, main_folder, &store)?;
         let spool = Arc::new(spool_store(&process.spool)?);
+        let usage = usage(&process, config_path, &store.load());
         let metrics = Arc::new(Metrics::new(
             Arc::clone(&store),
             Arc::clone(&spool),
             certificates(&entrances),
             log.lines(),
         )?);
+        metrics.show_usage(Arc::clone(&usage))?;
         let (store_of_reload, metrics_of_reload) = (Arc::clone(&store), Arc::clone(&metrics));
         let reload =
             Reloader::new(loader, store_of_reload, metrics_of_reload, process.clone(), &problems, &files);
@@ -147,7 +150,8 @@ pub fn run(config_path: &Path, access_output: impl io::Write + Send + 'static) -
         let server = {
             metrics.set_connections_max(connections_max);
             let capacity = Arc::new(Capacity::new(connections_max, process.connections.max_per_client));
-            let shared = Shared { store, spool, log, metrics, capacity, reload: Arc::new(reload), regions };
+            let shared =
+                Shared { store, spool, usage, log, metrics, capacity, reload: Arc::new(reload), regions };
             Server::start(process, inherited, entrances, shared)?
         };
         server.until_signalled(signals, log_guard).await;
@@ -178,6 +182,7 @@ impl Signals {
 struct Shared {
     store: Arc<SnapshotStore>,
     spool: Arc<SpoolStore>,
+    usage: Arc<Usage>,
     log: AccessLog,
     metrics: Arc<Metrics>,
     capacity: Arc<Capacity>,
@@ -203,7 +208,7 @@ impl Server {
         entrances: Vec<Entrance>,
         shared: Shared,
     ) -> Result<Self, StartError> {
-        let Shared { store, spool, log, metrics, capacity, reload, regions } = shared;
+        let Shared { store, spool, usage, log, metrics, capacity, reload, regions } = shared;
         let mut bind_at =
             |address| bind(address, &mut inherited).map_err(|source| StartError::Listen { address, source });
         let addresses = process.listeners.iter().map(|listener| listener.address);
@@ -218,6 +223,7 @@ impl Server {
             log,
             metrics: Arc::clone(&metrics),
             spool,
+            usage: Arc::clone(&usage),
             backends: BackendConnections::start(KEPT_BACKEND_CONNECTIONS),
             clocks: process.connections,
             draining: draining.clone(),
@@ -247,6 +253,7 @@ impl Server {
             store,
             reload: Arc::clone(&reload),
             regions,
+            usage: Arc::clone(&usage),
             metrics,
             phase: Arc::clone(&phase),
             listeners: listeners.iter().chain(&observe).map(status).collect(),
@@ -254,6 +261,7 @@ impl Server {
         });
         let handed_over = CancellationToken::new();
         tokio::spawn(Arc::clone(admin.store.load().accounts()).keep_swept());
+        keep_usage(usage, &admin.store);
         serve_admin(&process, &admin, observe, handed_over.clone())?;
         for (listener, entrance) in listeners.into_iter().zip(entrances) {
             if let Some(tls) = &entrance.tls {
@@ -304,6 +312,7 @@ impl Server {
         match upgrade(&self.sockets, Path::new(&*self.process.admin_socket)).await {
             Ok(pid) => {
                 self.handed_over.cancel();
+                self.admin.usage.resign();
                 tracing::info!(pid, "a new process serves; this one ends what is in flight");
                 true
             }
@@ -376,6 +385,23 @@ fn entrances(
 fn certificates(entrances: &[Entrance]) -> Vec<Arc<CertificateStore>> {
     let secured = entrances.iter().filter_map(|entrance| entrance.tls.as_ref());
     secured.map(|tls| Arc::clone(tls.certificates())).collect()
+}
+
+/// Keeps usage, and tells about thresholds, as long as the process lives.
+fn keep_usage(usage: Arc<Usage>, snapshots: &Arc<SnapshotStore>) {
+    tokio::spawn(Arc::clone(&usage).keep());
+    let snapshots = Arc::clone(snapshots);
+    tokio::spawn(usage.tell(move || snapshots.load().fleet.quota_webhook.clone()));
+}
+
+/// The usage of tenants. Its folder is read before the first request, if there is a quota.
+fn usage(process: &ProcessConfig, config_path: &Path, snapshot: &Snapshot) -> Arc<Usage> {
+    let main_folder = config_path.parent().unwrap_or(Path::new(""));
+    let usage = Usage::new(StateDirectory::new(main_folder, &process.state_directory));
+    if snapshot.fleet.limits.iter().any(|limits| limits.quotas.is_some()) {
+        usage.store().tell(snapshot.fleet.quota_webhook.is_some());
+    }
+    Arc::new(usage)
 }
 
 fn spool_store(config: &Spool) -> Result<SpoolStore, StartError> {

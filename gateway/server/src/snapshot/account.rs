@@ -2,8 +2,9 @@
 
 use crate::limits::{Gauge, HasPlaces, PlaceFor, PlaceLease, TenantUse};
 use crate::spool::DiskUse;
-use std::sync::Arc;
+use crate::usage::{TenantUsage, UsageStore};
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock};
 
 /// The live state of one tenant, or of a tenant entry as a whole. It outlives snapshots.
 #[derive(Debug)]
@@ -17,6 +18,8 @@ pub struct TenantAccount {
     rejections: AtomicU64,
     used: TenantUse,
     disk_use: Arc<DiskUse>,
+    /// What it has used of its quotas, once it has any.
+    usage: OnceLock<Arc<TenantUsage>>,
 }
 
 impl TenantAccount {
@@ -31,6 +34,7 @@ impl TenantAccount {
             rejections: AtomicU64::new(0),
             used: TenantUse::default(),
             disk_use: Arc::default(),
+            usage: OnceLock::new(),
         }
     }
 
@@ -38,6 +42,12 @@ impl TenantAccount {
     #[must_use]
     pub const fn id(&self) -> &Arc<str> {
         &self.id
+    }
+
+    /// What the tenant has used of its quotas.
+    #[must_use]
+    pub fn usage(&self, store: &UsageStore) -> &Arc<TenantUsage> {
+        self.usage.get_or_init(|| store.tenant(&self.id))
     }
 
     /// Counts a request that has been answered.

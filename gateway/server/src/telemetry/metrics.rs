@@ -9,6 +9,8 @@ use crate::snapshot::{Snapshot, SnapshotStore};
 use crate::spool::SpoolStore;
 use crate::telemetry::lines::Lines;
 use crate::telemetry::panic;
+use crate::telemetry::usage::UsageCollector;
+use crate::usage::Usage;
 use fleetgate_core::admission::Shortage;
 use fleetgate_core::rejection::Rejection;
 use fleetgate_core::traffic::{BackendPort, TrafficClass};
@@ -157,6 +159,14 @@ impl Metrics {
         }
         metrics.registry.register(Box::new(SnapshotCollector::new(store, spool, certificates, lines)?))?;
         Ok(metrics)
+    }
+
+    /// Shows what tenants use, too.
+    ///
+    /// # Errors
+    /// As for [`Self::new`].
+    pub fn show_usage(&self, usage: Arc<Usage>) -> prometheus::Result<()> {
+        self.registry.register(Box::new(UsageCollector::new(usage)?))
     }
 
     fn collectors(&self) -> Vec<Box<dyn Collector>> {

@@ -9,3 +9,4 @@ pub mod operations;
 pub mod pace;
 pub mod panic;
 pub mod trace;
+mod usage;

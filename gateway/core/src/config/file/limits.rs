@@ -1,5 +1,6 @@
 //! Plans and limits as written: every key may be left out, and what is left out is not limited.
 
+use super::QuotasEntry;
 use super::size::Size;
 use super::value::Count;
 use crate::config::read::{At, section};
@@ -53,6 +54,9 @@ section! {
         /// signups, forms of the website, newsletters.
         #[schemars(extend("x-default" = "no limit"))]
         mails_per_hour: Option<Count<1, 1_000_000>> = null,
+        /// What the tenant may use up in an hour, day or month.
+        #[schemars(extend("x-default" = "no quotas"))]
+        quotas: Option<QuotasEntry> = null,
     }
 }
 

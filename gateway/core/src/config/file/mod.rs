@@ -9,6 +9,7 @@ mod guards;
 mod health;
 mod limits;
 mod pool;
+mod quotas;
 mod rpc;
 mod size;
 mod tenant;
@@ -20,6 +21,7 @@ pub(super) use guards::{ClassNetworksEntry, GuardsEntry, Networks};
 pub(super) use health::{FailoverEntry, HealthEntry};
 pub(super) use limits::{Burst, ClassLimitEntry, ClassLimitsEntry, LimitsEntry, PerSecond, RateEntry};
 pub(super) use pool::{PoolEntry, PoolRegionEntry, PoolTlsEntry};
+pub(super) use quotas::{QuotaCount, QuotaWebhookEntry, QuotasEntry};
 pub(super) use rpc::{CallNames, RpcEntry};
 pub(super) use tenant::{ClientCertificatesEntry, Host, IdText, MaintenanceEntry, StateWord, TenantEntry};
 pub(super) use value::Count;
@@ -88,6 +90,8 @@ section! {
         pools: Lenient<Named<PoolEntry, POOLS_MAX>>,
         /// Plans by name: sets of [limits](limits.md). A tenant names one with `plan`.
         plans: Option<Lenient<Named<LimitsEntry, PLANS_MAX>>> = null,
+        /// Who is told when a tenant reaches a threshold of a quota. Left out, the log alone says so.
+        quota_webhook: Option<Lenient<QuotaWebhookEntry>> = null,
         /// Tenants that are written in the main file.
         tenants: Lenient<List<At<TenantEntry>, 0, INLINE_TENANTS_MAX>> = [],
         /// Folder whose files hold more tenants, relative to the folder of the main file: every `*.yaml` and

@@ -158,7 +158,7 @@ impl<const MIN: u32, const MAX: u32> JsonSchema for Count<MIN, MAX> {
     }
 }
 
-fn whole_number<N: FromStr + PartialOrd>(
+pub(super) fn whole_number<N: FromStr + PartialOrd>(
     node: &Node<'_>,
     reader: &mut Reader<'_>,
     bounds: RangeInclusive<N>,

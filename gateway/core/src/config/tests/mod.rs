@@ -5,6 +5,7 @@ mod good;
 mod guards;
 mod history;
 mod limits;
+mod quotas;
 mod tls;
 
 use super::*;

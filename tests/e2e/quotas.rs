@@ -1,0 +1,337 @@
+//! Quotas: who is refused, who is told, and what no end of the process forgets.
+
+use std::fs;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use fleetgate_stub::StubOdoo;
+use fleetgate_tests::{
+    Answer, Builder, Connection, DEADLINE, Gateway, Request, http_get, wait_for, ws_connect,
+};
+use rustix::process::Signal;
+use serde_json::Value;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+
+use crate::fleet;
+use crate::script::Script;
+use crate::visitors::Visitors;
+
+const TENANTS: &str = "\
+- { id: acme, hosts: [acme.test], plan: small }
+- { id: globex, hosts: [globex.test], plan: small }
+";
+
+/// A gateway, not started, whose tenants have quotas. `more` holds further keys of the main file.
+async fn before(quotas: &str, more: &str) -> (StubOdoo, Builder) {
+    let stub = fleet::prefork("eu-1").await;
+    let config = fleet::config(&[fleetgate_tests::backend(&stub)], "")
+        + &format!("state_directory: state\nplans: {{ small: {{ quotas: {{ {quotas} }} }} }}\n{more}");
+    (stub, Gateway::builder(&config).tenants("t.yaml", TENANTS))
+}
+
+async fn ask(gateway: &Gateway, host: &str) -> Answer {
+    http_get(gateway.address(), host, "/web/health").await
+}
+
+/// A quota of a tenant as the admin API shows it.
+async fn row(gateway: &Gateway, tenant: &str, quota: &str) -> Value {
+    let list = gateway.admin(&format!("/v1/quota?tenant={tenant}")).await;
+    let rows = list["quotas"].as_array().unwrap();
+    rows.iter().find(|row| row["quota"] == quota).cloned().unwrap_or(Value::Null)
+}
+
+async fn used(gateway: &Gateway, tenant: &str, quota: &str) -> u64 {
+    row(gateway, tenant, quota).await["used"].as_u64().unwrap_or(0)
+}
+
+async fn cli(gateway: &Gateway, arguments: &[&str]) -> String {
+    let socket = gateway.directory().admin_socket();
+    let mut all = arguments.to_vec();
+    all.extend(["--socket", socket.to_str().unwrap()]);
+    let output = gateway.cli(&all).await;
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    String::from_utf8(output.stdout).unwrap()
+}
+
+#[tokio::test]
+async fn a_quota_that_is_used_up_refuses_until_an_operator_grants_more() {
+    let quotas = "requests_per_day: 20, thresholds: [ { percent: 100, then: stop } ]";
+    let (stub, builder) = before(quotas, "").await;
+    let gateway = builder.start().await;
+    for at in 0..20 {
+        assert_eq!(ask(&gateway, "acme.test").await.status, 200, "request {at}");
+    }
+    let refused = ask(&gateway, "acme.test").await;
+    assert_eq!(refused.status, 429, "{}", refused.text());
+    let wait: u64 = refused.header("retry-after").unwrap().parse().unwrap();
+    assert!((1..=3_600).contains(&wait), "{wait}");
+    assert_eq!(refused.header("ratelimit-policy"), Some("\"requests_per_day\";q=20;w=86400"));
+    let event = fleet::event_of(&gateway, &refused).await;
+    assert_eq!(
+        (&event["rejection"], &event["reason"]),
+        (&"quota_exhausted".into(), &"requests_per_day".into())
+    );
+    assert_eq!(stub.counts().requests, 20);
+    // Files of pages, and other tenants, go on.
+    assert_eq!(http_get(gateway.address(), "acme.test", "/web/static/x.js").await.status, 200);
+    assert_eq!(ask(&gateway, "globex.test").await.status, 200);
+    let grant = [
+        "quota",
+        "grant",
+        "acme",
+        "requests_per_day",
+        "6",
+        "--reason",
+        "a fair",
+        "--author",
+        "eve",
+        "--id",
+        "n1",
+    ];
+    let dry = cli(&gateway, &[&grant[..], &["--dry-run"]].concat()).await;
+    assert!(dry.contains("21 of 26 used") && dry.contains("nothing was changed"), "{dry}");
+    assert_eq!(ask(&gateway, "acme.test").await.status, 429);
+    assert!(cli(&gateway, &grant).await.contains("done"));
+    assert!(cli(&gateway, &grant).await.contains("done before"), "the same id twice is one grant");
+    for _ in 0..5 {
+        assert_eq!(ask(&gateway, "acme.test").await.status, 200);
+    }
+    assert_eq!(ask(&gateway, "acme.test").await.status, 429);
+    let reset = ["quota", "reset", "acme", "requests_per_day", "--reason", "a mistake", "--author", "bob"];
+    assert!(cli(&gateway, &reset).await.contains("0 of 26 used"));
+    assert_eq!(ask(&gateway, "acme.test").await.status, 200);
+    let acts = cli(&gateway, &["quota", "acts"]).await;
+    assert!(acts.contains("eve") && acts.contains("a fair") && acts.contains("bob"), "{acts}");
+    let csv = cli(&gateway, &["quota", "acme", "--csv"]).await;
+    assert!(csv.contains("acme,requests_per_day,") && csv.contains(",false,1,26"), "{csv}");
+}
+
+#[tokio::test]
+async fn programs_are_refused_first_and_people_last() {
+    let quotas =
+        "requests_per_month: 10, thresholds: [ { percent: 50, then: shed }, { percent: 100, then: stop } ]";
+    let (_stub, builder) = before(quotas, "").await;
+    let gateway = builder.start().await;
+    let call = async || {
+        let call = "<methodCall><methodName>version</methodName></methodCall>";
+        let request = Request::post("acme.test", "/xmlrpc/2/common", call).header("content-type", "text/xml");
+        request.send(gateway.address()).await
+    };
+    for _ in 0..5 {
+        assert_eq!(call().await.status, 200);
+    }
+    let refused = call().await;
+    assert!(
+        refused.text().contains("used up") && refused.header("retry-after").is_some(),
+        "{}",
+        refused.text()
+    );
+    for _ in 0..5 {
+        assert_eq!(ask(&gateway, "acme.test").await.status, 200);
+    }
+    assert_eq!(ask(&gateway, "acme.test").await.status, 429);
+    assert_eq!(row(&gateway, "acme", "requests_per_month").await["stage"], "stopped");
+}
+
+#[tokio::test]
+async fn a_tenant_that_is_slowed_has_a_part_of_its_rate() {
+    let quotas = "requests_per_day: 100, slow_to_percent: 1, thresholds: [ { percent: 10, then: slow } ]";
+    let stub = fleet::prefork("eu-1").await;
+    let plan = format!("requests_per_second: 1, burst: 1000, quotas: {{ {quotas} }}");
+    let config = fleet::config(&[fleetgate_tests::backend(&stub)], "")
+        + &format!("state_directory: state\nplans: {{ small: {{ {plan} }} }}\n");
+    let gateway = Gateway::builder(&config).tenants("t.yaml", TENANTS).start().await;
+    for _ in 0..10 {
+        assert_eq!(ask(&gateway, "acme.test").await.status, 200);
+    }
+    // Of a burst of 1,000 that was hardly touched, 10 are left.
+    let mut served = 0;
+    let refused = loop {
+        let answer = ask(&gateway, "acme.test").await;
+        if answer.status != 200 {
+            break answer;
+        }
+        served += 1;
+        assert!(served < 100, "nothing was slowed");
+    };
+    assert_eq!(fleet::event_of(&gateway, &refused).await["rejection"], "rate_limited");
+}
+
+#[tokio::test]
+async fn bytes_workers_and_websockets_are_counted() {
+    let quotas = "egress_per_day: 1GiB, worker_seconds_per_day: 1000, websocket_minutes_per_day: 1000, requests_per_day: 1000";
+    let (_stub, builder) = before(quotas, "").await;
+    let gateway = builder.start().await;
+    let answer = http_get(gateway.address(), "acme.test", "/stub/slow?ms=1500").await;
+    assert_eq!(answer.status, 200);
+    let mut socket = ws_connect(gateway.address(), "acme.test", "/websocket", &[]).await;
+    socket.json().await;
+    drop(socket);
+    wait_for("the websocket is counted", DEADLINE, async || {
+        used(&gateway, "acme", "requests_per_day").await == 2
+    })
+    .await;
+    assert_eq!(used(&gateway, "acme", "worker_seconds_per_day").await, 1);
+    assert!(used(&gateway, "acme", "egress_per_day").await >= u64::try_from(answer.text().len()).unwrap());
+    assert_eq!(used(&gateway, "globex", "requests_per_day").await, 0);
+}
+
+/// Clients that ask until the gateway is gone.
+fn clients(gateway: &Gateway, acknowledged: &Arc<AtomicU64>) -> Vec<tokio::task::JoinHandle<()>> {
+    let address = gateway.address();
+    let client = |_| {
+        let acknowledged = Arc::clone(acknowledged);
+        tokio::spawn(async move {
+            let Ok(mut connection) = Connection::http1(address).await else { return };
+            // Counted when the first byte has come: a client that was answered is told the truth.
+            while connection.ask(&Request::get("acme.test", "/web/health")).await.is_ok() {
+                acknowledged.fetch_add(1, Ordering::Relaxed);
+            }
+        })
+    };
+    (0..4).map(client).collect()
+}
+
+#[tokio::test]
+async fn a_process_that_is_killed_at_any_moment_loses_no_request_and_counts_none_twice() {
+    let (stub, builder) = before("requests_per_month: 1000000000", "").await;
+    let acknowledged = Arc::new(AtomicU64::new(0));
+    for round in 0..8_u64 {
+        let mut gateway = builder.clone().start().await;
+        let before = acknowledged.load(Ordering::Relaxed);
+        let (counted, served) = (used(&gateway, "acme", "requests_per_month").await, stub.counts().requests);
+        assert!(
+            before <= counted && counted <= served,
+            "{before} answered, {counted} counted, {served} served"
+        );
+        let clients = clients(&gateway, &acknowledged);
+        let goal = before + 37 * (round + 1);
+        wait_for("requests are served", DEADLINE, async || acknowledged.load(Ordering::Relaxed) >= goal)
+            .await;
+        gateway.signal(Signal::KILL);
+        gateway.wait_exit(DEADLINE).await;
+        futures_util::future::join_all(clients).await;
+    }
+    let gateway = builder.start().await;
+    let (answered, counted) =
+        (acknowledged.load(Ordering::Relaxed), used(&gateway, "acme", "requests_per_month").await);
+    let served = stub.counts().requests;
+    assert!(
+        answered <= counted && counted <= served,
+        "{answered} answered, {counted} counted, {served} served"
+    );
+}
+
+#[tokio::test]
+async fn an_upgrade_under_load_counts_each_request_once() {
+    let (_stub, builder) = before("requests_per_month: 1000000000", "drain: { timeout: 1h }\n").await;
+    let mut gateway = builder.start().await;
+    let visitors = Visitors::come(gateway.address(), &[("acme.test", "acme")]);
+    visitors.served(50).await;
+    let old = gateway.pid();
+    gateway.signal(Signal::QUIT);
+    wait_for("another process serves", DEADLINE, async || gateway.admin("/v1/status").await["pid"] != old)
+        .await;
+    visitors.served(50).await;
+    assert!(gateway.wait_exit(DEADLINE).await.success());
+    let (answered, failures) = visitors.leave().await;
+    assert!(failures.is_empty(), "{failures:#?}");
+    // The new process reads what the old one counted last within a second or so.
+    wait_for("all requests are counted", DEADLINE, async || {
+        used(&gateway, "acme", "requests_per_month").await == answered
+    })
+    .await;
+    let folder = gateway.directory().path("state/usage");
+    wait_for("the old journal is folded", DEADLINE, async || {
+        let names =
+            fs::read_dir(&folder).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap());
+        names.filter(|name| name.starts_with("journal-")).count() == 1
+    })
+    .await;
+    assert_eq!(used(&gateway, "acme", "requests_per_month").await, answered);
+}
+
+/// A receiver of messages that refuses the first ones, and what it got.
+async fn receiver(refusals: usize) -> (Script, Arc<std::sync::Mutex<Vec<(String, Value)>>>) {
+    let got = Arc::new(std::sync::Mutex::new(Vec::new()));
+    let kept = Arc::clone(&got);
+    let script = Script::start(move |mut stream, head| {
+        let got = Arc::clone(&kept);
+        async move {
+            let length = head.lines().find_map(|line| line.strip_prefix("content-length: ")).unwrap();
+            let mut body = vec![0; length.parse().unwrap()];
+            stream.read_exact(&mut body).await?;
+            let refuse = {
+                let mut got = got.lock().unwrap();
+                got.push((head, serde_json::from_slice(&body).unwrap()));
+                got.len() <= refusals
+            };
+            let status = if refuse { "503 Not Now" } else { "204 No Content" };
+            stream.write_all(format!("HTTP/1.1 {status}\r\nContent-Length: 0\r\n\r\n").as_bytes()).await
+        }
+    })
+    .await;
+    (script, got)
+}
+
+#[tokio::test]
+async fn a_threshold_is_told_until_it_arrives_and_once_over_restarts() {
+    let (receiver, got) = receiver(2).await;
+    let webhook = format!(
+        "quota_webhook: {{ url: \"http://{}/hook?x=1\", secret: \"file:secret\" }}\n",
+        receiver.address()
+    );
+    let (_stub, builder) = before("requests_per_month: 10", &webhook).await;
+    let builder = builder.file("secret", "swordfish");
+    let mut gateway = builder.clone().start().await;
+    for _ in 0..6 {
+        assert_eq!(ask(&gateway, "acme.test").await.status, 200);
+    }
+    wait_for("the message was refused once", DEADLINE, async || !got.lock().unwrap().is_empty()).await;
+    gateway.signal(Signal::KILL);
+    gateway.wait_exit(DEADLINE).await;
+    let gateway = builder.start().await;
+    wait_for("the message arrives", DEADLINE, async || {
+        gateway.admin("/v1/quota").await["messages_waiting"] == 0 && got.lock().unwrap().len() >= 3
+    })
+    .await;
+    assert_eq!(ask(&gateway, "acme.test").await.status, 200);
+    assert_eq!(ask(&gateway, "acme.test").await.status, 200);
+    wait_for("the next threshold is told", DEADLINE, async || got.lock().unwrap().len() >= 4).await;
+    let got = got.lock().unwrap();
+    let percents: Vec<&Value> = got.iter().map(|(_, body)| &body["percent"]).collect();
+    assert_eq!(percents, [50, 50, 50, 80]);
+    let (head, body) = &got[0];
+    assert!(head.starts_with("POST /hook?x=1 HTTP/1.1\r\n"), "{head}");
+    let field = |name: &str| head.lines().find_map(|line| line.strip_prefix(name)).unwrap_or_default();
+    assert_eq!(field("x-fleetgate-message-id: "), body["id"].as_str().unwrap());
+    assert!(field("x-fleetgate-signature: t=").contains(",v1="), "{head}");
+    assert_eq!(
+        (&body["tenant"], &body["quota"], &body["used"]),
+        (&"acme".into(), &"requests_per_month".into(), &5.into())
+    );
+    assert_eq!(got[1].1["id"], body["id"]);
+    assert!(!head.contains("swordfish"));
+}
+
+#[tokio::test]
+async fn a_folder_that_cannot_be_used_costs_no_request_and_is_said_everywhere() {
+    let (_stub, builder) =
+        before("requests_per_day: 3, thresholds: [ { percent: 100, then: stop } ]", "").await;
+    let folder = builder.directory().path("state/usage");
+    fs::create_dir_all(&folder).unwrap();
+    fs::write(folder.join("journal-000000000001"), "Dear diary,\n").unwrap();
+    let mut gateway = builder.clone().start().await;
+    gateway.operational_log().wait_for_text("move it out of the folder", DEADLINE).await;
+    let statuses = [ask(&gateway, "acme.test").await.status, ask(&gateway, "acme.test").await.status];
+    assert_eq!(statuses, [200, 200]);
+    for command in ["quota", "status"] {
+        assert!(cli(&gateway, &[command]).await.contains("move it out of the folder"), "{command}");
+    }
+    gateway.signal(Signal::TERM);
+    assert!(gateway.wait_exit(DEADLINE).await.success());
+    fs::remove_file(folder.join("journal-000000000001")).unwrap();
+    let gateway = builder.start().await;
+    assert_eq!(gateway.admin("/v1/quota").await["problem"], Value::Null);
+    assert_eq!(ask(&gateway, "acme.test").await.status, 200);
+}
