@@ -31,8 +31,8 @@ enum State {
     Start(usize),
     /// In the field.
     Line,
-    /// Behind the end of its line, and whether that was a `\r` alone so far. White space continues the field.
-    LineEnd { after_return: bool },
+    /// Behind the end of its line: a `\r` alone so far, or `\r\n`. White space continues the field.
+    LineEnd { after_return: bool, both: bool },
     /// Behind the first line end of the value's blank line.
     Blank,
     /// In the value of a field that matters.
@@ -81,28 +81,28 @@ impl Parts {
                 self.state = if is_line_end(byte) { State::Start(0) } else { State::Elsewhere }
             }
             State::Start(read) => self.state = self.started(read, byte),
-            State::Line if is_line_end(byte) => self.state = State::LineEnd { after_return: byte == b'\r' },
+            State::Line if is_line_end(byte) => {
+                self.state = State::LineEnd { after_return: byte == b'\r', both: false }
+            }
             State::Line => self.put(byte)?,
-            State::LineEnd { after_return: true } if byte == b'\n' => {
-                self.state = State::LineEnd { after_return: false };
+            State::LineEnd { after_return: true, .. } if byte == b'\n' => {
+                self.state = State::LineEnd { after_return: false, both: true };
             }
             State::LineEnd { .. } if matches!(byte, b' ' | b'\t') => self.state = State::Line,
-            State::LineEnd { .. } => {
+            State::LineEnd { both, .. } => {
                 self.field = self.judge(policy)?;
+                self.value.clear();
                 self.state = match self.field {
                     Field::Any => State::Start(0),
-                    // A value that does not follow at once is not searched for.
-                    Field::Database | Field::State if is_line_end(byte) => State::Blank,
+                    // The value follows at once, and all lines end in `\r\n`: readers differ about what else ends one.
+                    Field::Database | Field::State if both && byte == b'\r' => State::Blank,
                     Field::Database | Field::State => return Err(Guard::DatabaseNames),
                 };
-                self.value.clear();
-                return Ok(self.state == State::Blank && byte == b'\r');
+                return Ok(self.state == State::Blank);
             }
             State::Blank if byte == b'\n' => self.state = State::Value,
-            State::Blank => {
-                self.state = State::Value;
-                return Ok(false);
-            }
+            State::Blank => return Err(Guard::DatabaseNames),
+            State::Value if byte == b'\n' => return Err(Guard::DatabaseNames),
             State::Value if is_line_end(byte) => {
                 if let Some(guard) = self.field.check(self.value.get(), self.value.start(), policy) {
                     return Err(guard);
@@ -113,7 +113,7 @@ impl Parts {
             State::ValueEnd { after_return: true, dashes: 0 } if byte == b'\n' => {
                 self.state = State::ValueEnd { after_return: false, dashes: 0 };
             }
-            State::ValueEnd { dashes: 0, .. } if byte == b'-' => {
+            State::ValueEnd { after_return: false, dashes: 0 } if byte == b'-' => {
                 self.state = State::ValueEnd { after_return: false, dashes: 1 };
             }
             State::ValueEnd { dashes: 1, .. } if byte == b'-' => self.state = State::Elsewhere,
