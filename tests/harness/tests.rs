@@ -163,14 +163,17 @@ async fn config_folder_adds_what_a_config_leaves_out() {
     let socket = directory.admin_socket();
     let expected = format!(
         "pools: {{}}\nlisteners:\n  - {{ address: \"127.0.0.1:0\" }}\nadmin: {{ socket: \"{}\" }}\n\
-         tenants_directory: tenants.d\n",
+         tenants_directory: tenants.d\nstate_directory: state\n",
         socket.display()
     );
     assert_eq!(text, expected);
     assert_eq!(std::fs::read_dir(directory.path("tenants.d")).unwrap().count(), 1);
     directory.write_config("admin: { socket: /x }\nlisteners: []\n");
     let text = std::fs::read_to_string(directory.config()).unwrap();
-    assert_eq!(text, "admin: { socket: /x }\nlisteners: []\ntenants_directory: tenants.d\n");
+    assert_eq!(
+        text,
+        "admin: { socket: /x }\nlisteners: []\ntenants_directory: tenants.d\nstate_directory: state\n"
+    );
     directory.remove_tenants("acme.yaml");
     assert_eq!(std::fs::read_dir(directory.path("tenants.d")).unwrap().count(), 0);
 }

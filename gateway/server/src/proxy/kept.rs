@@ -1,7 +1,7 @@
 //! Connections to backends that wait for their next request.
 //!
 //! Pingora's own pool watches each of them with a task of its own, made anew for every request, and asks the kernel for
-//! the address of each before it is used again: a tenth of what a request costs. Here they only lie in a list. Whether one
+//! the address of each before it is used again. Here they only lie in a list. Whether one
 //! is still good is seen when it is taken, and every few seconds.
 
 use super::forward::is_single_use;
