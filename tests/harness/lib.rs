@@ -5,12 +5,14 @@
 #![allow(clippy::panic, reason = "a failure of the harness is a failed test")]
 
 mod bad_http1;
+mod bind;
 mod connection;
 mod directory;
 mod frames;
 mod gateway;
 pub mod isolation;
 mod lines;
+mod pebble;
 mod peer;
 mod postgres;
 mod program;
@@ -22,11 +24,13 @@ mod wait;
 mod websocket;
 
 pub use bad_http1::{Http1Outcome, Http1Vector, bad_http1, odd_http1};
+pub use bind::{Bind, KEY_NAME, KEY_SECRET};
 pub use connection::Connection;
 pub use directory::ConfigDirectory;
 pub use frames::{Frames, FramesOutcome};
 pub use gateway::{Builder, Gateway, backend};
 pub use lines::Lines;
+pub use pebble::{Pebble, PebblePorts, own_address, own_port};
 pub use peer::{Peer, free_address, installed};
 pub use postgres::Postgres;
 pub use program::program;

@@ -4,6 +4,7 @@
 //! thread, no randomness, no panic. The gateway and the Traefik plugin call the same code, and tests can run
 //! it by the million.
 
+pub mod acme;
 pub mod admission;
 pub mod backend;
 pub mod certificate;

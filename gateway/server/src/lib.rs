@@ -1,5 +1,6 @@
 //! The edge gateway for Odoo fleets: what decides is in `fleetgate-core`, what does is here.
 
+pub mod acme;
 pub mod admin;
 pub mod admin_client;
 pub mod admission;

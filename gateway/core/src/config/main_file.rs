@@ -1,5 +1,6 @@
 //! The main file: what it means by itself, before any tenant.
 
+use super::acme;
 use super::connections;
 use super::file::{FileConfig, ListenerEntry, Named, ObserveEntry, POOLS_MAX, PoolEntry, RegionEntry};
 use super::guards::GuardChanges;
@@ -208,16 +209,12 @@ fn check_pools(
     pools
 }
 
-/// The listeners, and the addresses they take.
-fn check_listeners(
-    written: Vec<At<ListenerEntry>>,
-    reader: &mut Reader<'_>,
-) -> (Vec<ListenerConfig>, Vec<(Spot, SocketAddr)>) {
-    let mut addresses: Vec<(Spot, SocketAddr)> = Vec::with_capacity(written.len());
-    let mut checked = Vec::with_capacity(written.len());
+/// The listeners, and where they stand.
+fn check_listeners(written: Vec<At<ListenerEntry>>, reader: &mut Reader<'_>) -> Vec<(Spot, ListenerConfig)> {
+    let mut checked: Vec<(Spot, ListenerConfig)> = Vec::with_capacity(written.len());
     for (index, At { at, value: listener }) in written.into_iter().enumerate() {
         let address = listener.address.0;
-        if let Some(other) = taken(&addresses, address) {
+        if let Some(other) = taken(&checked, address) {
             reader.inside(Step::Key("listeners"), |reader| {
                 reader.inside(Step::Index(index), |reader| {
                     reader.conflict(
@@ -229,7 +226,6 @@ fn check_listeners(
                 });
             });
         }
-        addresses.push((at, address));
         if let Some(tls) = listener.tls.as_ref().filter(|_| listener.redirect_to_https) {
             reader.inside(Step::Key("listeners"), |reader| {
                 reader.inside(Step::Index(index), |reader| {
@@ -240,18 +236,31 @@ fn check_listeners(
         }
         let passthrough =
             passthrough::check(index, listener.passthrough.0, listener.redirect_to_https, reader);
-        checked.push(ListenerConfig {
+        if let Some(tls) =
+            listener.tls.as_ref().filter(|tls| tls.value.certificates.is_none() && !tls.value.acme)
+        {
+            reader.inside(Step::Key("listeners"), |reader| {
+                reader.inside(Step::Index(index), |reader| {
+                    let message = "the listener has no certificates".into();
+                    let hint = "write `certificates:` and a folder, or `acme: true`, or both";
+                    reader.error(tls.at, message, Some(hint.into()));
+                });
+            });
+        }
+        let config = ListenerConfig {
             address,
             passthrough,
             tls: listener.tls.map(|At { value: tls, .. }| ListenerTls {
-                certificates: tls.certificates.0,
+                certificates: tls.certificates.map(|folder| folder.0),
+                acme: tls.acme,
                 minimum_version: tls.minimum_version.0,
             }),
             redirect_to_https: listener.redirect_to_https,
             proxy_protocol: listener.proxy_protocol.0.into_iter().map(|network| network.0).collect(),
-        });
+        };
+        checked.push((at, config));
     }
-    (checked, addresses)
+    checked
 }
 
 fn check_process(written: FileConfig, reader: &mut Reader<'_>, cores: u16) -> Option<ProcessConfig> {
@@ -259,16 +268,20 @@ fn check_process(written: FileConfig, reader: &mut Reader<'_>, cores: u16) -> Op
         Some(threads) => threads.0?.0,
         None => cores.max(1),
     };
-    let (listeners, addresses) = check_listeners(written.listeners.0?.0, reader);
+    let listeners = check_listeners(written.listeners.0?.0, reader);
+    let acme = match written.acme {
+        Some(Lenient(acme)) => acme::check(Some(acme?), &listeners, reader)?,
+        None => acme::check(None, &listeners, reader)?,
+    };
     let observe = match written.observe {
-        Some(Lenient(observe)) => Some(check_observe(observe?, &addresses, reader)),
+        Some(Lenient(observe)) => Some(check_observe(observe?, &listeners, reader)),
         None => None,
     };
     let connections = connections::check(written.connections.0?, reader);
     let drain = written.drain.0?;
     let spool = written.spool.0?;
     Some(ProcessConfig {
-        listeners,
+        listeners: listeners.into_iter().map(|(_, listener)| listener).collect(),
         threads,
         connections,
         admin_socket: written.admin.0?.socket.0,
@@ -281,15 +294,16 @@ fn check_process(written: FileConfig, reader: &mut Reader<'_>, cores: u16) -> Op
             disk_max_per_tenant: spool.disk_max_per_tenant.0,
         },
         state_directory: written.state_directory.0?.0,
+        acme,
     })
 }
 
 fn check_observe(
     written: ObserveEntry,
-    addresses: &[(Spot, SocketAddr)],
+    listeners: &[(Spot, ListenerConfig)],
     reader: &mut Reader<'_>,
 ) -> Observe {
-    if let Some(other) = taken(addresses, written.address.value.0) {
+    if let Some(other) = taken(listeners, written.address.value.0) {
         let message = format!("clients connect to `{}`", written.address.value.0);
         let hint = "give probes and metrics an address of their own";
         reader.inside(Step::Key("observe"), |reader| {
@@ -301,6 +315,6 @@ fn check_observe(
 }
 
 /// Where an address is taken already. Port 0 never is: every use of it is another free port.
-fn taken(addresses: &[(Spot, SocketAddr)], address: SocketAddr) -> Option<Spot> {
-    addresses.iter().find(|(_, other)| *other == address && address.port() != 0).map(|(at, _)| *at)
+fn taken(listeners: &[(Spot, ListenerConfig)], address: SocketAddr) -> Option<Spot> {
+    listeners.iter().find(|(_, other)| other.address == address && address.port() != 0).map(|(at, _)| *at)
 }

@@ -4,6 +4,7 @@
 //! [`compile`] puts them together. Nothing here reads a file or the environment: the caller passes
 //! text and [`References`] in.
 
+mod acme;
 mod authorities;
 mod compile;
 mod connections;
@@ -27,6 +28,7 @@ mod tenants;
 mod tests;
 mod yaml;
 
+pub use acme::{Acme, ExternalAccount};
 pub use compile::{Compiled, compile};
 pub use connections::Connections;
 pub use main_file::MainFile;

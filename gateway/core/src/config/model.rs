@@ -1,5 +1,6 @@
 //! The meaning of a config: what `check` makes of what was written.
 
+use super::acme::Acme;
 use super::connections::Connections;
 use crate::client_certificate::ClientCertificates;
 use crate::guard::Guards;
@@ -41,6 +42,8 @@ pub struct ProcessConfig {
     pub spool: Spool,
     /// Folder for what has to outlast the process; relative to that of the main file.
     pub state_directory: Box<str>,
+    /// Certificates that are ordered and renewed.
+    pub acme: Option<Acme>,
 }
 
 /// An address that clients connect to.
@@ -71,7 +74,9 @@ pub struct PassthroughRoute {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ListenerTls {
     /// Folder of certificates.
-    pub certificates: Box<str>,
+    pub certificates: Option<Box<str>>,
+    /// Whether certificates of ACME are served too.
+    pub acme: bool,
     /// Oldest version that is spoken.
     pub minimum_version: TlsVersion,
 }

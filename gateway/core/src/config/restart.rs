@@ -15,6 +15,7 @@ pub fn needs_restart(old: &ProcessConfig, new: &ProcessConfig) -> Vec<&'static s
         drain,
         spool,
         state_directory,
+        acme,
     } = old;
     [
         ("listeners", *listeners != new.listeners),
@@ -25,6 +26,7 @@ pub fn needs_restart(old: &ProcessConfig, new: &ProcessConfig) -> Vec<&'static s
         ("drain", *drain != new.drain),
         ("spool", *spool != new.spool),
         ("state_directory", *state_directory != new.state_directory),
+        ("acme", *acme != new.acme),
     ]
     .into_iter()
     .filter_map(|(key, differs)| differs.then_some(key))

@@ -5,6 +5,7 @@ use super::quota::{self, GrantOrder, QuotaDone, QuotaList, QuotaQuery, ResetOrde
 use super::regions::{get_regions, post_pin};
 use super::status::{ListenerStatus, PhaseCell, Status, status};
 use super::tenants::{TenantList, TenantQuery, list};
+use crate::acme::AcmeKeeper;
 use crate::certificates::CertificateStore;
 use crate::region::RegionWatch;
 use crate::reload::{ReloadReport, Reloader};
@@ -38,6 +39,8 @@ pub struct AdminState {
     pub phase: Arc<PhaseCell>,
     /// Certificates of all listeners.
     pub certificates: Vec<Arc<CertificateStore>>,
+    /// Orders certificates.
+    pub keeper: Option<Arc<AcmeKeeper>>,
     /// Bound addresses.
     pub listeners: Vec<ListenerStatus>,
     /// When the process started.

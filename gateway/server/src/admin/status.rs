@@ -1,6 +1,7 @@
 //! What the process is doing.
 
 use super::routes::AdminState;
+use crate::acme::AcmeFacts;
 use crate::certificates::CertificateStore;
 use crate::reload::{HeldBack, ProblemNote};
 use fleetgate_core::admission::{Load, WorkClass};
@@ -57,6 +58,8 @@ pub struct Status {
     pub listeners: Vec<ListenerStatus>,
     /// Certificates.
     pub certificates: CertificatesStatus,
+    /// Ordering of certificates; `None` when none is ordered.
+    pub acme: Option<AcmeFacts>,
     /// Config that serves.
     pub config: ConfigStatus,
     /// Pools with the backends of their active regions.
@@ -231,6 +234,7 @@ pub(super) fn status(state: &AdminState) -> Status {
         connections_max: state.metrics.connections_max(),
         listeners: state.listeners.clone(),
         certificates: CertificatesStatus::of(&state.certificates),
+        acme: state.keeper.as_ref().map(|keeper| keeper.facts()),
         config: ConfigStatus {
             generation: snapshot.generation,
             revision: snapshot.revision.to_string(),

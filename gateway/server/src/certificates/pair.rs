@@ -73,14 +73,22 @@ pub(super) struct Pair {
 impl Pair {
     /// Reads and checks a pair.
     pub(super) fn read(files: &PairFiles, provider: &CryptoProvider) -> Result<Self, PairError> {
-        let chain_text = text(&files.chain)?;
-        let chain: Vec<CertificateDer<'static>> = CertificateDer::pem_slice_iter(&chain_text)
+        Self::parse(files, &text(&files.chain)?, &text(&files.key)?, provider)
+    }
+
+    /// Checks what the files of a pair hold, or will hold.
+    pub(super) fn parse(
+        files: &PairFiles,
+        chain_text: &[u8],
+        key_text: &[u8],
+        provider: &CryptoProvider,
+    ) -> Result<Self, PairError> {
+        let chain: Vec<CertificateDer<'static>> = CertificateDer::pem_slice_iter(chain_text)
             .collect::<Result<_, _>>()
             .map_err(|_| PairError::BadCertificate(files.chain.clone()))?;
         let first = chain.first().ok_or_else(|| PairError::NoCertificate(files.chain.clone()))?;
         let (names, not_after) = facts(first, &files.chain)?;
-        let key = PrivateKeyDer::from_pem_slice(&text(&files.key)?)
-            .map_err(|_| PairError::NoKey(files.key.clone()))?;
+        let key = PrivateKeyDer::from_pem_slice(key_text).map_err(|_| PairError::NoKey(files.key.clone()))?;
         let key = CertifiedKey::from_der(chain, key, provider).map_err(|source| PairError::Mismatch {
             key: files.key.clone(),
             chain: files.chain.clone(),

@@ -1,13 +1,12 @@
 //! The certificates of a folder, by name.
 
-use super::folder::{self, Stamp};
+use super::folder::{self, PairFiles, Stamp};
 use super::pair::{Pair, PairError};
 use arc_swap::ArcSwap;
 use fleetgate_core::host::{HostKey, HostPattern};
 use jiff::{SignedDuration, Timestamp};
 use rustc_hash::FxHashMap;
 use rustls::crypto::CryptoProvider;
-use rustls::server::{ClientHello, ResolvesServerCert};
 use rustls::sign::CertifiedKey;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -128,6 +127,36 @@ impl CertificateStore {
         facts.collect()
     }
 
+    /// The certificate that holds this very name or star.
+    #[must_use]
+    pub fn of(&self, pattern: &HostPattern) -> Option<Arc<CertifiedKey>> {
+        let table = self.table.load();
+        let found = match pattern {
+            HostPattern::Exact(host) => table.exact.get(host.as_str()),
+            HostPattern::Suffix(suffix) => table.suffixes.get(suffix.as_str()),
+        };
+        found.map(Arc::clone)
+    }
+
+    /// Whether a handshake for a name finds a certificate here. Of a star: one for all names below it.
+    #[must_use]
+    pub fn holds(&self, pattern: &HostPattern) -> bool {
+        match pattern {
+            HostPattern::Exact(host) => self.find(host.as_str()).is_some(),
+            HostPattern::Suffix(_) => self.of(pattern).is_some(),
+        }
+    }
+
+    /// Whether text for a file of the folder, certificate and key, can serve a name.
+    ///
+    /// # Errors
+    /// What is wrong with it.
+    pub fn check(&self, file: &Path, text: &[u8], name: &HostPattern) -> Result<(), PairError> {
+        let files = PairFiles { chain: file.to_owned(), key: file.to_owned() };
+        let pair = Pair::parse(&files, text, text, &self.provider)?;
+        if pair.names.contains(name) { Ok(()) } else { Err(PairError::NoNames(file.to_owned())) }
+    }
+
     /// The certificate for a name: one that holds the name itself, else one that holds `*.` and what follows its first
     /// label.
     #[must_use]
@@ -139,12 +168,6 @@ impl CertificateStore {
             table.suffixes.get(suffix)
         });
         found.map(Arc::clone)
-    }
-}
-
-impl ResolvesServerCert for CertificateStore {
-    fn resolve(&self, hello: ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
-        self.find(hello.server_name()?)
     }
 }
 

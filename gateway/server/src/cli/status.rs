@@ -1,5 +1,6 @@
 //! `status` and `reload` for people.
 
+use crate::acme::AcmeFacts;
 use crate::admin::{AdmissionStatus, BackendStatus, Phase, Status};
 use crate::reload::{HeldBack, ProblemNote, ReloadReport};
 use std::fmt::Write;
@@ -45,6 +46,9 @@ pub(super) fn text(status: &Status) -> String {
         let (count, name, end) = (certificates.serving, &first.name, first.not_after);
         line!(text, "tls        certificates: {count}; the first to end is {name}, at {end}");
     }
+    if let Some(acme) = &status.acme {
+        acme_text(&mut text, acme);
+    }
     line!(text, "clients    {} connections of {} at most", status.connections, status.connections_max);
     for pool in &status.pools {
         let standby = match pool.standby.as_slice() {
@@ -75,6 +79,29 @@ fn admission_text(admission: &AdmissionStatus) -> String {
         format!("waiting: {}", waiting.join(", "))
     };
     format!("{} of {} workers busy, {waiting}", admission.held, admission.workers)
+}
+
+fn acme_text(text: &mut String, acme: &AcmeFacts) {
+    let waiting = match acme.over_budget {
+        0 => String::new(),
+        count => format!(", {count} wait for their budget"),
+    };
+    let AcmeFacts { names, served, directory, issued, .. } = acme;
+    line!(
+        text,
+        "acme       {served} of {names} names have a certificate{waiting}; {issued} issued by {directory}"
+    );
+    for trouble in &acme.troubles {
+        let old = if trouble.served { "the old certificate serves on" } else { "no certificate serves it" };
+        line!(text, "PROBLEM    {}: {} ({}); {old}", trouble.name, trouble.message, trouble.reason);
+        line!(text, "           {} Tried again at {}", trouble.advice, trouble.next_try);
+    }
+    if let more @ 1.. = acme.failing.saturating_sub(acme.troubles.len()) {
+        line!(text, "           {more} more names have no new certificate; the log has them");
+    }
+    for star in &acme.without_zone {
+        line!(text, "PROBLEM    {star}: no certificate can be ordered: a star needs `dns-01`");
+    }
 }
 
 fn backend_text(backend: &BackendStatus) -> String {

@@ -14,4 +14,4 @@ pub use entrance::Entrance;
 pub use listen::{INHERITED_NAMES_VARIABLE, Inherited, Listener, bind};
 pub use passthrough::Passthrough;
 pub use serve::{Front, FrontState};
-pub use tls::TlsFront;
+pub use tls::{Certificates, TlsFront};

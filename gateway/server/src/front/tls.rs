@@ -1,6 +1,7 @@
 //! The server's side of TLS.
 
 use super::hello::Hello;
+use crate::acme::Answers;
 use crate::certificates::CertificateStore;
 use crate::connection::{ClientCertificate, Transport};
 use crate::snapshot::SnapshotStore;
@@ -8,11 +9,11 @@ use fleetgate_core::config::TlsVersion;
 use fleetgate_core::host::HostKey;
 use rustls::crypto::{CryptoProvider, ring};
 use rustls::server::danger::ClientCertVerifier;
-use rustls::server::{NoServerSessionStorage, ResolvesServerCert};
+use rustls::server::{ClientHello, NoServerSessionStorage, ResolvesServerCert};
+use rustls::sign::CertifiedKey;
 use rustls::version::{TLS12, TLS13};
 use rustls::{ServerConfig, SupportedProtocolVersion};
 use std::io;
-use std::path::Path;
 use std::sync::Arc;
 use tokio::net::TcpStream;
 use tokio_rustls::server::StartHandshake;
@@ -21,6 +22,9 @@ use tokio_rustls::server::StartHandshake;
 const HTTP2: &[u8] = b"h2";
 /// HTTP/1.1 over TLS (RFC 7301, section 6).
 const HTTP1: &[u8] = b"http/1.1";
+
+/// The handshake of a server of ACME that proves a name (RFC 8737, section 4).
+const ACME: &[u8] = b"acme-tls/1";
 
 /// TLS of a listener.
 pub struct TlsFront {
@@ -34,7 +38,31 @@ pub struct TlsFront {
 struct Offer {
     provider: Arc<CryptoProvider>,
     minimum_version: TlsVersion,
-    certificates: Arc<CertificateStore>,
+    certificates: Certificates,
+}
+
+/// Where a listener takes its certificates from.
+#[derive(Debug, Clone)]
+pub struct Certificates {
+    /// The folder of the listener.
+    pub folder: Option<Arc<CertificateStore>>,
+    /// What is ordered by ACME, for names that the folder has nothing for.
+    pub acme: Option<(Arc<CertificateStore>, Arc<Answers>)>,
+}
+
+impl ResolvesServerCert for Certificates {
+    fn resolve(&self, hello: ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
+        let name = hello.server_name()?;
+        if let Some((_, answers)) = &self.acme
+            && hello
+                .alpn()
+                .is_some_and(|mut offered| offered.next() == Some(ACME) && offered.next().is_none())
+        {
+            return answers.handshake(name);
+        }
+        let in_folder = self.folder.as_ref().and_then(|folder| folder.find(name));
+        in_folder.or_else(|| self.acme.as_ref()?.0.find(name))
+    }
 }
 
 /// A connection after its handshake.
@@ -52,13 +80,16 @@ pub(super) struct Secured {
 }
 
 impl TlsFront {
-    /// Reads the certificates of a listener. `tenants` say who asks for certificates of clients.
+    /// Prepares TLS of a listener. `tenants` say who asks for certificates of clients.
     ///
     /// # Errors
-    /// The folder of certificates cannot be read, or this build of rustls lacks a version of TLS.
-    pub fn open(folder: &Path, minimum_version: TlsVersion, tenants: Arc<SnapshotStore>) -> io::Result<Self> {
+    /// This build of rustls lacks a version of TLS.
+    pub fn new(
+        certificates: Certificates,
+        minimum_version: TlsVersion,
+        tenants: Arc<SnapshotStore>,
+    ) -> io::Result<Self> {
         let provider = Arc::new(ring::default_provider());
-        let certificates = Arc::new(CertificateStore::open(folder, Arc::clone(&provider))?);
         let offer = Offer { provider, minimum_version, certificates };
         let mut settings = offer.settings(None).map_err(io::Error::other)?;
         // Keys change by themselves every few hours; a ticket is good for both keys.
@@ -66,16 +97,10 @@ impl TlsFront {
         Ok(Self { offer, settings: Arc::new(settings), tenants })
     }
 
-    /// The certificates.
-    #[must_use]
-    pub fn certificates(&self) -> &Arc<CertificateStore> {
-        &self.offer.certificates
-    }
-
     /// Answers a client's first message and shakes hands.
     ///
     /// # Errors
-    /// The client leaves, or asks for a name without a certificate.
+    /// The client leaves, asks for a name without a certificate, or was a server of ACME that has seen enough.
     pub(super) async fn answer(&self, hello: Hello, stream: TcpStream) -> io::Result<Secured> {
         let Hello { accepted, server_name, .. } = hello;
         let start = StartHandshake::from_parts(accepted, stream);
@@ -84,6 +109,10 @@ impl TlsFront {
         let settings = asking.unwrap_or_else(|| Arc::clone(&self.settings));
         let stream = start.into_stream(settings).await?;
         let connection = stream.get_ref().1;
+        if connection.alpn_protocol() == Some(ACME) {
+            // The handshake was all that was asked for.
+            return Err(io::ErrorKind::ConnectionAborted.into());
+        }
         let http2 = connection.alpn_protocol() == Some(HTTP2);
         let chain = connection.peer_certificates().unwrap_or_default();
         let certificate = ClientCertificate::new(chain).map(Arc::new);
@@ -120,9 +149,11 @@ impl Offer {
             Some(verifier) => builder.with_client_cert_verifier(verifier),
             None => builder.with_no_client_auth(),
         };
-        let certificates: Arc<dyn ResolvesServerCert> = Arc::<CertificateStore>::clone(&self.certificates);
-        let mut settings = builder.with_cert_resolver(certificates);
+        let mut settings = builder.with_cert_resolver(Arc::new(self.certificates.clone()));
         settings.alpn_protocols = vec![HTTP2.to_vec(), HTTP1.to_vec()];
+        if self.certificates.acme.is_some() {
+            settings.alpn_protocols.push(ACME.to_vec());
+        }
         Ok(settings)
     }
 }

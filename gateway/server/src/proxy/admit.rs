@@ -3,6 +3,7 @@
 use super::certificate::prove;
 use super::context::{Client, RequestContext, Target};
 use super::target;
+use crate::acme::Answers;
 use crate::connection::{ClientStream, Origin};
 use crate::upstream::RetryRule;
 use fleetgate_core::forwarded::{Scheme, client_address, client_scheme, is_trusted};
@@ -18,6 +19,7 @@ use http::header::{CONTENT_LENGTH, HOST};
 use pingora::http::RequestHeader;
 use pingora::proxy::Session;
 use std::net::IpAddr;
+use std::sync::Arc;
 
 static X_FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
 static X_FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
@@ -29,6 +31,8 @@ pub(super) enum Decision {
     Forward,
     /// The client is sent to another host.
     Redirect(HostName),
+    /// A server of ACME gets what proves that a name is ours.
+    Prove(Arc<str>),
     /// The client is sent to the same place through TLS.
     Secure,
     /// The gateway answers.
@@ -36,7 +40,12 @@ pub(super) enum Decision {
 }
 
 /// Reads the head, fills the context, and decides.
-pub(super) fn decide(context: &mut RequestContext, session: &mut Session, peer: IpAddr) -> Decision {
+pub(super) fn decide(
+    context: &mut RequestContext,
+    session: &mut Session,
+    peer: IpAddr,
+    answers: &Answers,
+) -> Decision {
     let refusal = refusal(session);
     let origin = Origin::of(session.digest()).cloned().unwrap_or_default();
     let spoken = if origin.tls { Scheme::Https } else { Scheme::Http };
@@ -61,9 +70,12 @@ pub(super) fn decide(context: &mut RequestContext, session: &mut Session, peer: 
         Ok(parsed) => parsed,
         Err(error) => return Decision::Reject(Rejection::from(error)),
     };
-    context.port = port;
+    (context.host, context.port) = (Some(host), port);
+    if let Some(answer) = answers.token(asked.path.as_bytes()) {
+        return Decision::Prove(answer);
+    }
     let proof = prove(context, &origin, &host);
-    let snapshot = std::sync::Arc::clone(&context.snapshot);
+    let snapshot = Arc::clone(&context.snapshot);
     let view = RequestView {
         host: &host,
         path: &asked.path,
@@ -76,7 +88,7 @@ pub(super) fn decide(context: &mut RequestContext, session: &mut Session, peer: 
     };
     let verdict = admit(&snapshot.fleet, &view);
     context.account = verdict.found().and_then(|found| snapshot.account(found));
-    let decision = match verdict {
+    match verdict {
         Verdict::Forward(Route { found, .. }) | Verdict::Redirect { found, .. }
             if origin.redirect_to_https =>
         {
@@ -96,9 +108,7 @@ pub(super) fn decide(context: &mut RequestContext, session: &mut Session, peer: 
             context.target = found.map(target_of);
             Decision::Reject(rejection)
         }
-    };
-    context.host = Some(host);
-    decision
+    }
 }
 
 fn target_of(found: TenantMatch<'_, '_>) -> Target {

@@ -7,6 +7,7 @@ use super::exchange::exchange;
 use super::permit::{self, NoPermit};
 use super::record::{Outcome, cause_of, conclude, count, describe};
 use super::{answer, forward, headers, limit, rpc, target, tunnel, websocket};
+use crate::acme::Answers;
 use crate::admission::Permit;
 use crate::snapshot::SnapshotStore;
 use crate::spool::SpoolStore;
@@ -48,6 +49,8 @@ pub struct GatewayState {
     pub usage: Arc<Usage>,
     /// Where bodies wait for the slower side.
     pub spool: Arc<SpoolStore>,
+    /// Proofs that a server of ACME asks for.
+    pub answers: Arc<Answers>,
     /// Connections to the HTTP ports of backends.
     pub backends: BackendConnections,
     /// How slow clients may be.
@@ -76,7 +79,7 @@ impl ProxyHttp for Gateway {
 
     async fn request_filter(&self, session: &mut Session, context: &mut RequestContext) -> Result<bool> {
         let peer = peer_address(session);
-        let mut decision = decide(context, session, peer);
+        let mut decision = decide(context, session, peer, &self.state.answers);
         let inbound = session.req_header().headers.get(headers::REQUEST_ID).map(http::HeaderValue::as_bytes);
         context.request_id = RequestId::new(inbound.filter(|_| context.client.through_trusted_proxy));
         if decision == Decision::Forward
@@ -123,6 +126,7 @@ impl ProxyHttp for Gateway {
                 }
                 exchange(session, context, &self.state).await.map(|()| true)
             }
+            Decision::Prove(proof) => answer::prove(session, context, &proof).await.map(|()| true),
             Decision::Secure => answer::secure(session, context).await.map(|()| true),
             Decision::Redirect(host) => answer::redirect(session, context, &host).await.map(|()| true),
             Decision::Reject(rejection) => answer::reject(session, context, rejection).await.map(|()| true),

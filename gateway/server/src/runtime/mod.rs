@@ -2,6 +2,7 @@
 
 mod drain;
 mod start;
+mod tls;
 mod upgrade;
 
 pub use start::{StartError, run};

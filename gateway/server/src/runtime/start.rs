@@ -1,11 +1,11 @@
 //! From a config file to a serving process.
 
 use super::drain::Drainer;
+use super::tls::Tls;
 use super::upgrade::upgrade;
 use crate::admin::{AdminState, ListenerStatus, PhaseCell, admin_router, bind_socket, observe_router};
-use crate::certificates::CertificateStore;
 use crate::config::{Loaded, Loader, open_files};
-use crate::front::{Capacity, Entrance, Front, FrontState, Inherited, Listener, Passthrough, TlsFront, bind};
+use crate::front::{Capacity, Front, FrontState, Inherited, Listener, bind};
 use crate::proxy::{BackendConnections, DrainSchedule, Gateway, GatewayState};
 use crate::region::{Memory, RegionWatch};
 use crate::reload::Reloader;
@@ -17,7 +17,7 @@ use crate::telemetry::lines::LinesGuard;
 use crate::telemetry::metrics::Metrics;
 use crate::telemetry::{operations, panic};
 use crate::usage::Usage;
-use fleetgate_core::config::{GatewayConfig, ListenerConfig, ListenerTls, ProcessConfig, Spool};
+use fleetgate_core::config::{GatewayConfig, ProcessConfig, Spool};
 use pingora::apps::HttpServerOptions;
 use pingora::protocols::http::v2::server::{H2Options, default_h2_options};
 use pingora::proxy::http_proxy;
@@ -90,6 +90,9 @@ pub enum StartError {
         #[source]
         source: io::Error,
     },
+    /// Certificates cannot be ordered.
+    #[error("cannot order certificates by ACME")]
+    Acme(#[from] crate::acme::StartError),
     /// Bodies cannot be kept on disk.
     #[error("cannot make files in {directory}: change `spool.directory`, or let this user write there")]
     Spool {
@@ -130,15 +133,12 @@ pub fn run(config_path: &Path, access_output: impl io::Write + Send + 'static) -
         let signals = Signals::listen()?;
         let (log, log_guard) = AccessLog::start(access_output)?;
         let main_folder = config_path.parent().unwrap_or(Path::new(""));
-        let entrances = entrances(&process, main_folder, &store)?;
+        let tls = Tls::open(&process, main_folder)?;
         let spool = Arc::new(spool_store(&process.spool)?);
         let usage = usage(&process, config_path, &store.load());
-        let metrics = Arc::new(Metrics::new(
-            Arc::clone(&store),
-            Arc::clone(&spool),
-            certificates(&entrances),
-            log.lines(),
-        )?);
+        let metrics =
+            Arc::new(Metrics::new(Arc::clone(&store), Arc::clone(&spool), tls.stores(), log.lines())?);
+        metrics.watch_orders(tls.keeper.clone())?;
         metrics.show_usage(Arc::clone(&usage))?;
         let (store_of_reload, metrics_of_reload) = (Arc::clone(&store), Arc::clone(&metrics));
         let reload =
@@ -152,7 +152,7 @@ pub fn run(config_path: &Path, access_output: impl io::Write + Send + 'static) -
             let capacity = Arc::new(Capacity::new(connections_max, process.connections.max_per_client));
             let shared =
                 Shared { store, spool, usage, log, metrics, capacity, reload: Arc::new(reload), regions };
-            Server::start(process, inherited, entrances, shared)?
+            Server::start(process, inherited, tls, shared)?
         };
         server.until_signalled(signals, log_guard).await;
         Ok(())
@@ -205,7 +205,7 @@ impl Server {
     fn start(
         process: ProcessConfig,
         mut inherited: Inherited,
-        entrances: Vec<Entrance>,
+        tls: Tls,
         shared: Shared,
     ) -> Result<Self, StartError> {
         let Shared { store, spool, usage, log, metrics, capacity, reload, regions } = shared;
@@ -219,6 +219,7 @@ impl Server {
         let (draining_sender, draining) = watch::channel(false);
         let (drain_begun, stop_accepting) = (CancellationToken::new(), CancellationToken::new());
         let gateway = Gateway::new(Arc::new(GatewayState {
+            answers: Arc::clone(&tls.answers),
             store: Arc::clone(&store),
             log,
             metrics: Arc::clone(&metrics),
@@ -243,30 +244,25 @@ impl Server {
             draining,
             connections: connections.clone(),
         });
-        let status = |listener: &Listener| ListenerStatus {
-            name: listener.configured.to_string(),
-            address: listener.actual.to_string(),
-        };
         let phase = Arc::new(PhaseCell::default());
         let admin = Arc::new(AdminState {
-            certificates: certificates(&entrances),
-            store,
+            certificates: tls.stores(),
+            keeper: tls.keeper.clone(),
+            store: Arc::clone(&store),
             reload: Arc::clone(&reload),
             regions,
             usage: Arc::clone(&usage),
             metrics,
             phase: Arc::clone(&phase),
-            listeners: listeners.iter().chain(&observe).map(status).collect(),
+            listeners: listeners.iter().chain(&observe).map(listener_status).collect(),
             started: Instant::now(),
         });
         let handed_over = CancellationToken::new();
         tokio::spawn(Arc::clone(admin.store.load().accounts()).keep_swept());
         keep_usage(usage, &admin.store);
         serve_admin(&process, &admin, observe, handed_over.clone())?;
-        for (listener, entrance) in listeners.into_iter().zip(entrances) {
-            if let Some(tls) = &entrance.tls {
-                tokio::spawn(Arc::clone(tls.certificates()).follow());
-            }
+        tls.follow(&process, Arc::clone(&store), drain_begun.clone())?;
+        for (listener, entrance) in listeners.into_iter().zip(tls.entrances(&process, &store)?) {
             accepting.spawn(front.clone().accept(listener.socket, Arc::new(entrance)));
         }
         let drainer = Drainer {
@@ -351,40 +347,16 @@ async fn count_workers(store: Arc<SnapshotStore>) {
     }
 }
 
+fn listener_status(listener: &Listener) -> ListenerStatus {
+    ListenerStatus { name: listener.configured.to_string(), address: listener.actual.to_string() }
+}
+
 async fn end(drainer: Drainer, signals: &mut Signals) {
     tokio::select! {
         () = drainer.drain() => {}
         _ = signals.terminate.recv() => tracing::warn!("told to end twice; what is in flight is cut"),
         _ = signals.interrupt.recv() => tracing::warn!("told to end twice; what is in flight is cut"),
     }
-}
-
-/// What happens to connections of each listener. Folders are relative to that of the main file.
-fn entrances(
-    process: &ProcessConfig,
-    base: &Path,
-    store: &Arc<SnapshotStore>,
-) -> Result<Vec<Entrance>, StartError> {
-    let open = |tls: &ListenerTls| {
-        let folder = base.join(&*tls.certificates);
-        TlsFront::open(&folder, tls.minimum_version, Arc::clone(store))
-            .map_err(|source| StartError::Certificates { folder, source })
-    };
-    let entrance = |listener: &ListenerConfig| {
-        Ok(Entrance {
-            tls: listener.tls.as_ref().map(open).transpose()?,
-            passthrough: Passthrough::new(&listener.passthrough),
-            redirect_to_https: listener.redirect_to_https,
-            proxy_protocol: listener.proxy_protocol.clone(),
-            clocks: process.connections,
-        })
-    };
-    process.listeners.iter().map(entrance).collect()
-}
-
-fn certificates(entrances: &[Entrance]) -> Vec<Arc<CertificateStore>> {
-    let secured = entrances.iter().filter_map(|entrance| entrance.tls.as_ref());
-    secured.map(|tls| Arc::clone(tls.certificates())).collect()
 }
 
 /// Keeps usage, and tells about thresholds, as long as the process lives.

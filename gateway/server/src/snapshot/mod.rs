@@ -26,6 +26,7 @@ use fleetgate_core::tenant::{TenantIndex, TenantMatch};
 use fleetgate_core::traffic::BackendPort;
 use rustc_hash::FxHashMap;
 use std::sync::Arc;
+use tokio::sync::watch;
 
 /// Config compiled for serving, with the accounts and backends that outlive it.
 #[derive(Debug)]
@@ -253,23 +254,33 @@ fn authorities(written: &Certificates, previous: Option<&Snapshot>) -> Arc<Clien
 
 /// Publishes snapshots: readers take the newest with one atomic load.
 #[derive(Debug)]
-pub struct SnapshotStore(ArcSwap<Snapshot>);
+pub struct SnapshotStore {
+    newest: ArcSwap<Snapshot>,
+    published: watch::Sender<()>,
+}
 
 impl SnapshotStore {
     /// Starts with a first snapshot.
     #[must_use]
     pub fn new(first: Snapshot) -> Self {
-        Self(ArcSwap::from_pointee(first))
+        Self { newest: ArcSwap::from_pointee(first), published: watch::Sender::new(()) }
     }
 
     /// The newest snapshot.
     #[must_use]
     pub fn load(&self) -> Arc<Snapshot> {
-        self.0.load_full()
+        self.newest.load_full()
     }
 
     /// Replaces the snapshot whole. Requests in flight keep theirs.
     pub fn publish(&self, next: Snapshot) {
-        self.0.store(Arc::new(next));
+        self.newest.store(Arc::new(next));
+        self.published.send_replace(());
+    }
+
+    /// Tells of every snapshot that is published from now on.
+    #[must_use]
+    pub fn published(&self) -> watch::Receiver<()> {
+        self.published.subscribe()
     }
 }

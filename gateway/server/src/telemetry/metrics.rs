@@ -3,7 +3,9 @@
 //! Labels come from closed sets (class, status, port) and from the config (pool, backend, tenant): never from what
 //! a client sends. Histograms are per pool and class, counters may be per tenant.
 
+use super::acme::AcmeCollector;
 use super::admission::{AdmissionCounters, AdmissionGauges};
+use crate::acme::AcmeKeeper;
 use crate::certificates::CertificateStore;
 use crate::snapshot::{Snapshot, SnapshotStore};
 use crate::spool::SpoolStore;
@@ -167,6 +169,14 @@ impl Metrics {
     /// As for [`Self::new`].
     pub fn show_usage(&self, usage: Arc<Usage>) -> prometheus::Result<()> {
         self.registry.register(Box::new(UsageCollector::new(usage)?))
+    }
+
+    /// Registers what is counted of orders for certificates; of nobody, zeros.
+    ///
+    /// # Errors
+    /// As [`new`](Self::new).
+    pub fn watch_orders(&self, keeper: Option<Arc<AcmeKeeper>>) -> prometheus::Result<()> {
+        self.registry.register(Box::new(AcmeCollector::new(keeper)?))
     }
 
     fn collectors(&self) -> Vec<Box<dyn Collector>> {

@@ -1,6 +1,7 @@
 //! What operators see: events, access log, metrics.
 
 pub mod access_log;
+mod acme;
 mod admission;
 mod json;
 pub mod lines;

@@ -10,6 +10,7 @@ text_schema! {
     Socket;
     Server;
     Network;
+    Address;
 }
 
 /// An address to listen on.
@@ -91,5 +92,19 @@ impl Text for Network {
         } else {
             Err(format!("it names an address inside the network `{}`", network.trunc()))
         }
+    }
+}
+
+/// One address.
+#[derive(Debug, Clone, Copy)]
+pub(in crate::config) struct Address(pub(in crate::config) core::net::IpAddr);
+
+impl Text for Address {
+    fn expected() -> Cow<'static, str> {
+        "an IP address without a port, such as `203.0.113.7`".into()
+    }
+
+    fn parse(text: &str) -> Result<Self, String> {
+        text.parse().map(Self).map_err(|_| "it is no IP address".into())
     }
 }

@@ -2,6 +2,7 @@
 //!
 //! The doc comments here become the JSON Schema and the reference in `docs/config.md`.
 
+mod acme;
 mod address;
 mod collection;
 mod connections;
@@ -15,6 +16,7 @@ mod size;
 mod tenant;
 mod value;
 
+pub(super) use acme::AcmeEntry;
 pub(super) use collection::Named;
 pub(super) use connections::ConnectionsEntry;
 pub(super) use guards::{ClassNetworksEntry, GuardsEntry, Networks};
@@ -78,6 +80,9 @@ section! {
         /// alone, when something has to be kept.
         #[schemars(extend("x-applies" = "restart"))]
         state_directory: Lenient<Folder> = "/var/lib/fleetgate",
+        /// Certificates that are ordered and renewed. Left out, none is.
+        #[schemars(extend("x-applies" = "restart"))]
+        acme: Option<Lenient<At<AcmeEntry>>> = null,
         /// Networks of the proxies and load balancers in front of Fleetgate. Only their `X-Forwarded-*`
         /// headers are believed; those of anybody else are replaced.
         trusted_proxies: Lenient<List<Network, 0, TRUSTED_PROXIES_MAX>> = [],
@@ -135,8 +140,10 @@ section! {
     pub(in crate::config) struct ListenerTlsEntry {
         /// Folder of certificates in PEM: pairs of files that differ in their endings (`.crt`, `.pem` or `.cert`, and
         /// `.key`), or subfolders with `tls.crt` and `tls.key` as Kubernetes mounts them. Each serves the names that it
-        /// holds. Changes are taken live; a pair that is broken keeps what it last was.
-        certificates: Folder,
+        /// holds. Changes are taken live; a pair that is broken keeps what it last was. May be left out beside `acme: true`.
+        certificates: Option<Folder> = null,
+        /// Serves certificates that are ordered by `acme`, to names that the folder has none for.
+        acme: bool = false,
         /// Oldest version of TLS that is spoken.
         minimum_version: OneOf<TlsVersion> = "1.2",
     }

@@ -1,6 +1,7 @@
 //! Configs that are right, and what they mean.
 
 use super::{MAIN, World, config, main_file};
+use crate::acme::Challenge;
 use crate::config::MainFile;
 use crate::host::HostKey;
 use crate::odoo::OdooVersion;
@@ -156,7 +157,38 @@ fn listeners_say_how_connections_come_in() {
     let process = super::config(&text, &[("t.yaml", "- { id: acme, hosts: [acme.test] }")]).process;
     let [secure, plain] = &process.listeners[..] else { panic!("{:?}", process.listeners) };
     let tls = secure.tls.as_ref().unwrap();
-    assert_eq!((&*tls.certificates, tls.minimum_version), ("certs", crate::config::TlsVersion::V13));
+    assert_eq!((tls.certificates.as_deref(), tls.acme), (Some("certs"), false));
+    assert_eq!(tls.minimum_version, crate::config::TlsVersion::V13);
     assert!(plain.redirect_to_https && plain.tls.is_none());
     assert_eq!(plain.proxy_protocol[0].to_string(), "10.0.0.0/8");
+}
+
+#[test]
+fn acme_is_a_line_for_those_who_agree_to_its_terms() {
+    let listener = "listeners:\n  - { address: \"0.0.0.0:443\", tls: { acme: true } }\n#";
+    let main = MAIN.replace("listeners:", listener);
+    let tenants = [("t.yaml", "- { id: acme, hosts: [acme.test] }")];
+    let short =
+        config(&(main.clone() + "acme: { terms_of_service_agreed: true }\n"), &tenants).process.acme.unwrap();
+    assert_eq!(&*short.directory, "https://acme-v02.api.letsencrypt.org/directory");
+    assert_eq!(short.challenges, [Challenge::Http01, Challenge::TlsAlpn01]);
+    assert_eq!((short.renew_at_percent, short.budget.orders_per_hour), (66, 80));
+    assert!(short.addresses.is_empty() && short.resolvers.is_empty() && short.external_account.is_none());
+    let whole = "acme:\n  directory: https://ca.example.com:14000/dir\n  terms_of_service_agreed: true\n  \
+                 contact: [ops@example.com]\n  external_account: { key_id: kid-1, hmac_key: c2VjcmV0 }\n  \
+                 directory_ca: ca.pem\n  challenges: [dns-01]\n  addresses: [203.0.113.7, \"2001:db8::1\"]\n  \
+                 resolvers: [\"127.0.0.1:53\"]\n  renew_at_percent: 50\n  orders_per_hour: 7\n  \
+                 orders_per_domain_per_week: 8\n";
+    let whole = config(&(main + whole), &tenants).process.acme.unwrap();
+    assert_eq!(
+        (&*whole.contact[0], whole.directory_ca.as_deref()),
+        ("mailto:ops@example.com", Some("ca.pem"))
+    );
+    let account = whole.external_account.unwrap();
+    assert_eq!((&*account.key_id, account.hmac_key.reveal()), ("kid-1", "c2VjcmV0"));
+    assert_eq!(
+        (whole.challenges, whole.addresses.len(), whole.resolvers.len()),
+        (vec![Challenge::Dns01], 2, 1)
+    );
+    assert_eq!((whole.budget.orders_per_hour, whole.budget.orders_per_domain_per_week), (7, 8));
 }
