@@ -8,6 +8,7 @@ pub mod certificates;
 pub mod cli;
 pub mod config;
 pub mod connection;
+pub mod dns;
 pub mod front;
 pub mod limits;
 pub mod proxy;

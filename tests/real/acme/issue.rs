@@ -1,8 +1,8 @@
 //! Certificates that come.
 
-use fleetgate_tests::{Request, raw_exchange};
+use fleetgate_tests::{DEADLINE, KEY_NAME, KEY_SECRET, Request, raw_exchange};
 
-use crate::site::{Site, facts};
+use crate::site::{Site, facts, until_trouble};
 
 const ACME: &str = "- { id: acme, hosts: [acme.test] }\n";
 
@@ -42,4 +42,46 @@ async fn a_host_can_be_proved_by_a_handshake_alone() {
     let gateway = site.gateway("  challenges: [tls-alpn-01]\n", "", ACME).start().await;
     site.until_served("acme.test", &gateway).await;
     gateway.operational_log().wait_for_text("tls-alpn-01", fleetgate_tests::DEADLINE).await;
+}
+
+/// Dynamic updates of the zone `test` with a key.
+fn zone(site: &Site, secret: &str) -> String {
+    format!(
+        "dns_zones:\n  - {{ zone: test, server: \"{}\", key_name: {KEY_NAME}, key_secret: \"{secret}\", \
+         propagation_wait: 0s }}\n",
+        site.bind.address()
+    )
+}
+
+#[tokio::test]
+async fn a_star_gets_one_certificate_whatever_its_tenants_are_called() {
+    let site = Site::with_pebble().await;
+    let stars = "- { id: \"{1}\", hosts: [\"*.odoo.test\"] }\n";
+    let gateway = site.gateway("", &zone(&site, KEY_SECRET), stars).start().await;
+    let first = site.until_served("shop.odoo.test", &gateway).await;
+    for host in ["acme.odoo.test", "globex.odoo.test"] {
+        assert_eq!(site.served(host).await.as_ref(), Some(&first), "{host} has the star's certificate");
+    }
+    gateway.write_tenants("more.yaml", "- { id: initech, hosts: [initech.odoo.test], database: acme }\n");
+    gateway.operational_log().wait_for_text("reloaded", DEADLINE).await;
+    assert!(site.served("initech.odoo.test").await.is_some(), "a host below the star needs none of its own");
+    let said = facts(&gateway).await;
+    assert_eq!((&said["names"], &said["issued"]), (&1.into(), &1.into()), "{said}");
+    let log = site.bind.log();
+    assert!(log.contains("adding an RR at '_acme-challenge.odoo.test' TXT"), "{log}");
+    assert!(
+        log.contains("deleting an RR at _acme-challenge.odoo.test TXT"),
+        "the proof was taken back: {log}"
+    );
+}
+
+#[tokio::test]
+async fn a_wrong_key_of_a_zone_is_named_and_hosts_that_need_no_record_do_not_wait() {
+    let site = Site::with_pebble().await;
+    let tenants = "- { id: \"{1}\", hosts: [\"*.odoo.test\"] }\n- { id: globex, hosts: [globex.test] }\n";
+    let gateway = site.gateway("", &zone(&site, "d3Jvbmc="), tenants).start().await;
+    site.until_served("globex.test", &gateway).await;
+    let trouble = until_trouble(&gateway, "*.odoo.test", "zone").await;
+    assert!(trouble["message"].as_str().unwrap().contains("BADSIG"), "{trouble}");
+    assert!(trouble["advice"].as_str().unwrap().contains("`dns_zones`"), "{trouble}");
 }

@@ -2,6 +2,7 @@
 
 use super::acme;
 use super::connections;
+use super::dns_zone;
 use super::file::{FileConfig, ListenerEntry, Named, ObserveEntry, POOLS_MAX, PoolEntry, RegionEntry};
 use super::guards::GuardChanges;
 use super::limits::Plans;
@@ -278,6 +279,7 @@ fn check_process(written: FileConfig, reader: &mut Reader<'_>, cores: u16) -> Op
         None => None,
     };
     let connections = connections::check(written.connections.0?, reader);
+    let dns_zones = dns_zone::check(written.dns_zones.0?.0, reader);
     let drain = written.drain.0?;
     let spool = written.spool.0?;
     Some(ProcessConfig {
@@ -294,6 +296,7 @@ fn check_process(written: FileConfig, reader: &mut Reader<'_>, cores: u16) -> Op
             disk_max_per_tenant: spool.disk_max_per_tenant.0,
         },
         state_directory: written.state_directory.0?.0,
+        dns_zones,
         acme,
     })
 }

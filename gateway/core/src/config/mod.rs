@@ -8,6 +8,7 @@ mod acme;
 mod authorities;
 mod compile;
 mod connections;
+mod dns_zone;
 mod file;
 mod guards;
 mod limits;
@@ -31,6 +32,7 @@ mod yaml;
 pub use acme::{Acme, ExternalAccount};
 pub use compile::{Compiled, compile};
 pub use connections::Connections;
+pub use dns_zone::{DnsZone, TsigAlgorithm};
 pub use main_file::MainFile;
 pub use model::{
     Drain, Fleet, GatewayConfig, ListenerConfig, ListenerTls, Observe, PassthroughRoute, ProcessConfig,

@@ -2,6 +2,7 @@
 
 use super::acme::Acme;
 use super::connections::Connections;
+use super::dns_zone::DnsZone;
 use crate::client_certificate::ClientCertificates;
 use crate::guard::Guards;
 use crate::host::HostPattern;
@@ -42,6 +43,8 @@ pub struct ProcessConfig {
     pub spool: Spool,
     /// Folder for what has to outlast the process; relative to that of the main file.
     pub state_directory: Box<str>,
+    /// Zones of DNS that may be changed.
+    pub dns_zones: Vec<DnsZone>,
     /// Certificates that are ordered and renewed.
     pub acme: Option<Acme>,
 }

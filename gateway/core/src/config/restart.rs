@@ -15,6 +15,7 @@ pub fn needs_restart(old: &ProcessConfig, new: &ProcessConfig) -> Vec<&'static s
         drain,
         spool,
         state_directory,
+        dns_zones,
         acme,
     } = old;
     [
@@ -26,6 +27,7 @@ pub fn needs_restart(old: &ProcessConfig, new: &ProcessConfig) -> Vec<&'static s
         ("drain", *drain != new.drain),
         ("spool", *spool != new.spool),
         ("state_directory", *state_directory != new.state_directory),
+        ("dns_zones", *dns_zones != new.dns_zones),
         ("acme", *acme != new.acme),
     ]
     .into_iter()

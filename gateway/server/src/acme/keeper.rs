@@ -11,10 +11,11 @@ use super::proof::Proofs;
 use super::trouble::{StartError, Trouble};
 use super::vault::{Lock, Vault};
 use crate::certificates::CertificateStore;
+use crate::dns::DnsZones;
 use crate::snapshot::SnapshotStore;
 use crate::state_directory::StateDirectory;
 use fleetgate_core::acme::{Challenge, Failure, Moment, Ordered, Window, registered_domain, wanted};
-use fleetgate_core::config::Acme;
+use fleetgate_core::config::{Acme, DnsZone};
 use fleetgate_core::host::HostPattern;
 use instant_acme::Account;
 use jiff::Timestamp;
@@ -73,6 +74,7 @@ impl AcmeKeeper {
     /// [`StartError`] says what to change.
     pub fn open(
         settings: Acme,
+        zones: &[DnsZone],
         main_folder: &Path,
         state: &StateDirectory,
         answers: Arc<Answers>,
@@ -84,7 +86,7 @@ impl AcmeKeeper {
         let directory_ca = settings.directory_ca.as_ref().map(|file| main_folder.join(&**file));
         let https = Https::new(directory_ca.as_deref())?;
         let pointing = Pointing::new(&settings)?;
-        let (proofs, book) = (Proofs { answers }, Mutex::default());
+        let (proofs, book) = (Proofs::new(answers, DnsZones::new(zones)?), Mutex::default());
         Ok(Self { settings, vault, store: Arc::new(store), https, pointing, proofs, book })
     }
 
@@ -181,7 +183,8 @@ impl AcmeKeeper {
         };
         let hosts =
             snapshot.fleet.tenants.hosts().filter_map(|(host, _)| HostPattern::parse(&host.to_string()).ok());
-        let wanted = wanted(hosts, &look.parts.challenges, in_folder, |_| false);
+        let wanted =
+            wanted(hosts, &look.parts.challenges, in_folder, |host| self.proofs.reach(host.as_str()));
         let mut book = self.book();
         book.want(wanted);
         for (name, entry) in &mut book.names {
@@ -253,7 +256,9 @@ impl AcmeKeeper {
 
     async fn issue(&self, look: &mut Look, name: &HostPattern, failures: u32) -> Result<Challenge, Trouble> {
         let account = self.account(look).await?;
-        let ways = look.parts.challenges.iter().copied().filter(|challenge| challenge.fits(name));
+        let by_record = self.proofs.reach(host_of(name));
+        let can = |way: &Challenge| way.fits(name) && (*way != Challenge::Dns01 || by_record);
+        let ways = look.parts.challenges.iter().copied().filter(can);
         let ways: Vec<Challenge> = ways.collect();
         // After a failure the next way is tried.
         let turn = usize::try_from(failures).unwrap_or_default().checked_rem(ways.len()).unwrap_or_default();

@@ -2,20 +2,33 @@
 
 use super::answers::Answers;
 use super::trouble::Trouble;
+use crate::dns::{DnsZones, Txt};
 use fleetgate_core::acme::{Challenge, Failure};
 use instant_acme::{ChallengeHandle, ChallengeType};
 use rcgen::{CertificateParams, CustomExtension, KeyPair};
 use rustls::crypto::ring;
 use rustls::pki_types::{PrivateKeyDer, PrivatePkcs8KeyDer};
 use rustls::sign::CertifiedKey;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 /// Ways to prove names.
 pub(super) struct Proofs {
-    pub(super) answers: Arc<Answers>,
+    answers: Arc<Answers>,
+    zones: DnsZones,
+    /// The record that is shown now.
+    record: Mutex<Option<Txt>>,
 }
 
 impl Proofs {
+    pub(super) fn new(answers: Arc<Answers>, zones: DnsZones) -> Self {
+        Self { answers, zones, record: Mutex::default() }
+    }
+
+    /// Whether a record can prove a name without its star.
+    pub(super) fn reach(&self, host: &str) -> bool {
+        self.zones.holds(&place_of(host))
+    }
+
     /// Makes ready what the server will look for. `host` is the name without a star.
     pub(super) async fn show(
         &self,
@@ -32,7 +45,13 @@ impl Proofs {
                 })?;
                 self.answers.put_handshake(host, certificate);
             }
-            Challenge::Dns01 => {}
+            Challenge::Dns01 => {
+                let record = Txt { name: place_of(host), value: key.dns_value() };
+                // Noted first: an update whose answer is lost may have been made.
+                *self.record.lock().unwrap_or_else(PoisonError::into_inner) = Some(record.clone());
+                let published = self.zones.publish(&record).await;
+                published.map_err(|error| Trouble::new(Failure::Zone, error.to_string()))?;
+            }
         }
         Ok(())
     }
@@ -40,7 +59,18 @@ impl Proofs {
     /// Takes back what was shown.
     pub(super) async fn withdraw(&self) {
         self.answers.clear();
+        let record = self.record.lock().unwrap_or_else(PoisonError::into_inner).take();
+        if let Some(record) = record
+            && let Err(error) = self.zones.withdraw(&record).await
+        {
+            tracing::warn!(name = record.name, %error, "a record that proved a name is still in its zone; the next order takes it away");
+        }
     }
+}
+
+/// Where a server of ACME looks for a record (RFC 8555, section 8.4).
+fn place_of(host: &str) -> String {
+    format!("_acme-challenge.{host}")
 }
 
 /// As ACME's library writes it.

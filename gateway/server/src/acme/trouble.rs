@@ -31,6 +31,9 @@ pub enum StartError {
         "this system has no certificates to know the ACME server by: install the package ca-certificates, or write `acme.directory_ca`"
     )]
     NoRoots,
+    /// A zone is not what it should be.
+    #[error("a zone of `dns_zones` cannot be used")]
+    Zone(#[from] crate::dns::DnsError),
     /// Names cannot be looked up.
     #[error("cannot read which servers to ask for names: write `acme.resolvers`")]
     Resolver(#[source] hickory_resolver::net::NetError),

@@ -42,7 +42,13 @@ impl Tls {
         let keeper = match process.acme.clone().filter(|_| used) {
             Some(settings) => {
                 let state = StateDirectory::new(main_folder, &process.state_directory);
-                Some(Arc::new(AcmeKeeper::open(settings, main_folder, &state, Arc::clone(&answers))?))
+                Some(Arc::new(AcmeKeeper::open(
+                    settings,
+                    &process.dns_zones,
+                    main_folder,
+                    &state,
+                    Arc::clone(&answers),
+                )?))
             }
             None => None,
         };

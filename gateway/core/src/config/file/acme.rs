@@ -32,8 +32,9 @@ section! {
         #[schemars(extend("x-default" = "those of the system"))]
         directory_ca: Option<Folder> = null,
         /// How names are proved to be yours, in the order of trials: after a failure the next one is tried. `http-01` needs
-        /// a listener without `tls` that is reached on port 80, `tls-alpn-01` one with `tls.acme` on port 443.
-        challenges: List<OneOf<Challenge>, 1, 3> = ["http-01", "tls-alpn-01"],
+        /// a listener without `tls` that is reached on port 80, `tls-alpn-01` one with `tls.acme` on port 443, `dns-01` an
+        /// entry of `dns_zones` that holds the name; a `*.suffix` host is proved by that alone.
+        challenges: List<OneOf<Challenge>, 1, 3> = ["http-01", "tls-alpn-01", "dns-01"],
         /// Public addresses of this gateway. A certificate is ordered only for a host whose name leads to these and no
         /// other. Left out, names are not looked up.
         #[schemars(extend("x-default" = "names are not looked up"))]

@@ -6,6 +6,7 @@ mod acme;
 mod address;
 mod collection;
 mod connections;
+mod dns_zone;
 mod guards;
 mod health;
 mod limits;
@@ -19,6 +20,7 @@ mod value;
 pub(super) use acme::AcmeEntry;
 pub(super) use collection::Named;
 pub(super) use connections::ConnectionsEntry;
+pub(super) use dns_zone::DnsZoneEntry;
 pub(super) use guards::{ClassNetworksEntry, GuardsEntry, Networks};
 pub(super) use health::{FailoverEntry, HealthEntry};
 pub(super) use limits::{Burst, ClassLimitEntry, ClassLimitsEntry, LimitsEntry, PerSecond, RateEntry};
@@ -49,6 +51,8 @@ pub(super) const POOLS_MAX: usize = 1000;
 pub(super) const PLANS_MAX: usize = 1000;
 /// Most networks whose forwarded headers are believed.
 const TRUSTED_PROXIES_MAX: usize = 1024;
+/// Most zones that may be changed.
+const DNS_ZONES_MAX: usize = 1000;
 /// Most tenants in the main file itself; more belong into the tenants directory.
 const INLINE_TENANTS_MAX: usize = 100_000;
 
@@ -80,6 +84,9 @@ section! {
         /// alone, when something has to be kept.
         #[schemars(extend("x-applies" = "restart"))]
         state_directory: Lenient<Folder> = "/var/lib/fleetgate",
+        /// Zones of DNS that Fleetgate may change, to prove names with `dns-01`.
+        #[schemars(extend("x-applies" = "restart"))]
+        dns_zones: Lenient<List<DnsZoneEntry, 0, DNS_ZONES_MAX>> = [],
         /// Certificates that are ordered and renewed. Left out, none is.
         #[schemars(extend("x-applies" = "restart"))]
         acme: Option<Lenient<At<AcmeEntry>>> = null,

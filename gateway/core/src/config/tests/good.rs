@@ -2,7 +2,7 @@
 
 use super::{MAIN, World, config, main_file};
 use crate::acme::Challenge;
-use crate::config::MainFile;
+use crate::config::{MainFile, TsigAlgorithm};
 use crate::host::HostKey;
 use crate::odoo::OdooVersion;
 use crate::pool::{DatabaseSelection, SameSite};
@@ -171,7 +171,7 @@ fn acme_is_a_line_for_those_who_agree_to_its_terms() {
     let short =
         config(&(main.clone() + "acme: { terms_of_service_agreed: true }\n"), &tenants).process.acme.unwrap();
     assert_eq!(&*short.directory, "https://acme-v02.api.letsencrypt.org/directory");
-    assert_eq!(short.challenges, [Challenge::Http01, Challenge::TlsAlpn01]);
+    assert_eq!(short.challenges, [Challenge::Http01, Challenge::TlsAlpn01, Challenge::Dns01]);
     assert_eq!((short.renew_at_percent, short.budget.orders_per_hour), (66, 80));
     assert!(short.addresses.is_empty() && short.resolvers.is_empty() && short.external_account.is_none());
     let whole = "acme:\n  directory: https://ca.example.com:14000/dir\n  terms_of_service_agreed: true\n  \
@@ -191,4 +191,18 @@ fn acme_is_a_line_for_those_who_agree_to_its_terms() {
         (vec![Challenge::Dns01], 2, 1)
     );
     assert_eq!((whole.budget.orders_per_hour, whole.budget.orders_per_domain_per_week), (7, 8));
+}
+
+#[test]
+fn a_zone_says_who_may_change_it() {
+    let main = MAIN.to_owned()
+        + "dns_zones:\n  - { zone: Example.COM, server: \"10.0.0.53:53\", key_name: fleetgate, key_secret: c2VjcmV0 }\n";
+    let zones = config(&main, &[("t.yaml", "- { id: acme, hosts: [acme.test] }")]).process.dns_zones;
+    let [zone] = &zones[..] else { panic!("{zones:?}") };
+    assert_eq!((zone.zone.as_str(), zone.key_name.as_str()), ("example.com", "fleetgate"));
+    assert_eq!(
+        (zone.key_algorithm, zone.propagation_wait),
+        (TsigAlgorithm::HmacSha256, Duration::from_secs(5))
+    );
+    assert!(!format!("{zone:?}").contains("c2VjcmV0"), "a key is never printed");
 }
