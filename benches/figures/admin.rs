@@ -36,6 +36,17 @@ impl Admin {
         }
     }
 
+    /// What a tenant has used of a quota; 0 if it has not used any.
+    pub(crate) async fn used(&self, tenant: &str, quota: &str) -> Result<u64, Failure> {
+        let list = self.call("GET", &format!("/v1/quota?tenant={tenant}")).await?;
+        if let Some(problem) = list.get("problem").and_then(Value::as_str) {
+            return Err(format!("usage is not written down: {problem}").into());
+        }
+        let mut rows = list.get("quotas").and_then(Value::as_array).into_iter().flatten();
+        let row = rows.find(|row| row.get("quota").is_some_and(|name| name == quota));
+        Ok(row.and_then(|row| row.get("used")).and_then(Value::as_u64).unwrap_or(0))
+    }
+
     async fn call(&self, method: &str, target: &str) -> Result<Value, Failure> {
         timeout(PATIENCE, self.exchange(method, target)).await?
     }

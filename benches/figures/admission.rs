@@ -125,7 +125,8 @@ fn random_request(dice: &mut Dice, tenants: u32) -> Asked {
     Asked { authority, target }
 }
 
-fn fleet(tenants: u32) -> Result<Fleet, Failure> {
+/// A table of tenants without limits, one in ten behind a star.
+pub(crate) fn fleet(tenants: u32) -> Result<Fleet, Failure> {
     let mut builder = TenantTable::builder(usize::try_from(tenants)?);
     for number in 0..tenants {
         let wildcard = number.is_multiple_of(WILDCARD_EVERY);

@@ -3,7 +3,7 @@
 use crate::Failure;
 use crate::admin::Admin;
 use crate::build::program;
-use crate::fleet::{host, name};
+use crate::fleet::{DOMAIN, host, name};
 use crate::load::Load;
 use crate::machine::measured;
 use crate::process::{Process, free_address};
@@ -19,7 +19,7 @@ use tokio::time::sleep;
 /// Tenants a file.
 const FILE_TENANTS: u32 = 100;
 /// Connections of a load that only warms up or fills.
-const FILL_CONNECTIONS: u32 = 32;
+pub(crate) const FILL_CONNECTIONS: u32 = 32;
 /// For the gateway to serve, or to change.
 const PATIENCE: Duration = Duration::from_secs(60);
 const PAUSE: Duration = Duration::from_millis(10);
@@ -36,6 +36,9 @@ pub(crate) struct Gateway {
     folder: TempDir,
 }
 
+/// The file of the entry that stands for all tenants.
+const STAR: &str = "star.yaml";
+
 /// Whether a tenant is served.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum State {
@@ -46,10 +49,27 @@ pub(crate) enum State {
 impl Gateway {
     /// Starts a gateway for so many tenants of one backend, and waits until it serves.
     pub(crate) async fn start(tenants: u32, backend: &StubOdoo) -> Result<Self, Failure> {
-        let folder = tempfile::Builder::new().prefix("fleetgate-figures-").tempdir()?;
+        let folder = new_folder()?;
+        for first in (0..tenants).step_by(usize::try_from(FILE_TENANTS)?) {
+            fs::write(tenant_file(&folder, first), tenant_lines(first, tenants, None))?;
+        }
+        Self::start_in(folder, tenants, backend).await
+    }
+
+    /// The same for tenants that are all behind one star, with limits as in the config.
+    pub(crate) async fn start_starred(
+        tenants: u32,
+        backend: &StubOdoo,
+        limits: &str,
+    ) -> Result<Self, Failure> {
+        let folder = new_folder()?;
+        fs::write(folder.path().join("tenants.d").join(STAR), star_line(limits))?;
+        Self::start_in(folder, tenants, backend).await
+    }
+
+    async fn start_in(folder: TempDir, tenants: u32, backend: &StubOdoo) -> Result<Self, Failure> {
         let (address, observe) = (free_address()?, free_address()?);
-        let (socket, config) = (folder.path().join("admin.sock"), folder.path().join("fleetgate.yaml"));
-        fs::create_dir(folder.path().join("tenants.d"))?;
+        let socket = folder.path().join("admin.sock");
         let text = format!(
             r#"listeners: [ {{ address: "{address}" }} ]
 threads: 1
@@ -65,19 +85,24 @@ pools:
     regions:
       here: {{ backends: [ {{ http: "{http}", websocket: "{websocket}" }} ] }}
 tenants_directory: tenants.d
+state_directory: state
 "#,
             socket = socket.display(),
             http = backend.http_addr(),
             websocket = backend.gevent_addr(),
         );
-        fs::write(&config, text)?;
-        let mut command = measured(&program("fleetgate")?);
-        command.arg("run").arg("--config").arg(&config);
-        let admin = Admin(socket);
-        for first in (0..tenants).step_by(usize::try_from(FILE_TENANTS)?) {
-            fs::write(tenant_file(&folder, first), tenant_lines(first, tenants, None))?;
-        }
-        let process = Process::start(command, &folder.path().join("log"))?;
+        fs::write(config_file(&folder), text)?;
+        let process = start_process(&folder)?;
+        let mut gateway = Self { process, address, admin: Admin(socket), tenants, folder };
+        gateway.until_serving(None).await?;
+        Ok(gateway)
+    }
+
+    /// Kills the process as `kill -9` does, and starts another in its place.
+    pub(crate) async fn killed_and_restarted(self) -> Result<Self, Failure> {
+        let Self { process, address, admin, tenants, folder } = self;
+        drop(process);
+        let process = start_process(&folder)?;
         let mut gateway = Self { process, address, admin, tenants, folder };
         gateway.until_serving(None).await?;
         Ok(gateway)
@@ -121,12 +146,46 @@ tenants_directory: tenants.d
         Ok(fs::rename(beside, tenant_file(&self.folder, first))?)
     }
 
+    /// Writes other limits for all tenants behind the star.
+    pub(crate) fn set_limits(&self, limits: &str) -> Result<(), Failure> {
+        let beside = self.folder.path().join("written");
+        fs::write(&beside, star_line(limits))?;
+        Ok(fs::rename(beside, self.folder.path().join("tenants.d").join(STAR))?)
+    }
+
+    /// What a tenant has used of a quota.
+    pub(crate) async fn used(&self, tenant: &str, quota: &str) -> Result<u64, Failure> {
+        self.admin.used(tenant, quota).await
+    }
+
     /// Reads the files again; the time from the call to its answer.
     pub(crate) async fn reload(&self) -> Result<Duration, Failure> {
         let started = Instant::now();
         self.admin.reload().await?;
         Ok(started.elapsed())
     }
+}
+
+fn new_folder() -> Result<TempDir, Failure> {
+    let folder = tempfile::Builder::new().prefix("fleetgate-figures-").tempdir()?;
+    fs::create_dir(folder.path().join("tenants.d"))?;
+    Ok(folder)
+}
+
+fn config_file(folder: &TempDir) -> PathBuf {
+    folder.path().join("fleetgate.yaml")
+}
+
+fn start_process(folder: &TempDir) -> Result<Process, Failure> {
+    let mut command = measured(&program("fleetgate")?);
+    command.arg("run").arg("--config").arg(config_file(folder));
+    Process::start(command, &folder.path().join("log"))
+}
+
+fn star_line(limits: &str) -> String {
+    format!(
+        "- {{ id: \"{{1}}\", hosts: [\"*.{DOMAIN}\"], database: \"{{1}}\", pool: shared, limits: {limits} }}\n"
+    )
 }
 
 fn tenant_file(folder: &TempDir, first: u32) -> PathBuf {

@@ -43,3 +43,11 @@ pub(crate) fn measured(program: &Path) -> Command {
     command.args(["--cpu-list", &core.to_string()]).arg(program);
     command
 }
+
+/// Moves this thread to the core of measured processes, if there are several cores.
+pub(crate) fn use_measured_core() -> Result<(), Failure> {
+    let Some(core) = MEASURED_CORE.get() else { return Ok(()) };
+    let mut own = CpuSet::new();
+    own.set(*core);
+    Ok(sched_setaffinity(None, &own)?)
+}

@@ -93,7 +93,8 @@ async fn change(gateway: &Gateway, turn: u32) -> Result<Duration, Failure> {
     Err(format!("after a reload a tenant that should be {state:?} answered {status}").into())
 }
 
-async fn status(server: SocketAddr, tenant: u32) -> Result<u16, Failure> {
+/// Asks for a page of a tenant on a new connection; the status of the answer.
+pub(crate) async fn status(server: SocketAddr, tenant: u32) -> Result<u16, Failure> {
     let mut stream = TcpStream::connect(server).await?;
     let request = format!("GET / HTTP/1.1\r\nHost: {}\r\nConnection: close\r\n\r\n", host(tenant));
     stream.write_all(request.as_bytes()).await?;

@@ -1,8 +1,8 @@
 //! The figures there are, and how they are printed.
 
 use crate::{
-    Failure, admission, bad_http1, certificates, cpu, fairness, fuzz, guards, handshake, isolation, memory,
-    reload, rpc, slow, spoofs, upgrade,
+    Failure, admission, bad_http1, certificates, cpu, fairness, fuzz, guards, handshake, isolation,
+    limit_change, limits, memory, quotas, reload, rpc, slow, spoofs, upgrade,
 };
 use std::io::Write;
 use std::pin::Pin;
@@ -24,6 +24,7 @@ pub(crate) enum Unit {
     Seconds,
     Mebibytes,
     Kibibytes,
+    Bytes,
     Ratio,
     Percent,
     Count,
@@ -38,6 +39,7 @@ impl Unit {
             Self::Seconds => "s",
             Self::Mebibytes => "MiB",
             Self::Kibibytes => "KiB",
+            Self::Bytes => "bytes",
             Self::Ratio => "ratio",
             Self::Percent => "percent",
             Self::Count => "count",
@@ -46,7 +48,7 @@ impl Unit {
 
     const fn decimals(self) -> usize {
         match self {
-            Self::Count => 0,
+            Self::Bytes | Self::Count => 0,
             Self::Seconds | Self::Percent => 1,
             Self::Nanoseconds
             | Self::Microseconds
@@ -74,6 +76,10 @@ pub(crate) const GROUPS: &[Group] = &[
         measure: || Box::pin(admission::measure()),
     },
     Group {
+        names: &["limit_check_ns_10k", "limit_check_ns_100k", "limit_check_ns_100k_2_threads"],
+        measure: || Box::pin(limits::charging()),
+    },
+    Group {
         names: &["manager_block_spellings", "manager_block_leaks"],
         measure: || Box::pin(guards::of_the_database_manager()),
     },
@@ -89,6 +95,19 @@ pub(crate) const GROUPS: &[Group] = &[
         names: &["rss_mib_100k_tenants"],
         measure: || Box::pin(memory::of_tenants("rss_mib_100k_tenants", 100_000)),
     },
+    Group {
+        names: &["bytes_per_idle_tenant"],
+        measure: || Box::pin(memory::of_idle_tenants("bytes_per_idle_tenant", memory::LIMITS)),
+    },
+    Group {
+        names: &["bytes_per_idle_tenant_with_quota"],
+        measure: || Box::pin(memory::of_idle_tenants("bytes_per_idle_tenant_with_quota", memory::QUOTA)),
+    },
+    Group {
+        names: &["limit_change_ms", "limit_change_by_reload_ms"],
+        measure: || Box::pin(limit_change::durations()),
+    },
+    Group { names: &["counters_lost_kill9", "counters_counted"], measure: || Box::pin(quotas::over_kills()) },
     Group { names: &["reload_ms_10k_tenants"], measure: || Box::pin(reload::duration()) },
     Group {
         names: &["reload_failed_requests", "reload_lost_websockets"],
