@@ -50,6 +50,13 @@ pub(super) enum Known {
     Guess,
 }
 
+impl Expected {
+    /// What a request that was asked for as a class counts as. A guess makes nothing slow, so that it is learnt.
+    pub(super) fn class(self, asked: WorkClass) -> WorkClass {
+        if self.known == Known::Guess { asked } else { asked.with_cost(self.us) }
+    }
+}
+
 /// A mean that follows, and how far times are from it.
 #[derive(Debug, Default, Clone, Copy)]
 struct Mean {
@@ -119,6 +126,19 @@ impl Costs {
                 *mean = Mean::first(us);
             } else {
                 mean.add(us, ROUTE_PARTS);
+            }
+        }
+    }
+
+    /// Notes for how long a worker has been held by what goes on: it is known of the tenant at once, and of no other.
+    pub(super) fn learn_at_least(&mut self, tenant: TenantKey, route: RouteGroup, took: Duration) {
+        let us = u32::try_from(took.as_micros()).unwrap_or(u32::MAX);
+        let (place, tag) = self.place(tenant, route);
+        if let Some(known) = self.tenants.get_mut(place) {
+            if known.tag == tag {
+                known.mean.us = known.mean.us.max(us);
+            } else {
+                *known = Remembered { tag, mean: Mean::first(us) };
             }
         }
     }

@@ -9,8 +9,9 @@
 //!   cost: learnt from what was served ([`RouteGroup`]), corrected when a request ends. Who was idle has no credit.
 //! - A tenant holds a part of the workers at most while others are there ([`Shares`]), and some workers are never given
 //!   to what takes long: fairness alone would let long work of one tenant hold every worker for as long as it takes.
-//! - A route that nobody was served on yet is careful business: it counts as long for its tenant, and as short for the
-//!   pool, so that it is learnt what it is.
+//! - A route that a tenant was never served on is careful business: it counts as long for its tenant, and for the pool as
+//!   what it is for others, or as short, so that it is learnt what it is.
+//! - What is known at a start counts, not at the arrival; and what is served for long counts as slow before it ends.
 //! - Who would wait too long is refused at once, with the time after which asking again makes sense.
 
 mod arrival;

@@ -58,13 +58,15 @@ impl<W> Scheduler<W> {
 
     fn audit_flow(&mut self, place: usize, class: WorkClass) {
         let waiting = self.tenants.get(place).unwrap().flow(class).unwrap().waiting;
-        let mut waiting_serials = Vec::new();
+        let (mut waiting_serials, mut turns) = (Vec::new(), Vec::new());
         let mut next = waiting.first();
         while let Some(entry) = next {
-            waiting_serials.push(self.requests.get(entry).unwrap().serial);
+            let request = self.requests.get(entry).unwrap();
+            waiting_serials.push(request.serial);
+            turns.push(request.turn);
             next = List::after(&mut self.requests, entry);
         }
-        assert!(waiting_serials.is_sorted(), "first in, first out");
+        assert!(turns.is_sorted(), "first in, first out");
         let tenant = self.tenants.get(place).unwrap();
         let flow = tenant.flow(class).unwrap();
         assert_eq!(usize::try_from(flow.queued).unwrap(), waiting_serials.len());
@@ -87,8 +89,10 @@ impl<W> Scheduler<W> {
 
     fn is_allowed_another(&self, tenant: &Tenant, class: WorkClass, careful: bool) -> bool {
         let alone = self.tenants.len() == 1;
-        let of_tenant = Shares::of(tenant.reach.min(self.workers)).of_tenant(careful, alone);
-        let of_long = Shares::of(self.workers).of_long_work(alone);
+        let long_alone = alone && self.shared_until.is_none();
+        let of_tenant = Shares::of(tenant.reach.min(self.workers))
+            .of_tenant(careful, if careful { long_alone } else { alone });
+        let of_long = Shares::of(self.workers).of_long_work(long_alone);
         tenant.in_service < of_tenant && !(class.is_long() && self.long_in_service >= of_long)
     }
 }

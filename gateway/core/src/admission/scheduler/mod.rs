@@ -2,6 +2,7 @@
 
 mod estimate;
 mod queueing;
+mod reclass;
 mod tenants;
 
 #[cfg(test)]
@@ -11,7 +12,7 @@ pub use estimate::REQUESTS_WAITING_MAX;
 
 use super::arrival::{Arrival, Decision, Event, Load, Refusal, Shortage, TenantKey, Ticket};
 use super::cost::{Costs, Known};
-use super::flow::{ClassQueue, corrected, virtual_us};
+use super::flow::ClassQueue;
 use super::route::RouteGroup;
 use super::slab::{Link, Linked, List, Slab};
 use super::work::{WorkClass, micros};
@@ -29,12 +30,16 @@ struct Request<W> {
     serial: u64,
     /// `None` beside the queue.
     tenant: Option<usize>,
+    /// What it was when it came, before its time counted.
+    asked: WorkClass,
     class: WorkClass,
     route: RouteGroup,
     /// What it is charged with.
     cost_us: u64,
-    /// Whether that is a guess.
-    guessed: bool,
+    /// Whether its tenant was never served on its route.
+    unproven: bool,
+    /// Place in the order of its queue.
+    turn: u64,
     /// Its part of [`Flow::queued_us`].
     queued_us: u64,
     deadline: Duration,
@@ -71,6 +76,10 @@ pub struct Scheduler<W> {
     /// Oldest first.
     idle: List,
     idle_tenants: usize,
+    /// Until when long work counts the others as there. `None` when they are, or were not for long enough.
+    shared_until: Option<Duration>,
+    /// What is served and does not count as long, oldest first.
+    short_in_service: List,
     requests: Slab<Request<W>>,
     costs: Costs,
 }
@@ -94,6 +103,8 @@ impl<W> Scheduler<W> {
             busy: List::default(),
             idle: List::default(),
             idle_tenants: 0,
+            shared_until: None,
+            short_in_service: List::default(),
             requests: Slab::default(),
             costs: Costs::new(workers),
         }
@@ -125,27 +136,30 @@ impl<W> Scheduler<W> {
     pub fn arrive(&mut self, arrival: &Arrival, now: Duration) -> Decision {
         self.pass_time(now);
         let expected = self.costs.expect(arrival.tenant, arrival.route, arrival.class);
-        let guessed = expected.known == Known::Guess;
-        let class = if guessed { arrival.class } else { arrival.class.with_cost(expected.us) };
+        let class = expected.class(arrival.class);
+        let unproven = expected.known != Known::Own;
         let place = self.tenant(arrival);
         let mean_us = self.queues.get(class.position()).map_or(0, |queue| queue.mean_us);
-        let mut request = Request {
+        let request = Request {
             serial: self.serial,
             tenant: Some(place),
+            asked: arrival.class,
             class,
             route: arrival.route,
             cost_us: expected.us,
-            guessed,
+            unproven,
+            turn: self.serial,
             queued_us: if expected.known == Known::Own { expected.us } else { mean_us },
             deadline: now.saturating_add(arrival.wait_max),
             served_since: None,
             waiter: None,
             link: Link::default(),
         };
-        if self.may_start_at_once(place, class, guessed) {
-            request.served_since = Some(now);
+        if self.may_start_at_once(place, class, unproven) {
             self.charge_at_once(place, class, expected.us);
-            return Decision::Start(self.insert(request));
+            let ticket = self.insert(request);
+            self.begin(ticket.place, now);
+            return Decision::Start(ticket);
         }
         if let Some(refusal) = self.refusal(place, &request, arrival.wait_max) {
             self.settle(place, now);
@@ -175,10 +189,12 @@ impl<W> Scheduler<W> {
         Some(self.insert(Request {
             serial: self.serial,
             tenant: None,
+            asked: WorkClass::Interactive,
             class: WorkClass::Interactive,
             route,
             cost_us: 0,
-            guessed: false,
+            unproven: false,
+            turn: self.serial,
             queued_us: 0,
             deadline: now,
             served_since: Some(now),
@@ -236,21 +252,27 @@ impl<W> Scheduler<W> {
     /// wait.
     pub fn next(&mut self, now: Duration) -> Option<Event<W>> {
         self.pass_time(now);
-        let (class, (_, _, place)) = self.choose()?;
-        let first = self.tenants.get(place)?.flow(class)?.waiting.first()?;
-        let request = self.requests.get(first)?;
-        let (cost_us, serial) = (request.cost_us, request.serial);
-        if request.deadline <= now {
-            let waiter = self.requests.get_mut(first)?.waiter.take();
-            let refusal = self.expire(Ticket { place: first, serial }, now)?;
-            return Some(Event::Refuse { refusal, waiter });
-        }
+        let (class, place, first) = loop {
+            let (class, (_, _, place)) = self.choose()?;
+            let first = self.tenants.get(place)?.flow(class)?.waiting.first()?;
+            let request = self.requests.get_mut(first)?;
+            if request.deadline <= now {
+                let (waiter, serial) = (request.waiter.take(), request.serial);
+                let refusal = self.expire(Ticket { place: first, serial }, now)?;
+                return Some(Event::Refuse { refusal, waiter });
+            }
+            // What is known by now may put it elsewhere, once: nothing is learnt meanwhile.
+            if !self.estimate_again(first) {
+                break (class, place, first);
+            }
+        };
+        let cost_us = self.requests.get(first)?.cost_us;
         self.unqueue(first);
         self.charge(place, class, cost_us);
         self.ready(place, class);
+        self.begin(first, now);
         let request = self.requests.get_mut(first)?;
-        request.served_since = Some(now);
-        let ticket = Ticket { place: first, serial };
+        let ticket = Ticket { place: first, serial: request.serial };
         Some(Event::Start { ticket, waiter: request.waiter.take() })
     }
 
@@ -271,29 +293,22 @@ impl<W> Scheduler<W> {
     fn give_back(&mut self, ticket: Ticket, now: Duration, served: bool) {
         self.pass_time(now);
         let Some(since) = self.request(ticket).and_then(|request| request.served_since) else { return };
+        if self.request(ticket).is_some_and(|request| request.tenant.is_some() && !request.class.is_long()) {
+            self.short_in_service.remove(&mut self.requests, ticket.place);
+        }
         let Some(request) = self.requests.remove(ticket.place) else { return };
-        self.in_service = self.in_service.saturating_sub(1);
         let Some(place) = request.tenant else {
+            self.in_service = self.in_service.saturating_sub(1);
             self.beside = self.beside.saturating_sub(1);
             return;
         };
         let took = if served { now.saturating_sub(since) } else { Duration::ZERO };
-        let class = request.class;
-        if class.is_long() {
-            self.long_in_service = self.long_in_service.saturating_sub(1);
-        }
-        let Some(tenant) = self.tenants.get_mut(place) else { return };
-        tenant.in_service = tenant.in_service.saturating_sub(1);
-        if let Some(queue) = self.queues.get_mut(class.position())
-            && let Some(flow) = tenant.flows.get_mut(class.position())
-        {
-            let (charged, took_us) = (request.cost_us, micros(took));
-            queue.serving = queue.serving.saturating_sub(1);
-            queue.correct(flow, charged, took_us, tenant.weight);
-            let [charged, took_us_virtual] = [charged, took_us].map(|us| virtual_us(us, class.weight()));
-            queue.start = corrected(queue.start, charged, took_us_virtual);
-            if served {
-                queue.note_served(took_us);
+        self.uncharge(place, request.class, request.cost_us, micros(took));
+        if served {
+            if let Some(queue) = self.queues.get_mut(request.class.position()) {
+                queue.note_served(micros(took));
+            }
+            if let Some(tenant) = self.tenants.get(place) {
                 self.costs.learn(tenant.key, request.route, took);
             }
         }

@@ -1,6 +1,6 @@
 //! Who waits, who may be served, and who is served next.
 
-use super::super::flow::{ReadyKey, virtual_us};
+use super::super::flow::{ReadyKey, corrected, virtual_us};
 use super::super::share::Shares;
 use super::super::work::WorkClass;
 use super::Scheduler;
@@ -12,16 +12,17 @@ const CREDIT_US: u64 = 5_000_000;
 impl<W> Scheduler<W> {
     /// Workers that a tenant may hold when it starts something that is long, or may be.
     pub(super) fn most_of(&self, tenant: &Tenant, long: bool) -> u32 {
-        Shares::of(tenant.reach.min(self.workers)).of_tenant(long, self.is_quiet())
+        Shares::of(tenant.reach.min(self.workers)).of_tenant(long, self.is_quiet(long))
     }
 
-    /// Whether no more than one tenant is there.
-    pub(super) fn is_quiet(&self) -> bool {
-        self.tenants.len() <= 1
+    /// Whether no more than one tenant is there. To long work the others are for longer: they may well come again before
+    /// it ends.
+    pub(super) fn is_quiet(&self, long: bool) -> bool {
+        self.tenants.len() <= 1 && !(long && self.shared_until.is_some())
     }
 
     fn long_work_is_full(&self) -> bool {
-        self.long_in_service >= Shares::of(self.workers).of_long_work(self.is_quiet())
+        self.long_in_service >= Shares::of(self.workers).of_long_work(self.is_quiet(true))
     }
 
     /// Whether a tenant may hold another worker.
@@ -29,15 +30,16 @@ impl<W> Scheduler<W> {
         self.tenants.get(place).is_some_and(|tenant| tenant.in_service < self.most_of(tenant, long))
     }
 
-    /// Whether what a flow wants next is long, or may be because nobody knows.
+    /// Whether what a flow wants next is long, or may be because its tenant was never served on its
+    /// route.
     pub(super) fn next_is_long(&self, place: usize, class: WorkClass) -> bool {
         let flow = self.tenants.get(place).and_then(|tenant| tenant.flow(class));
         let next = flow.and_then(|flow| flow.waiting.first()).and_then(|first| self.requests.get(first));
-        class.is_long() || next.is_some_and(|next| next.guessed)
+        class.is_long() || next.is_some_and(|next| next.unproven)
     }
 
     /// Whether a worker is free that nobody who waits may have.
-    pub(super) fn may_start_at_once(&self, place: usize, class: WorkClass, guessed: bool) -> bool {
+    pub(super) fn may_start_at_once(&self, place: usize, class: WorkClass, unproven: bool) -> bool {
         let long_full = self.long_work_is_full();
         let nobody_before =
             self.queues().all(|(other, queue)| queue.ready.is_empty() || (other.is_long() && long_full));
@@ -45,7 +47,7 @@ impl<W> Scheduler<W> {
             && nobody_before
             && !(class.is_long() && long_full)
             && self.tenants.get(place).and_then(|tenant| tenant.flow(class)).is_some_and(|f| f.queued == 0)
-            && self.may_serve(place, class.is_long() || guessed)
+            && self.may_serve(place, class.is_long() || unproven)
     }
 
     pub(super) fn enqueue(&mut self, entry: usize) {
@@ -192,6 +194,24 @@ impl<W> Scheduler<W> {
         let weight = tenant.weight;
         if let Some(flow) = tenant.flows.get_mut(class.position()) {
             queue.charge(flow, cost_us, weight);
+        }
+    }
+
+    /// Takes back what [`Self::charge`] counted; what the request took stays charged.
+    pub(super) fn uncharge(&mut self, place: usize, class: WorkClass, charged_us: u64, took_us: u64) {
+        self.in_service = self.in_service.saturating_sub(1);
+        if class.is_long() {
+            self.long_in_service = self.long_in_service.saturating_sub(1);
+        }
+        let Some(queue) = self.queues.get_mut(class.position()) else { return };
+        queue.serving = queue.serving.saturating_sub(1);
+        let [charged, took] = [charged_us, took_us].map(|us| virtual_us(us, class.weight()));
+        queue.start = corrected(queue.start, charged, took);
+        let Some(tenant) = self.tenants.get_mut(place) else { return };
+        tenant.in_service = tenant.in_service.saturating_sub(1);
+        let weight = tenant.weight;
+        if let Some(flow) = tenant.flows.get_mut(class.position()) {
+            queue.correct(flow, charged_us, took_us, weight);
         }
     }
 }

@@ -9,6 +9,8 @@ use core::time::Duration;
 
 /// For how long a tenant still counts as there when it has asked for nothing more.
 const THERE_FOR: Duration = Duration::from_secs(2);
+/// The same to long work.
+const THERE_FOR_LONG: Duration = Duration::from_secs(10);
 /// Tenants that are remembered though they ask for nothing.
 const IDLE_TENANTS_MAX: usize = 1_024;
 
@@ -89,14 +91,19 @@ impl<W> Scheduler<W> {
         }
     }
 
-    /// Forgets the tenants that have not been there for a while.
+    /// Notes what follows from time alone: tenants are not there any more, and what is served takes long.
     pub(super) fn pass_time(&mut self, now: Duration) {
+        self.pass_time_in_service(now);
         while let Some(tenant) = self.idle.first().and_then(|oldest| self.tenants.get(oldest)) {
             let gone = tenant.idle_since.is_none_or(|since| now >= since.saturating_add(THERE_FOR));
             if !gone {
                 break;
             }
             self.forget_oldest();
+        }
+        if self.shared_until.is_some_and(|until| now >= until) {
+            self.shared_until = None;
+            self.unpark_last();
         }
     }
 
@@ -106,9 +113,16 @@ impl<W> Scheduler<W> {
         self.idle_tenants = self.idle_tenants.saturating_sub(1);
         if let Some(tenant) = self.tenants.remove(oldest) {
             self.by_key.remove(&tenant.key);
+            if self.tenants.len() > 0 {
+                self.shared_until = tenant.idle_since.map(|since| since.saturating_add(THERE_FOR_LONG));
+            }
         }
-        // Whoever is left may hold more.
-        if self.is_quiet()
+        self.unpark_last();
+    }
+
+    /// Whoever is left, if it is one, may hold more.
+    fn unpark_last(&mut self) {
+        if self.is_quiet(false)
             && let Some(last) = self.busy.first()
         {
             self.unpark(last);

@@ -232,3 +232,62 @@ fn a_request_that_waits_is_overtaken_by_each_other_tenant_a_few_times_at_most() 
         }
     }
 }
+
+/// Twenty tenants that ask once a second each for twenty seconds, beside clients of another that ask one time after the other
+/// for five seconds of work, on the same route; how long the pages of the twenty took.
+fn visits(world: &mut World, series: u64, flood_clients: usize) -> Vec<Duration> {
+    let mut dice = Dice::new(series);
+    let begun = world.now;
+    let mut visits: Vec<(Duration, Job)> = (0..20)
+        .flat_map(|second| (1..=20).map(move |tenant| (second, tenant)))
+        .map(|(second, tenant)| (begun + ms(1_000 * second + dice.below(1_000)), page_of(&mut dice, tenant)))
+        .collect();
+    visits.sort_unstable_by_key(|(at, _)| *at);
+    world.ended.clear();
+    for (at, job) in visits {
+        flood_until(world, flood_clients, at);
+        world.arrive(job);
+    }
+    let end = world.now + Duration::from_secs(3);
+    flood_until(world, flood_clients, end);
+    let ended = world.ended.iter().filter(|ended| ended.job.tenant != AGGRESSOR);
+    let taken: Vec<Duration> = ended.map(|end| end.started - end.arrived + end.job.takes).collect();
+    assert_eq!(taken.len(), 400, "nobody pays for another's flood with a refusal");
+    taken
+}
+
+/// Keeps so many requests of the one at work or waiting.
+fn flood_until(world: &mut World, clients: usize, end: Duration) {
+    let long = Job { wait_max: Duration::from_secs(10), ..Job::page(AGGRESSOR, 5_000) };
+    while world.now < end {
+        let of_flood = |world: &World| {
+            let waiting = world.waiting.values().filter(|(job, ..)| job.tenant == AGGRESSOR).count();
+            waiting + world.serving.values().filter(|(_, ended)| ended.job.tenant == AGGRESSOR).count()
+        };
+        for _ in of_flood(world)..clients {
+            world.arrive(long);
+        }
+        world.until(end.min(world.now + ms(100)));
+    }
+}
+
+/// The flood is new on a route that is known to be short: nothing has told it from the others when it begins.
+#[test]
+fn long_work_on_a_route_that_is_short_for_others_costs_them_little_from_its_beginning() {
+    for alone_before in [0, 1, 4] {
+        let (mut quiet, mut flooded) = (Vec::new(), Vec::new());
+        for series in 0..10 {
+            let mut world = World::new(8);
+            visits(&mut world, series, 0);
+            quiet.extend(visits(&mut world, series, 0));
+            let end = world.now + Duration::from_secs(alone_before);
+            flood_until(&mut world, 16, end);
+            flooded.extend(visits(&mut world, series, 16));
+            let got = service(&world, 21, Duration::ZERO)[0];
+            assert!(got > 0.4 * 8.0 * 20.0, "the one still gets its half: {got} s");
+        }
+        let (quiet, flooded) = (percentile(quiet, 99), percentile(flooded, 99));
+        let ratio = flooded.as_secs_f64() / quiet.as_secs_f64();
+        assert!(ratio <= 1.2, "{alone_before} s before: p99 {flooded:?} instead of {quiet:?}");
+    }
+}

@@ -48,7 +48,7 @@ fn a_tenant_alone_gets_every_worker_and_gives_one_back_when_another_comes() {
 }
 
 #[test]
-fn who_was_there_is_forgotten_after_two_seconds_though_nothing_else_happens() {
+fn who_was_there_is_forgotten_by_long_work_after_ten_seconds_though_nothing_else_happens() {
     let mut world = known(4, 60_000, 0);
     world.arrive(Job::page(1, 10));
     for _ in 0..6 {
@@ -57,6 +57,8 @@ fn who_was_there_is_forgotten_after_two_seconds_though_nothing_else_happens() {
     world.until(world.now + SECOND);
     let holds = |world: &World| world.serving.len();
     assert_eq!(holds(&world), 2, "another was there a moment ago");
+    world.until(world.now + SECOND * 8);
+    assert_eq!(holds(&world), 2, "and may come again before long work ends");
     world.until(world.now + SECOND * 2);
     assert_eq!(holds(&world), 3, "long work never takes the last worker");
 }
@@ -255,4 +257,21 @@ fn workers_that_come_are_used_and_those_that_go_are_not_given_again() {
     world.settle();
     world.run_dry();
     assert!(world.waiting.is_empty());
+}
+
+#[test]
+fn what_is_served_for_a_second_is_slow_from_then_on_and_so_is_what_its_tenant_has_waiting_for_the_same() {
+    let mut world = known(8, 50, 2);
+    world.arrive(Job::page(1, 50));
+    for _ in 0..10 {
+        world.arrive(Job::page(0, 60_000));
+    }
+    let slow = |world: &World| world.scheduler.load().classes[WorkClass::Slow.position()];
+    assert_eq!((world.serving.len(), slow(&world)), (7, (0, 0)), "its pages were short until now");
+    world.until(world.now + SECOND);
+    assert_eq!(slow(&world).0, 6);
+    world.arrive(Job::page(0, 60_000));
+    assert_eq!(slow(&world), (6, 1));
+    world.arrive(Job { takes: SECOND, ..Job::page(1, 50) });
+    assert_eq!(slow(&world), (6, 1), "the same route is short for the other");
 }
