@@ -4,6 +4,7 @@ use crate::Failure;
 use crate::build::program;
 use crate::machine::measured;
 use crate::process::{Process, free_address};
+use fleetgate_stub::StubOdoo;
 use std::fs;
 use std::net::SocketAddr;
 use std::path::Path;
@@ -28,9 +29,18 @@ impl Front {
 
     /// Starts a gateway that speaks TLS with the certificates of a folder. Its one tenant has no backend.
     pub(crate) async fn secured(certificates: &Path, host: &str) -> Result<Self, Failure> {
-        let tls = format!(", tls: {{ certificates: {} }}", certificates.display());
         let tenants = format!("- {{ id: tls, hosts: [{host}] }}\n");
-        Self::listening(&tls, NOBODY, &tenants).await
+        Self::serving_tls(certificates, NOBODY, &tenants).await
+    }
+
+    /// [`start`](Self::start), and TLS with the certificates of a folder.
+    pub(crate) async fn serving_tls(
+        certificates: &Path,
+        main_file: &str,
+        tenants: &str,
+    ) -> Result<Self, Failure> {
+        let tls = format!(", tls: {{ certificates: {} }}", certificates.display());
+        Self::listening(&tls, main_file, tenants).await
     }
 
     async fn listening(listener: &str, main_file: &str, tenants: &str) -> Result<Self, Failure> {
@@ -50,6 +60,17 @@ impl Front {
         process.until_listening(address).await?;
         Ok(Self { address, process, _folder: folder })
     }
+}
+
+/// The part of a main file that has one pool, of a stand-in Odoo.
+pub(crate) fn before(odoo: &StubOdoo) -> String {
+    format!(
+        "regions: [ {{ name: here }} ]\npools:\n  shared:\n    odoo_version: \"19.0\"\n    \
+         database_selection: dbfilter_header\n    \
+         regions: {{ here: {{ backends: [ {{ http: \"{}\", websocket: \"{}\" }} ] }} }}\n",
+        odoo.http_addr(),
+        odoo.gevent_addr(),
+    )
 }
 
 /// A pool whose backend takes no connection.

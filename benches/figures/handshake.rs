@@ -6,12 +6,9 @@ use crate::front::Front;
 use crate::peers::{Peer, nginx, traefik};
 use crate::process::Process;
 use crate::report::{Figure, Unit, median};
-use rustls::client::Resumption;
-use rustls::crypto::ring;
+use crate::tls_client::trusting;
 use rustls::pki_types::{CertificateDer, ServerName};
-use rustls::{ClientConfig, RootCertStore};
 use std::net::{Ipv4Addr, SocketAddr};
-use std::sync::Arc;
 use std::time::{Duration, Instant};
 use tempfile::TempDir;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -52,13 +49,8 @@ impl Site {
         let folder = tempfile::tempdir()?;
         let authority = Authority::new()?;
         authority.write(folder.path(), NAME)?;
-        let mut roots = RootCertStore::empty();
-        roots.add(CertificateDer::from(authority.der))?;
-        let provider = Arc::new(ring::default_provider());
-        let config = ClientConfig::builder_with_provider(provider).with_safe_default_protocol_versions()?;
-        let mut config = config.with_root_certificates(roots).with_no_client_auth();
-        config.resumption = Resumption::disabled();
-        Ok(Self { folder, connector: TlsConnector::from(Arc::new(config)) })
+        let connector = trusting(CertificateDer::from(authority.der))?;
+        Ok(Self { folder, connector })
     }
 
     /// The median over the rounds of our CPU time per handshake divided by the peer's.

@@ -3,6 +3,7 @@
 //! Prints `name value unit`, one figure a line, on standard output; what it is doing on standard error. Nothing is
 //! stored: each figure is measured in this run, and a comparison runs both sides in turn, several rounds.
 
+mod acme;
 mod admin;
 mod admission;
 mod answer;
@@ -18,7 +19,9 @@ mod front;
 mod fuzz;
 mod gateway;
 mod guards;
+mod h2_abuse;
 mod handshake;
+mod idle_tls;
 mod isolation;
 mod limit_change;
 mod limits;
@@ -33,10 +36,12 @@ mod reload;
 mod report;
 mod rpc;
 mod slow;
+mod slowloris;
 mod spoofs;
 #[path = "../../fuzz/targets/mod.rs"]
 #[allow(clippy::indexing_slicing, clippy::expect_used, clippy::panic, reason = "a target says what broke")]
 mod targets;
+mod tls_client;
 mod upgrade;
 mod websocket;
 

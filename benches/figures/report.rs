@@ -1,11 +1,12 @@
 //! The figures there are, and how they are printed.
 
 use crate::{
-    Failure, admission, bad_http1, certificates, cpu, fairness, fuzz, guards, handshake, isolation,
-    limit_change, limits, memory, quotas, reload, rpc, slow, spoofs, upgrade,
+    Failure, acme, admission, bad_http1, certificates, cpu, fairness, fuzz, guards, h2_abuse, handshake,
+    idle_tls, isolation, limit_change, limits, memory, quotas, reload, rpc, slow, slowloris, spoofs, upgrade,
 };
 use std::io::Write;
 use std::pin::Pin;
+use std::time::Duration;
 
 /// A measured figure.
 #[derive(Debug, Clone, Copy)]
@@ -119,6 +120,13 @@ pub(crate) const GROUPS: &[Group] = &[
         names: &["sni_lookup_ns_10k_certs", "cert_reload_ms_10k", "rss_mib_10k_certs"],
         measure: || Box::pin(certificates::measure()),
     },
+    Group { names: &["idle_conn_kib_tls"], measure: || Box::pin(idle_tls::memory()) },
+    Group { names: &["slowloris_p99_ratio", "slowloris_held"], measure: || Box::pin(slowloris::measure()) },
+    Group {
+        names: &["h2_abuse_rss_mib", "h2_abuse_honest_failed"],
+        measure: || Box::pin(h2_abuse::measure()),
+    },
+    Group { names: &["acme_issue_seconds"], measure: || Box::pin(acme::issue()) },
     Group { names: &["websocket_kib_each"], measure: || Box::pin(memory::of_websockets()) },
     Group {
         names: &[
@@ -200,6 +208,13 @@ pub(crate) fn median(mut values: Vec<f64>) -> Option<f64> {
         return Some(upper);
     }
     values.get(values.len() / 2 - 1).map(|lower| f64::midpoint(*lower, upper))
+}
+
+/// The time that 99 of a hundred stay below.
+pub(crate) fn p99(mut taken: Vec<Duration>) -> Duration {
+    taken.sort_unstable();
+    let place = (taken.len() * 99 / 100).min(taken.len().saturating_sub(1));
+    taken.get(place).copied().unwrap_or_default()
 }
 
 #[cfg(test)]

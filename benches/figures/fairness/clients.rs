@@ -119,10 +119,3 @@ fn exponential(dice: &mut Dice, mean: f64) -> u32 {
     let drawn = -uniform.ln() * mean;
     (0..2_000).find(|whole| f64::from(*whole) >= drawn).unwrap_or(2_000)
 }
-
-/// The time that 99 of a hundred stay below.
-pub(super) fn p99(mut taken: Vec<Duration>) -> Duration {
-    taken.sort_unstable();
-    let place = (taken.len() * 99 / 100).min(taken.len().saturating_sub(1));
-    taken.get(place).copied().unwrap_or_default()
-}

@@ -435,6 +435,7 @@ def main():
     honest.join()
     print(json.dumps({
         "abuses": len(ABUSES), "wrong": wrong, "served": honest.served, "failed": honest.failed[:5],
+        "failures": len(honest.failed),
         "longest_seconds": round(honest.longest, 3), "kib_before": memory.before, "kib_highest": memory.highest,
     }))
     return 1 if wrong or honest.failed else 0
