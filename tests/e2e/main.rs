@@ -49,6 +49,7 @@ mod regions;
 mod reload;
 mod script;
 mod slow;
+mod suspension;
 mod telemetry;
 mod upgrade;
 mod visitors;

@@ -146,7 +146,7 @@ async fn websockets_stay_open_and_on_their_database() {
     let list = gateway.admin("/v1/tenants?filter=acme").await;
     assert_eq!(list["tenants"][0]["websockets"], 2);
 
-    gateway.write_tenants("acme.yaml", &acme("state: suspended"));
+    gateway.write_tenants("acme.yaml", &acme("state: maintenance"));
     apply(&gateway).await;
     gateway.directory().remove_tenants("acme.yaml");
     apply(&gateway).await;

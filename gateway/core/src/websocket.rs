@@ -3,6 +3,8 @@
 /// Close code "service restart": clients of Odoo reconnect at once (RFC 6455 registry; Odoo 16.0 and later
 /// `addons/bus/static/src/workers/websocket_worker.js`).
 pub const CLOSE_RESTART: u16 = 1012;
+/// Close code "try again later": clients of Odoo reconnect with growing pauses (RFC 6455 registry; the same file).
+pub const CLOSE_TRY_AGAIN_LATER: u16 = 1013;
 /// Close code "going away" (RFC 6455, section 7.4.1).
 pub const CLOSE_GOING_AWAY: u16 = 1001;
 

@@ -2,7 +2,9 @@
 
 use crate::admission::{Permit, PoolAdmission};
 use crate::limits::PlaceLease;
-use crate::snapshot::{BackendLease, BackendTlsClient, OpenWebsocket, Snapshot, TenantAccount};
+use crate::snapshot::{
+    BackendLease, BackendTlsClient, OpenWebsocket, Snapshot, SnapshotStore, Suspension, TenantAccount,
+};
 use crate::telemetry::trace::RequestId;
 use crate::upstream::{Attempts, RetryRule};
 use crate::usage::Charge;
@@ -226,6 +228,15 @@ impl RequestContext {
         let gone = CancellationToken::new();
         gone.cancel();
         gone
+    }
+
+    /// When the tenant of the request is suspended.
+    #[must_use]
+    pub(super) fn suspension(&self, store: &SnapshotStore) -> Suspension {
+        let tenant = self.host.as_ref().zip(self.account.as_deref());
+        tenant
+            .map(|(host, account)| store.suspension(host, account, self.entry_account()))
+            .unwrap_or_default()
     }
 
     /// `host[:port]` as Odoo should see it: canonical, with the port unless it is the scheme's own.

@@ -5,11 +5,11 @@ use super::record::{Outcome, conclude, count, describe};
 use super::service::GatewayState;
 use super::websocket::write_fields;
 use crate::connection::{ClientStream, Paced, Transport};
-use crate::snapshot::{BackendLease, OpenWebsocket};
+use crate::snapshot::{BackendLease, OpenWebsocket, Suspension};
 use crate::telemetry::access_log::AccessEvent;
 use crate::usage::Charge;
 use fleetgate_core::backend::stable_hash;
-use fleetgate_core::websocket::{CLOSE_RESTART, FrameTracker, close_frame};
+use fleetgate_core::websocket::{CLOSE_RESTART, CLOSE_TRY_AGAIN_LATER, FrameTracker, close_frame};
 use pingora::http::ResponseHeader;
 use pingora::proxy::Session;
 use std::convert::Infallible;
@@ -44,15 +44,17 @@ pub struct DrainSchedule {
 }
 
 impl DrainSchedule {
-    /// Waits for the moment at which the websocket of a request is closed: the process drains, or requests of its pool
-    /// no longer go where it is.
-    async fn turn_of(&self, request_id: &str, left: &CancellationToken) {
-        tokio::select! {
-            () = self.begun.cancelled() => {}
-            () = left.cancelled() => {}
-        }
+    /// Waits for the moment at which the websocket of a request is closed: the process drains, requests of its pool
+    /// no longer go where it is, or its tenant is suspended.
+    async fn turn_of(&self, request_id: &str, left: &CancellationToken, suspension: &Suspension) -> End {
+        let end = tokio::select! {
+            () = self.begun.cancelled() => End::Drained,
+            () = left.cancelled() => End::Drained,
+            () = suspension.begins() => End::Suspended,
+        };
         let share = u32::try_from(stable_hash(request_id.as_bytes()) % 1_000).unwrap_or(0);
         sleep(self.spread.saturating_mul(share) / 1_000).await;
+        end
     }
 }
 
@@ -74,6 +76,7 @@ pub struct Tunnel {
     _open: Option<OpenWebsocket>,
     /// Cancelled when requests of the pool go elsewhere.
     left: CancellationToken,
+    suspension: Suspension,
     /// Gives the place at the backend back when the websocket ends.
     _lease: Option<BackendLease>,
     state: Arc<GatewayState>,
@@ -92,6 +95,7 @@ enum End {
     Backend,
     Idle,
     Drained,
+    Suspended,
     /// The client broke the protocol, or left, before the websocket began.
     NeverBegan,
 }
@@ -103,7 +107,17 @@ impl End {
             Self::Backend => "backend",
             Self::Idle => "idle",
             Self::Drained => "drained",
+            Self::Suspended => "suspended",
             Self::NeverBegan => "never_began",
+        }
+    }
+
+    /// What the client is told with a close frame of our own. Web clients of Odoo reconnect after either, with growing
+    /// pauses for as long as they are refused; only 1000 would keep them away, until their page is loaded anew.
+    const fn close_code(self) -> u16 {
+        match self {
+            Self::Suspended => CLOSE_TRY_AGAIN_LATER,
+            Self::Client | Self::Backend | Self::Idle | Self::Drained | Self::NeverBegan => CLOSE_RESTART,
         }
     }
 }
@@ -139,13 +153,14 @@ impl Tunnel {
             backend: Some(backend),
             _open: context.websocket.take(),
             left: context.left(),
+            suspension: context.suspension(&state.store),
             _lease: context.lease.take(),
             state: Arc::clone(state),
         };
         context.hand_over(tunnel);
     }
 
-    /// Runs until one side ends it, it is idle for too long, or the process drains.
+    /// Runs until one side ends it, it is idle for too long, its tenant is suspended, or the process drains.
     pub async fn run(mut self: Box<Self>, client: ClientStream) {
         let Some(backend) = self.backend.take() else { return };
         let traffic = Traffic::new();
@@ -196,7 +211,7 @@ impl Tunnel {
         let (mut client_read, mut client_write) = split(client);
         let (backend_read, mut backend_write) = split(backend);
         let request_id = self.event.as_ref().map_or("", |event| &*event.request_id);
-        let turn = self.state.drain.turn_of(request_id, &self.left);
+        let turn = self.state.drain.turn_of(request_id, &self.left, &self.suspension);
         let up = pump(&mut client_read, &mut backend_write, traffic);
         let down = pump_frames(backend_read, &mut client_write, traffic, &mut tracker, turn);
         tokio::pin!(up);
@@ -206,15 +221,14 @@ impl Tunnel {
             ended = &mut up => (End::Client, ended.err()),
             ended = &mut down => {
                 let (end, mut rest) = match ended {
-                    Ok((Ended::AtTurn, rest)) => (End::Drained, rest),
-                    Ok((Ended::AtEnd, rest)) => (End::Backend, rest),
+                    Ok(ended) => ended,
                     Err(error) => return (End::Backend, Some(error)),
                 };
                 // The client answers the close frame, Odoo gets that answer, and one of them ends the conversation.
                 let _answered = timeout(CLOSE_TIMEOUT, async {
                     tokio::select! {
                         _ = &mut up => {}
-                        () = wait_for_end(&mut rest), if end == End::Drained => {}
+                        () = wait_for_end(&mut rest), if end != End::Backend => {}
                     }
                 })
                 .await;
@@ -307,13 +321,6 @@ async fn pump(
     to.shutdown().await
 }
 
-/// How the frames of a backend ended.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Ended {
-    AtEnd,
-    AtTurn,
-}
-
 /// Moves frames to the client until the backend ends them, or until it is this websocket's turn to be closed: then
 /// a close frame goes out after the frame that is on its way.
 async fn pump_frames<R: AsyncRead + Unpin>(
@@ -321,26 +328,26 @@ async fn pump_frames<R: AsyncRead + Unpin>(
     to: &mut (impl AsyncWrite + Unpin),
     traffic: &Traffic,
     tracker: &mut FrameTracker,
-    turn: impl Future<Output = ()>,
-) -> io::Result<(Ended, R)> {
+    turn: impl Future<Output = End>,
+) -> io::Result<(End, R)> {
     tokio::pin!(turn);
-    let mut closing = false;
+    let mut closing = None;
     loop {
-        if closing && tracker.at_boundary() {
-            return close(to, traffic, tracker).await.map(|()| (Ended::AtTurn, from));
+        if let Some(end) = closing.filter(|_| tracker.at_boundary()) {
+            return close(to, traffic, tracker, end).await.map(|()| (end, from));
         }
         let chunk = tokio::select! {
             chunk = next_chunk(&mut from) => chunk?,
-            () = &mut turn, if !closing => { closing = true; continue }
+            end = &mut turn, if closing.is_none() => { closing = Some(end); continue }
         };
         let Some(chunk) = chunk else {
             to.shutdown().await?;
-            return Ok((Ended::AtEnd, from));
+            return Ok((End::Backend, from));
         };
-        match tracker.feed(&chunk) {
-            Some(boundary) if closing => {
+        match (tracker.feed(&chunk), closing) {
+            (Some(boundary), Some(end)) => {
                 send(to, chunk.get(..boundary).unwrap_or(&chunk), traffic).await?;
-                return close(to, traffic, tracker).await.map(|()| (Ended::AtTurn, from));
+                return close(to, traffic, tracker, end).await.map(|()| (end, from));
             }
             _ => send(to, &chunk, traffic).await?,
         }
@@ -351,8 +358,9 @@ async fn close(
     to: &mut (impl AsyncWrite + Unpin),
     traffic: &Traffic,
     tracker: &FrameTracker,
+    end: End,
 ) -> io::Result<()> {
-    if tracker.closed() { Ok(()) } else { send(to, &close_frame(CLOSE_RESTART), traffic).await }
+    if tracker.closed() { Ok(()) } else { send(to, &close_frame(end.close_code()), traffic).await }
 }
 
 /// Waits until a side that was said goodbye to has nothing more to say.

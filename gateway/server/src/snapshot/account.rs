@@ -4,7 +4,8 @@ use crate::limits::{Gauge, HasPlaces, PlaceFor, PlaceLease, TenantUse};
 use crate::spool::DiskUse;
 use crate::usage::{TenantUsage, UsageStore};
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use tokio_util::sync::CancellationToken;
 
 /// The live state of one tenant, or of a tenant entry as a whole. It outlives snapshots.
 #[derive(Debug)]
@@ -20,6 +21,8 @@ pub struct TenantAccount {
     disk_use: Arc<DiskUse>,
     /// What it has used of its quotas, once it has any.
     usage: OnceLock<Arc<TenantUsage>>,
+    /// Ends its websockets when it is suspended, once it has had any since it was.
+    suspended: Mutex<Option<CancellationToken>>,
 }
 
 impl TenantAccount {
@@ -35,6 +38,7 @@ impl TenantAccount {
             used: TenantUse::default(),
             disk_use: Arc::default(),
             usage: OnceLock::new(),
+            suspended: Mutex::default(),
         }
     }
 
@@ -86,6 +90,19 @@ impl TenantAccount {
     #[must_use]
     pub const fn used(&self) -> &TenantUse {
         &self.used
+    }
+
+    /// Cancelled when the tenant is suspended the next time.
+    pub(super) fn suspended(&self) -> CancellationToken {
+        let mut suspended = self.suspended.lock().unwrap_or_else(PoisonError::into_inner);
+        suspended.get_or_insert_default().clone()
+    }
+
+    /// Ends its websockets that are open now.
+    pub(super) fn suspend(&self) {
+        if let Some(told) = self.suspended.lock().unwrap_or_else(PoisonError::into_inner).take() {
+            told.cancel();
+        }
     }
 
     /// Requests at once, without websockets and polls.

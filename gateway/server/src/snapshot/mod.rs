@@ -6,6 +6,7 @@ mod backend;
 mod backend_tls;
 mod client_authorities;
 mod route;
+mod suspension;
 
 pub use account::{OpenWebsocket, TenantAccount};
 pub use accounts::{Accounts, LABELLED_ACCOUNTS_MAX};
@@ -13,6 +14,7 @@ pub use backend::{BackendLease, BackendState, PortState};
 pub use backend_tls::BackendTlsClient;
 pub use client_authorities::ClientAuthorities;
 pub use route::PoolRoute;
+pub use suspension::Suspension;
 
 use crate::admission::PoolAdmission;
 use crate::limits::{KeyedLimiters, LimiterPool};
@@ -272,9 +274,11 @@ impl SnapshotStore {
         self.newest.load_full()
     }
 
-    /// Replaces the snapshot whole. Requests in flight keep theirs.
+    /// Replaces the snapshot whole. Requests in flight keep theirs; websockets of tenants that it suspends are told.
     pub fn publish(&self, next: Snapshot) {
-        self.newest.store(Arc::new(next));
+        let next = Arc::new(next);
+        let before = self.newest.swap(Arc::clone(&next));
+        next.suspend_since(&before);
         self.published.send_replace(());
     }
 

@@ -29,8 +29,8 @@ section! {
         database: Option<At<DatabaseText>> = null,
         /// Pool whose backends serve the database. May be left out when there is one pool.
         pool: Option<At<Name>> = null,
-        /// `active`: served. `suspended`: answered with a page that says so. `maintenance`: answered with a page
-        /// and `Retry-After`, but for the networks that `maintenance` allows.
+        /// `active`: served. `suspended`: answered with a page that says so, and open websockets are closed.
+        /// `maintenance`: answered with a page and `Retry-After`, but for the networks that `maintenance` allows.
         state: OneOf<StateWord> = "active",
         /// What is said while the state is `maintenance`; it may stay here at other times.
         #[schemars(extend("x-default" = "its defaults"))]
