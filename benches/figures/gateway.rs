@@ -73,6 +73,7 @@ impl Gateway {
         let text = format!(
             r#"listeners: [ {{ address: "{address}" }} ]
 threads: 1
+connections: {{ max_per_client: 20000 }}
 admin: {{ socket: {socket} }}
 observe: {{ address: "{observe}" }}
 drain: {{ timeout: 30s, websocket_spread: 1s }}
