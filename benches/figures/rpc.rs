@@ -1,7 +1,7 @@
 //! What reading calls by programs costs.
 
 use crate::Failure;
-use crate::fleet::{Workers, backend, host, name};
+use crate::fleet::{host, name};
 use crate::gateway::Gateway;
 use crate::process::resident_kib;
 use crate::report::{Figure, Unit, median};
@@ -9,6 +9,7 @@ use fleetgate_core::odoo::OdooVersion;
 use fleetgate_core::rpc::{
     BodyFacts, FaultCodes, RpcGuard, RpcOutcome, RpcPolicy, RpcRoute, RpcSettings, Service,
 };
+use fleetgate_stub::{StubOdoo, StubOptions};
 use rustix::time::{ClockId, clock_gettime};
 use std::hint::black_box;
 use std::time::Duration;
@@ -104,7 +105,7 @@ fn filled(start: &str, line: &str, end: &str) -> String {
 /// What a call of 100 MiB adds to the gateway's memory while it is read, kept and sent on, at its highest, and what is left
 /// of it when others follow.
 pub(crate) async fn large() -> Result<Vec<Figure>, Failure> {
-    let odoo = backend(1, Workers::Prefork).await?;
+    let odoo = StubOdoo::start(StubOptions::new("stub", [name(0)])).await?;
     let gateway = Gateway::start(1, &odoo).await?;
     gateway.ask_each_tenant().await?;
     let idle = resident_kib(gateway.process.id())?;
