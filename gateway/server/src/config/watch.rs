@@ -28,7 +28,7 @@ pub(super) struct Clocks {
 impl Default for Clocks {
     fn default() -> Self {
         Self {
-            settle: Duration::from_millis(250),
+            settle: Duration::from_millis(50),
             settle_max: Duration::from_secs(5),
             poll: Duration::from_secs(30),
         }
