@@ -59,6 +59,18 @@ async fn programs_can_read_that_a_limit_is_reached() {
     run(Command::new(fleet.lab.join("venv/bin/python")).arg(script("limited.py")).arg(&address), VISIT).await;
 }
 
+const BUSY_TENANTS: &str = "\
+- { id: globex, hosts: [globex.example.com], limits: { requests_per_second: 20, burst: 200 } }
+";
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_web_client_says_that_a_limit_is_reached_and_goes_on_by_itself() {
+    let fleet = Fleet::start().await;
+    let gateway = Gateway::builder(&fleet.config()).tenants("fleet.yaml", BUSY_TENANTS).start().await;
+    let address = gateway.address().to_string();
+    run(Command::new(fleet.lab.join("node/node")).arg(script("limited.mjs")).arg(&address), VISIT).await;
+}
+
 /// Odoo itself answers to many of the spellings, and to none of them through the gateway.
 async fn no_spelling_finds_the_database_manager(fleet: &Fleet, gateway: SocketAddr) {
     const HOST: &str = "acme.example.com";

@@ -1,28 +1,20 @@
 // Chromium with a user of each tenant at once: log in, work in the web client, see only the own database.
 //
-//   .lab/node/node browser.mjs 127.0.0.1:PORT [ACME_HOST [ZEN_HOST]]
+//   .lab/node/node browser.mjs 127.0.0.1:PORT [ACME_HOST [GLOBEX_HOST]]
 //
-// FLEETGATE_LAB: the lab folder that `fleet.sh get` filled with playwright-core (default: .lab in the repository).
-// SCREENSHOTS: a folder for acme.png and globex.png (none by default). CHROMIUM: the browser (default /usr/bin/chromium).
+// SCREENSHOTS: a folder for acme.png and globex.png (none by default). What else it takes: see chromium.mjs.
 // One line a check, a summary at the end; the exit code is 1 when any check failed.
 
-import { createRequire } from "node:module";
 import { mkdirSync } from "node:fs";
 import path from "node:path";
-import { fileURLToPath } from "node:url";
-
-const here = path.dirname(fileURLToPath(import.meta.url));
-const lab = path.resolve(process.env.FLEETGATE_LAB ?? path.join(here, "../../../.lab"));
-const { chromium } = createRequire(path.join(lab, "node/"))("playwright-core");
+import { PATIENCE, SECONDS, call, launch, login } from "./chromium.mjs";
 
 const [gateway, acmeHost = "shop.acme.test", globexHost = "globex.example.com"] = process.argv.slice(2);
 if (!gateway?.includes(":")) {
-  console.error("usage: browser.mjs ADDRESS:PORT [ACME_HOST [ZEN_HOST]]");
+  console.error("usage: browser.mjs ADDRESS:PORT [ACME_HOST [GLOBEX_HOST]]");
   process.exit(2);
 }
-const [address, port] = gateway.split(":");
-const SECONDS = 1000;
-const PATIENCE = 60 * SECONDS;
+const [, port] = gateway.split(":");
 
 /** One tenant's user: a browser context of their own and what they may and may not see. */
 class Visit {
@@ -69,13 +61,7 @@ class Visit {
   }
 
   async login() {
-    await this.page.goto(`${this.origin}/web/login`);
-    await this.page.locator("input[name=login]").fill("admin");
-    await this.page.locator("input[name=password]").fill(`admin-${this.name}`);
-    await this.page.locator("input[name=password]").press("Enter");
-    await this.page.locator(".o_main_navbar").waitFor();
-    const db = await this.page.evaluate(() => odoo.info.db);
-    if (db !== this.name) throw new Error(`the web client is of database ${db}`);
+    await login(this.page, this.origin, this.name);
     this.ok("logs in and loads the web client");
   }
 
@@ -116,12 +102,7 @@ class Visit {
       this.side = await this.context.newPage();
       await this.side.goto(`${this.origin}/web/health`);
     }
-    const body = await this.side.evaluate(async ([url, params]) => {
-      const request = JSON.stringify({ jsonrpc: "2.0", method: "call", id: 1, params });
-      return (await fetch(url, { method: "POST", headers: { "Content-Type": "application/json" }, body: request })).json();
-    }, [`/web/dataset/call_kw/${model}/${method}`, { model, method, args, kwargs }]);
-    if (body.error) throw new Error(`${model}.${method}: ${body.error.data?.message ?? body.error.message}`);
-    return body.result;
+    return call(this.side, model, method, args, kwargs);
   }
 
   async leaveClean() {
@@ -138,19 +119,7 @@ class Visit {
 
 const started = Date.now();
 const visits = [new Visit("acme", acmeHost, "globex"), new Visit("globex", globexHost, "acme")];
-const names = [acmeHost, globexHost].map((host) => `MAP ${host} ${address}`);
-const browser = await chromium.launch({
-  executablePath: process.env.CHROMIUM ?? "/usr/bin/chromium",
-  args: [
-    "--no-sandbox",
-    "--disable-gpu",
-    "--no-first-run",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-    `--host-resolver-rules=${names.join(", ")}, MAP * ~NOTFOUND`,
-  ],
-});
+const browser = await launch(gateway, [acmeHost, globexHost]);
 let failed = 0;
 await Promise.all(
   visits.map((visit) =>
