@@ -93,6 +93,38 @@ async fn a_flood_of_one_tenant_lets_the_others_pass() {
 }
 
 #[tokio::test]
+async fn a_plan_with_three_times_the_weight_gets_three_times_the_workers() {
+    let stub = fleet::prefork("eu-1").await;
+    let plans = "plans: { small: {}, large: { worker_weight: 300 } }\n";
+    let config = format!("{}{plans}", fleet::config(&[backend_with(&stub, 1)], ""));
+    let tenants = "\
+- { id: acme, hosts: [acme.test], plan: large }
+- { id: globex, hosts: [globex.test], plan: small }
+- { id: initech, hosts: [initech.test] }
+";
+    let gateway = Gateway::builder(&config).tenants("tenants.yaml", tenants).start().await;
+    for host in ["acme.test", "globex.test"] {
+        assert_eq!(slow(host, 50).send(gateway.address()).await.status, 200, "what it takes is learnt");
+    }
+    let first = send(&gateway, slow("initech.test", 500));
+    until_held(&gateway, 1).await;
+    let mut queue = Vec::new();
+    for (host, waiting) in [("globex.test", 16), ("acme.test", 32)] {
+        queue.extend((0..16).map(|_| send(&gateway, slow(host, 50))));
+        until_waiting(&gateway, waiting).await;
+    }
+    stub.forget_received();
+    for request in queue.into_iter().chain([first]) {
+        assert_eq!(request.await.unwrap().status, 200);
+    }
+    let served = stub.received();
+    let of_acme = served.iter().take(16).filter(|request| request.database.as_deref() == Some("acme"));
+    // 12 of 16, but for what was learnt of single requests.
+    let of_acme = of_acme.count();
+    assert!((10..=14).contains(&of_acme), "{of_acme} of the first 16");
+}
+
+#[tokio::test]
 async fn no_more_requests_are_at_a_server_than_it_has_workers() {
     let (stub, gateway) = start(3, "").await;
     let hosts = ["acme.test", "globex.test"];

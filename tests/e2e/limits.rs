@@ -157,6 +157,7 @@ async fn a_refusal_is_told_in_the_protocol_of_the_client() {
     assert_eq!(problem.json()["violated-policies"], json!(["requests"]));
     let page = send(Request::get("acme.test", "/odoo").header("Accept", "text/html")).await;
     assert!(page.text().contains("http-equiv=\"refresh\""), "{}", page.text());
+    assert!(page.text().contains("This page tries again by itself"), "{}", page.text());
 }
 
 #[tokio::test]

@@ -8,6 +8,7 @@ use super::quotas::QuotaChanges;
 use super::read::{At, Lenient, Reader, Step};
 use crate::limit::{ClassLimits, Limits, LimitsIndex, Rate};
 use crate::traffic::TrafficClass;
+use core::num::NonZeroU16;
 use rustc_hash::FxHashMap;
 
 /// Limits that are written in one place; the others are left as they are.
@@ -18,6 +19,7 @@ pub(super) struct LimitChanges {
     requests: RateChange,
     bytes: RateChange,
     concurrent_requests: Option<u32>,
+    worker_weight: Option<NonZeroU16>,
     websockets: Option<u32>,
     /// By the place of the class.
     classes: [ClassChange; CLASSES],
@@ -154,6 +156,10 @@ impl LimitChanges {
                 burst: written.burst_bytes.map(|size| (size.at, size.value.0)),
             },
             concurrent_requests: number(written.concurrent_requests),
+            worker_weight: written
+                .worker_weight
+                .and_then(|weight| weight.0.try_into().ok())
+                .and_then(NonZeroU16::new),
             websockets: number(written.websockets),
             classes: class_changes(written.classes),
             client: RateChange::of(written.client),
@@ -177,6 +183,7 @@ impl LimitChanges {
             requests: self.requests.over(base.requests),
             bytes: self.bytes.over(base.bytes),
             concurrent_requests: self.concurrent_requests.or(base.concurrent_requests),
+            worker_weight: self.worker_weight.or(base.worker_weight),
             websockets: self.websockets.or(base.websockets),
             classes,
             client: self.client.over(base.client),
@@ -212,6 +219,7 @@ impl LimitChanges {
             requests: self.requests.settle(requests)?,
             bytes: self.bytes.settle(["burst_bytes", "bytes_per_second"])?,
             concurrent_requests: self.concurrent_requests,
+            worker_weight: self.worker_weight,
             websockets: self.websockets,
             classes: (classes != [ClassLimits::default(); CLASSES]).then(|| Box::new(classes)),
             client: self.client.settle(requests)?,

@@ -15,6 +15,7 @@ pub use report::{LimitReport, LimitUnit, LimitUse};
 use crate::quota::QuotaTerms;
 use crate::traffic::TrafficClass;
 use core::net::IpAddr;
+use core::num::NonZeroU16;
 use std::sync::Arc;
 
 /// Place of a tenant's limits in [`Fleet::limits`](crate::config::Fleet::limits). The first are those of a tenant
@@ -33,6 +34,8 @@ pub struct Limits {
     pub bytes: Option<Rate>,
     /// Requests in flight at once, without websockets and polls.
     pub concurrent_requests: Option<u32>,
+    /// Weight of the tenant among those who wait for workers. `None`: the usual one.
+    pub worker_weight: Option<NonZeroU16>,
     /// Open websockets.
     pub websockets: Option<u32>,
     /// By the place of the class. `None`: no class has a limit.
@@ -68,6 +71,7 @@ static NONE: Limits = Limits {
     requests: None,
     bytes: None,
     concurrent_requests: None,
+    worker_weight: None,
     websockets: None,
     classes: None,
     client: None,

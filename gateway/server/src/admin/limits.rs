@@ -15,6 +15,7 @@ pub(super) fn allowed(limits: &Limits) -> Option<String> {
         rate("requests", limits.requests),
         rate("bytes", limits.bytes),
         number("concurrent_requests", limits.concurrent_requests),
+        number("worker_weight", limits.worker_weight.map(|weight| weight.get().into())),
         number("websockets", limits.websockets),
         limits.classes.as_ref().map(|_| "classes".to_owned()),
         rate("client", limits.client),

@@ -249,8 +249,10 @@ fn page(context: &RequestContext, rejection: Rejection) -> String {
     let message = message(context).filter(|_| matches!(rejection, Rejection::TenantMaintenance { .. }));
     let message = message.map(|text| format!("<p>{}</p>\n", escape(text))).unwrap_or_default();
     let refresh = rejection.retry_after_seconds().map(|seconds| seconds.max(REFRESH_SECONDS_MIN));
+    let again = refresh.map(|seconds| format!("<p>This page tries again by itself in {seconds} s.</p>\n"));
     let refresh = refresh.map(|seconds| format!("<meta http-equiv=\"refresh\" content=\"{seconds}\">\n"));
     PAGE.replace("{refresh}", &refresh.unwrap_or_default())
+        .replace("{again}", &again.unwrap_or_default())
         .replace("{title}", rejection.title())
         .replace("{advice}", rejection.advice())
         .replace("{status}", &rejection.status().to_string())

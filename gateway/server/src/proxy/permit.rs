@@ -10,6 +10,7 @@ use crate::snapshot::BackendLease;
 use crate::telemetry::metrics::Metrics;
 use crate::upstream::reach;
 use fleetgate_core::admission::{Arrival, Refusal, RouteGroup, TenantKey, WorkClass, wait_max};
+use fleetgate_core::limit::Limits;
 use fleetgate_core::odoo::agents::{is_crawler, is_wkhtmltopdf};
 use fleetgate_core::path::NormalPath;
 use fleetgate_core::rejection::Rejection;
@@ -18,6 +19,7 @@ use pingora::protocols::http::HttpTask;
 use pingora::protocols::http::v1::client::HttpSession;
 use pingora::proxy::Session;
 use pingora::{Error, ErrorSource, ErrorType};
+use std::num::NonZeroU16;
 use std::sync::Arc;
 use std::time::Instant;
 use tokio::time::timeout;
@@ -57,7 +59,7 @@ pub(super) async fn obtain(
     }
     let arrival = Arrival {
         tenant: TenantKey::of(&context.tenant_id().unwrap_or_default()),
-        weight: Arrival::WEIGHT_USUAL,
+        weight: weight_of(context),
         reach: reach_of(context),
         class: work,
         route,
@@ -130,6 +132,12 @@ fn reach_of(context: &RequestContext) -> u32 {
     let (Some(target), Some(pool)) = (context.target, context.pool()) else { return 0 };
     let tenant = context.tenant_id().unwrap_or_default();
     reach(context.snapshot.backends(target.pool, target.region), &tenant, pool.backends_per_tenant)
+}
+
+/// The tenant's weight, of its plan.
+fn weight_of(context: &RequestContext) -> NonZeroU16 {
+    let limits = context.tenant().map(|tenant| Limits::at(&context.snapshot.fleet.limits, tenant.limits));
+    limits.and_then(|limits| limits.worker_weight).unwrap_or(Arrival::WEIGHT_USUAL)
 }
 
 /// Whether the worker may be at work on a request that failed in this way: Odoo does not notice that a client is gone

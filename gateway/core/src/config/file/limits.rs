@@ -32,6 +32,9 @@ section! {
         /// Requests in flight at once of the tenant.
         #[schemars(extend("x-default" = "no limit"))]
         concurrent_requests: Option<Count<1, 1_000_000>> = null,
+        /// Weight of the tenant when it waits for workers beside others: with 200 it gets twice the time of one with 100.
+        #[schemars(extend("x-default" = "100"))]
+        worker_weight: Option<Count<1, 10_000>> = null,
         /// Open websockets of the tenant.
         #[schemars(extend("x-default" = "no limit"))]
         websockets: Option<Count<1, 1_000_000>> = null,
