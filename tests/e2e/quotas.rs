@@ -1,6 +1,8 @@
 //! Quotas: who is refused, who is told, and what no end of the process forgets.
 
 use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -220,6 +222,55 @@ async fn a_process_that_is_killed_at_any_moment_loses_no_request_and_counts_none
         answered <= counted && counted <= served,
         "{answered} answered, {counted} counted, {served} served"
     );
+}
+
+/// A disk of a given size, gone when dropped.
+struct Disk(PathBuf);
+
+impl Disk {
+    fn mount(at: &Path, size: &str) -> Self {
+        fs::create_dir_all(at).unwrap();
+        Self(at.to_owned()).run(&["mount", "-t", "tmpfs", "-o", &format!("size={size},mode=700"), "tmpfs"])
+    }
+
+    fn resize(self, size: &str) -> Self {
+        self.run(&["mount", "-o", &format!("remount,size={size}")])
+    }
+
+    fn run(self, command: &[&str]) -> Self {
+        let status = Command::new(command[0]).args(&command[1..]).arg(&self.0).status().unwrap();
+        assert!(status.success(), "{command:?} {}: tests of a full disk need root", self.0.display());
+        self
+    }
+}
+
+impl Drop for Disk {
+    fn drop(&mut self) {
+        // Lazily: the gateway may still have files of it open.
+        let _status = Command::new("umount").arg("--lazy").arg(&self.0).status();
+    }
+}
+
+#[tokio::test]
+async fn a_full_disk_keeps_serving_says_so_and_what_was_counted_meanwhile_is_kept() {
+    let (_stub, builder) = before("requests_per_month: 1000", "").await;
+    // Journals are laid out in advance, in 16 MiB.
+    let disk = Disk::mount(&builder.directory().path("state"), "2m");
+    let mut gateway = builder.clone().start().await;
+    for _ in 0..5 {
+        assert_eq!(ask(&gateway, "acme.test").await.status, 200);
+    }
+    let status = cli(&gateway, &["status"]).await;
+    assert!(status.contains("usage of quotas") && status.contains("No space left"), "{status}");
+    let _disk = disk.resize("64m");
+    wait_for("usage is written down again", DEADLINE, async || {
+        gateway.admin("/v1/quota").await["problem"].is_null()
+    })
+    .await;
+    gateway.signal(Signal::KILL);
+    gateway.wait_exit(DEADLINE).await;
+    let gateway = builder.start().await;
+    assert_eq!(used(&gateway, "acme", "requests_per_month").await, 5);
 }
 
 #[tokio::test]

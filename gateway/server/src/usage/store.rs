@@ -49,6 +49,10 @@ pub struct UsageStore {
     /// Counts the roles of the process: each assessment is of a config and a role.
     role: AtomicU64,
     failing: AtomicBool,
+    /// What went wrong the last time.
+    failure: Mutex<String>,
+    /// Number of the latest journal that was found.
+    found: u64,
     /// Journals that are full and not on disk yet.
     full: Mutex<Vec<Arc<Journal>>>,
     /// Whether journals could not be put together, so that it is said once.
@@ -60,10 +64,10 @@ pub struct UsageStore {
 }
 
 impl UsageStore {
-    /// Reads a folder and begins a journal in it.
+    /// Reads a folder and begins a journal in it. On a full disk it begins when there is space again.
     ///
     /// # Errors
-    /// The folder holds something that must not be overwritten, or cannot be used.
+    /// The folder holds something that must not be overwritten, or cannot be read.
     pub fn open(folder: &Path) -> Result<Self, UsageError> {
         let found = read_all(folder, Care::Strict)?;
         if found.torn > 0 {
@@ -74,7 +78,10 @@ impl UsageStore {
             );
         }
         let newest = found.journals.last().map_or(found.books.through, |(number, _)| *number);
-        let journal = Journal::create(folder, newest)?;
+        let (journal, failure) = match Journal::create(folder, newest) {
+            Ok(journal) => (Some(journal), None),
+            Err(error) => (None, Some(error)),
+        };
         let mut periods = Periods::default();
         let Books { tenants, acts, waiting, .. } = found.books;
         let tenants = tenants.into_iter().map(|(key, book)| (key, Arc::new(restore(book, &mut periods))));
@@ -83,8 +90,10 @@ impl UsageStore {
             acts: Mutex::new(acts),
             waiting: Mutex::new(waiting),
             live: Mutex::new(found.live),
-            ..Self::empty(folder, Some(journal), periods)
+            found: newest,
+            ..Self::empty(folder, journal, periods)
         };
+        failure.iter().for_each(|error| store.fail(error));
         store.apply();
         Ok(store)
     }
@@ -114,6 +123,8 @@ impl UsageStore {
             resigned: AtomicBool::new(false),
             role: AtomicU64::new(1),
             failing: AtomicBool::new(false),
+            failure: Mutex::default(),
+            found: 0,
             full: Mutex::default(),
             fold_failed: AtomicBool::new(false),
             telling: AtomicBool::new(false),
@@ -225,10 +236,11 @@ impl UsageStore {
     pub fn problem(&self) -> Option<String> {
         const IN_MEMORY: &str = "usage of quotas is counted in memory only";
         if let Some(refusal) = &self.refusal {
-            return Some(format!("{IN_MEMORY}: {refusal}, and restart"));
+            return Some(format!("{IN_MEMORY}: {}; restart when that is mended", with_cause(refusal)));
         }
         (!self.is_durable()).then(|| {
-            format!("{IN_MEMORY} until {} can be written to again; the log says why", self.folder.display())
+            let failure = held(&self.failure);
+            format!("{IN_MEMORY} until {} can be written to again: {failure}", self.folder.display())
         })
     }
 
@@ -241,6 +253,10 @@ impl UsageStore {
         if self.is_durable() && self.write(&count_frame(key, more)) {
             return;
         }
+        self.save_for_later(key, more);
+    }
+
+    fn save_for_later(&self, key: UsageKey, more: Totals) {
         let mut unsaved = held(&self.unsaved);
         let kept = unsaved.entry(key).or_default();
         *kept = kept.plus(more);
@@ -287,6 +303,7 @@ impl UsageStore {
     }
 
     fn fail(&self, error: &UsageError) {
+        *held(&self.failure) = with_cause(error);
         if !self.failing.swap(true, Ordering::AcqRel) {
             let error: &dyn std::error::Error = error;
             tracing::error!(error, "usage is counted in memory only until it can be written down again");
@@ -343,16 +360,33 @@ impl UsageStore {
         if self.is_durable() || self.refusal.is_some() {
             return Ok(());
         }
-        let number = self.journal.load().as_ref().map_or(0, |journal| journal.number);
+        let number = self.journal.load().as_ref().map_or(self.found, |journal| journal.number);
         self.change_journal(number)?;
-        self.failing.store(false, Ordering::Release);
-        tracing::info!("usage is written down again");
-        let unsaved = std::mem::take(&mut *held(&self.unsaved));
+        let mut waiting: Vec<Message> = held(&self.waiting).iter().cloned().collect();
         for usage in self.all() {
             self.keep_note(&Note::Tenant { id: (**usage.id()).into() });
+            self.keep_ledger(usage.id(), &usage.book().ledger, std::mem::take(&mut waiting));
         }
-        unsaved.into_iter().for_each(|(key, more)| self.keep_count(key, more));
+        // What is made up for is in the journal before anybody hears that all is well.
+        if !self.make_up() {
+            return Ok(());
+        }
+        self.failing.store(false, Ordering::Release);
+        tracing::info!("usage is written down again");
+        self.make_up();
         Ok(())
+    }
+
+    /// Writes down what could not be; false when some of it still cannot.
+    fn make_up(&self) -> bool {
+        let unsaved = std::mem::take(&mut *held(&self.unsaved));
+        unsaved.into_iter().fold(true, |all, (key, more)| {
+            let written = self.write(&count_frame(key, more));
+            if !written {
+                self.save_for_later(key, more);
+            }
+            all && written
+        })
     }
 
     /// Tries to become the keeper.
@@ -434,4 +468,9 @@ fn restore(book: Book, periods: &mut Periods) -> TenantUsage {
 
 fn held<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// What went wrong, and why.
+fn with_cause(error: &UsageError) -> String {
+    std::error::Error::source(error).map_or_else(|| error.to_string(), |cause| format!("{error}: {cause}"))
 }
