@@ -17,7 +17,9 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-use fleetgate_tests::{Gateway, RawConnection, get_spelling, http_get, manager_spellings, send_spelling};
+use fleetgate_tests::{
+    Gateway, RawConnection, get_spelling, http_get, manager_spellings, send_spelling, wait_for,
+};
 use tokio::process::Command;
 use tokio::task::JoinSet;
 
@@ -69,6 +71,36 @@ async fn the_web_client_says_that_a_limit_is_reached_and_goes_on_by_itself() {
     let gateway = Gateway::builder(&fleet.config()).tenants("fleet.yaml", BUSY_TENANTS).start().await;
     let address = gateway.address().to_string();
     run(Command::new(fleet.lab.join("node/node")).arg(script("limited.mjs")).arg(&address), VISIT).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_client_that_leaves_frees_no_worker_before_odoo_is_done() {
+    let fleet = Fleet::start().await;
+    let config = fleet.config().replace("\" }]", "\", workers: 2 }]");
+    let gateway = Gateway::builder(&config).tenants("fleet.yaml", TENANTS).start().await;
+    let address = gateway.address().to_string();
+    let mut leave = Command::new(fleet.lab.join("venv/bin/python"));
+    run(leave.arg(script("leave.py")).args([&address, &fleet.pg_port.to_string()]), VISIT).await;
+    let mut looks = 0;
+    loop {
+        let status = gateway.admin("/v1/status").await;
+        let held = status["pools"][0]["admission"]["held"].as_u64().expect("a pool with workers");
+        // Asked for later than what is held: whoever works now has worked then.
+        let working = fleet.working().await;
+        if working == 0 {
+            break;
+        }
+        assert!(held >= working, "{held} permits for {working} workers");
+        let page = http_get(gateway.address(), "acme.example.com", "/web/login").await;
+        assert_eq!(page.status, 200, "the other worker serves: {}", page.text());
+        looks += 1;
+    }
+    assert!(looks > 0, "the work was over before anybody looked");
+    wait_for("the permit is given back", VISIT, async || {
+        gateway.admin("/v1/status").await["pools"][0]["admission"]["held"] == 0
+    })
+    .await;
+    println!("ok the permit was held at each of {looks} looks at a worker whose client had left");
 }
 
 /// Odoo itself answers to many of the spellings, and to none of them through the gateway.
@@ -162,6 +194,7 @@ struct Fleet {
     lab: PathBuf,
     http_port: u16,
     gevent_port: u16,
+    pg_port: u16,
     ours: bool,
 }
 
@@ -177,7 +210,32 @@ impl Fleet {
             line.unwrap_or_else(|| panic!("no {name} in fleet.env:\n{facts}")).parse().expect("a port")
         };
         let ours = !said.contains("already up");
-        Self { http_port: port("HTTP_PORT"), gevent_port: port("GEVENT_PORT"), lab, ours }
+        Self {
+            http_port: port("HTTP_PORT"),
+            gevent_port: port("GEVENT_PORT"),
+            pg_port: port("PG_PORT"),
+            lab,
+            ours,
+        }
+    }
+
+    /// Workers that PostgreSQL keeps busy with `pg_sleep`.
+    async fn working(&self) -> u64 {
+        let question =
+            "select count(*) from pg_stat_activity where state = 'active' and query like 'select pg_sleep%'";
+        let mut psql = Command::new("psql");
+        psql.args([
+            "-qAtX",
+            "-h",
+            "127.0.0.1",
+            "-U",
+            "postgres",
+            "-p",
+            &self.pg_port.to_string(),
+            "-c",
+            question,
+        ]);
+        run(&mut psql, UP).await.trim().parse().expect("a number")
     }
 
     /// Clients come by plain HTTP here, and none of them sends a `Secure` cookie over that.
