@@ -47,6 +47,9 @@ pub enum BackendVerdict {
 }
 
 impl BackendVerdict {
+    /// All of them.
+    pub const ALL: [Self; 4] = [Self::Up, Self::Degraded, Self::Draining, Self::Down];
+
     /// Name in logs, metrics and answers of the admin API.
     #[must_use]
     pub const fn as_str(self) -> &'static str {

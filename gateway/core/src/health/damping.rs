@@ -52,6 +52,7 @@ pub struct Damped {
     since: Moment,
     failures: u8,
     passes: u8,
+    near_misses: u32,
     last: Option<(Moment, Reading)>,
 }
 
@@ -69,6 +70,8 @@ impl Damped {
             Reading::Pass => {
                 self.passes = self.passes.saturating_add(1);
                 if self.passes >= damping.rise {
+                    let near = self.failures > 0 && self.standing != Standing::Failing;
+                    self.near_misses = self.near_misses.saturating_add(u32::from(near));
                     self.failures = 0;
                 }
             }
@@ -111,6 +114,12 @@ impl Damped {
         self.last
     }
 
+    /// Times that failures were forgiven before there were enough of them to believe that it fails.
+    #[must_use]
+    pub const fn near_misses(&self) -> u32 {
+        self.near_misses
+    }
+
     /// Failures that are not forgiven, and passes in a row.
     #[must_use]
     pub const fn counts(&self) -> (u8, u8) {
@@ -145,6 +154,14 @@ mod tests {
         assert_eq!(after("---+-+").standing(), Standing::Failing);
         assert_eq!(after("---++").standing(), Standing::Passing);
         assert_eq!(after("---++").since(), Moment::from_secs(4));
+    }
+
+    #[test]
+    fn failures_that_are_forgiven_in_time_are_a_near_miss_and_those_of_an_outage_are_none() {
+        assert_eq!(after("+-++").near_misses(), 1);
+        assert_eq!(after("+-++--++-").near_misses(), 2);
+        assert_eq!(after("---++").near_misses(), 0);
+        assert_eq!(after("++++").near_misses(), 0);
     }
 
     #[test]

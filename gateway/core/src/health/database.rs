@@ -55,6 +55,9 @@ pub enum DatabaseVerdict {
 }
 
 impl DatabaseVerdict {
+    /// Names of all of them.
+    pub const NAMES: [&'static str; 5] = ["unwatched", "writable", "standby", "unreachable", "diverged"];
+
     /// Name in logs, metrics and answers of the admin API.
     #[must_use]
     pub const fn as_str(self) -> &'static str {

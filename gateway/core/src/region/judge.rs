@@ -57,6 +57,9 @@ pub enum MoveCause {
 }
 
 impl MoveCause {
+    /// All of them.
+    pub const ALL: [Self; 3] = [Self::Promoted, Self::Backends, Self::Operator];
+
     /// Name in logs, metrics and answers of the admin API.
     #[must_use]
     pub const fn as_str(self) -> &'static str {
@@ -69,6 +72,9 @@ impl MoveCause {
 }
 
 impl Route {
+    /// Names of all of them.
+    pub const NAMES: [&'static str; 5] = ["serve", "fenced", "unwritable", "agreeing", "isolated"];
+
     /// Name in logs, metrics and answers of the admin API.
     #[must_use]
     pub const fn as_str(self) -> &'static str {
@@ -111,6 +117,7 @@ pub struct Judge {
     led: Option<Led>,
     conflict_since: Option<Moment>,
     moves: Vec<Move>,
+    moved: [u64; MoveCause::ALL.len()],
     agreement: Agreement,
 }
 
@@ -120,8 +127,8 @@ impl Judge {
     pub fn new(policy: FailoverPolicy, regions: Vec<RegionState>, led: Option<Led>) -> Self {
         let active = regions.iter().position(|region| !region.standby).unwrap_or(0);
         let (pinned, frozen, conflict_since, moves) = (None, false, None, Vec::new());
-        let agreement = Agreement::default();
-        Self { policy, regions, active, pinned, frozen, led, conflict_since, moves, agreement }
+        let (moved, agreement) = ([0; MoveCause::ALL.len()], Agreement::default());
+        Self { policy, regions, active, pinned, frozen, led, conflict_since, moves, moved, agreement }
     }
 
     /// Goes on with a region that served under an earlier config.
@@ -179,6 +186,13 @@ impl Judge {
     #[must_use]
     pub fn moves(&self) -> &[Move] {
         &self.moves
+    }
+
+    /// Moves of all time with a cause.
+    #[must_use]
+    pub fn moves_for(&self, cause: MoveCause) -> u64 {
+        let counted = MoveCause::ALL.into_iter().zip(self.moved);
+        counted.filter(|(known, _)| *known == cause).map(|(_, count)| count).sum()
     }
 
     /// What is believed of a region's database.
@@ -378,6 +392,10 @@ impl Judge {
             self.moves.remove(0);
         }
         self.moves.push(Move { from: self.active, to, at: now, cause });
+        let counted = MoveCause::ALL.into_iter().zip(&mut self.moved).find(|(known, _)| *known == cause);
+        if let Some((_, count)) = counted {
+            *count = count.saturating_add(1);
+        }
         self.active = to;
     }
 

@@ -63,6 +63,9 @@ impl NotReady {
 }
 
 impl RegionVerdict {
+    /// Names of all of them.
+    pub const NAMES: [&'static str; 5] = ["serving", "read-only", "standby-ready", "not-ready", "down"];
+
     /// Name in logs, metrics and answers of the admin API.
     #[must_use]
     pub const fn as_str(self) -> &'static str {

@@ -47,6 +47,8 @@ impl Remembered {
 pub struct Memory {
     state: StateDirectory,
     pools: Mutex<BTreeMap<String, Remembered>>,
+    /// Held for a write to the disk: what is known can be read meanwhile.
+    file: Mutex<()>,
 }
 
 impl Memory {
@@ -65,28 +67,36 @@ impl Memory {
             }),
             Err(_) => BTreeMap::new(),
         };
-        Self { state, pools: Mutex::new(pools) }
+        Self { state, pools: Mutex::new(pools), file: Mutex::default() }
     }
 
     pub(super) fn of(&self, pool: &str) -> Remembered {
         self.pools.lock().unwrap_or_else(PoisonError::into_inner).get(pool).cloned().unwrap_or_default()
     }
 
-    /// Remembers a pool, on disk when it returns. A disk that is full costs the memory, not the service.
+    /// Remembers a pool, on disk when it returns: to be called where waiting for a disk holds nobody up. A disk that is
+    /// full costs the memory, not the service.
     pub(super) fn remember(&self, pool: &str, change: impl FnOnce(&mut Remembered)) {
-        let mut pools = self.pools.lock().unwrap_or_else(PoisonError::into_inner);
-        let remembered = pools.entry(pool.to_owned()).or_default();
-        let before = remembered.clone();
-        change(remembered);
-        if *remembered == before {
-            return;
-        }
-        if let Err(error) = self.write(&pools) {
+        let _in_order = self.file.lock().unwrap_or_else(PoisonError::into_inner);
+        let changed = {
+            let mut pools = self.pools.lock().unwrap_or_else(PoisonError::into_inner);
+            let remembered = pools.entry(pool.to_owned()).or_default();
+            let before = remembered.clone();
+            change(remembered);
+            (*remembered != before).then(|| pools.clone())
+        };
+        if let Some(Err(error)) = changed.map(|pools| self.write(&pools)) {
             tracing::error!(
                 error,
                 "cannot keep which database took the last writes: a restart could not tell an old primary from it"
             );
         }
+    }
+
+    /// A disk that takes nothing until what is returned is dropped.
+    #[cfg(test)]
+    pub(super) fn stall(&self) -> std::sync::MutexGuard<'_, ()> {
+        self.file.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn write(&self, pools: &BTreeMap<String, Remembered>) -> Result<(), String> {

@@ -1,6 +1,8 @@
 //! Watching the regions of each pool: probes ask, core judges, and the route of the pool follows.
 
+mod event;
 mod memory;
+mod metrics;
 mod odoo;
 mod pool;
 mod postgres;
@@ -8,5 +10,6 @@ mod report;
 mod watch;
 
 pub use memory::Memory;
+pub use metrics::RegionMetrics;
 pub use report::{BackendReport, DatabaseReport, MoveReport, PoolReport, RegionReport, SignalReport};
 pub use watch::{PinError, RegionWatch};

@@ -1,11 +1,12 @@
 //! One pool that is watched: readings come in, the route comes out.
 
+use super::event::{Subject, VerdictEvent, told_of};
 use super::memory::Memory;
 use super::postgres::Statement;
 use crate::snapshot::{BackendState, BackendTlsClient, PoolRoute, Snapshot};
-use fleetgate_core::health::{BackendHealth, BackendSignal, BackendVerdict, Damping, Moment, Reading};
+use fleetgate_core::health::{BackendHealth, BackendSignal, BackendVerdict, DatabaseReading, Moment, Reading, Role};
 use fleetgate_core::pool::{HealthProbes, Pool, PoolIndex};
-use fleetgate_core::region::{Judge, RegionIndex, RegionState, Route};
+use fleetgate_core::region::{Judge, Led, Move, NotReady, RegionIndex, RegionState, RegionVerdict, Route};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
@@ -32,6 +33,14 @@ pub(super) struct Seen {
     pub(super) backends: Vec<Vec<BackendSeen>>,
     /// By region.
     pub(super) databases: Vec<DatabaseSeen>,
+    /// Verdicts on databases and regions that were told, by region.
+    told: Vec<(&'static str, &'static str)>,
+    /// The history that is on disk.
+    remembered: Option<Led>,
+    /// Whether one is on its way to the disk.
+    remembering: bool,
+    /// Whether the route is more than what the config says.
+    concluded: bool,
 }
 
 /// What is known of a backend.
@@ -68,12 +77,14 @@ impl PoolWatch {
         let remembered = memory.of(&pool.name);
         let mut judge = Judge::new(pool.failover, regions.collect(), remembered.led());
         let region_place = |name: &str| pool.regions.iter().position(|region| *region.name == *name);
+        let led = remembered.led();
         judge.pin(remembered.pin.and_then(|pin| region_place(&pin.region)));
         // A change of the config moves nobody.
         if let Route::Serve(region) | Route::Fenced(region) | Route::Agreeing(region) = route.get() {
             judge.resume(region);
         }
         let of_region = |region: &Vec<Arc<BackendState>>| vec![BackendSeen::default(); region.len()];
+        let told = (0..pool.regions.len()).map(|region| verdicts(&judge, region)).collect();
         Some(Self {
             pool: pool.clone(),
             probes,
@@ -86,6 +97,10 @@ impl PoolWatch {
                 judge,
                 backends: backends.iter().map(of_region).collect(),
                 databases: vec![DatabaseSeen::default(); pool.regions.len()],
+                told,
+                remembered: led,
+                remembering: false,
+                concluded: false,
             }),
         })
     }
@@ -103,14 +118,14 @@ impl PoolWatch {
         self.born.elapsed()
     }
 
-    /// Whether every database was asked once, so that the route is more than a guess.
-    pub(super) fn has_looked(&self) -> bool {
-        let watched = self.pool.regions.iter().map(|region| region.postgres.is_some());
-        self.seen().databases.iter().zip(watched).all(|(database, watched)| database.asked || !watched)
+    /// Whether every database was asked once, and the route is the one that follows.
+    pub(super) fn has_concluded(&self) -> bool {
+        let seen = self.seen();
+        seen.concluded && !seen.remembering
     }
 
     pub(super) fn note_backend(
-        &self,
+        self: &Arc<Self>,
         region: RegionIndex,
         place: usize,
         signal: BackendSignal,
@@ -121,14 +136,12 @@ impl PoolWatch {
         let Some(backend) = seen.backends.get_mut(region).and_then(|region| region.get_mut(place)) else {
             return;
         };
+        let before = backend.health.verdict();
         let changed = backend.health.note(signal, reading, self.probes.damping, now);
         let health = backend.health;
         let slot = BackendSignal::ALL.iter().position(|known| *known == signal);
         if let Some(slot) = slot.and_then(|slot| backend.words.get_mut(slot)) {
             slot.clone_from(&words);
-        }
-        if changed {
-            self.tell_backend(region, place, signal, health.verdict(), &words);
         }
         if let Some(state) = self.backends.get(region).and_then(|region| region.get(place)) {
             state.set_health(&health, self.probes.slow_start, now);
@@ -139,10 +152,18 @@ impl PoolWatch {
             state.backends_up = u8::try_from(up).unwrap_or(u8::MAX);
         }
         drop(seen);
+        if changed {
+            let backend = self.backends.get(region).and_then(|region| region.get(place));
+            self.tell(VerdictEvent {
+                backend: backend.map(|backend| backend.http.address.to_string()).unwrap_or_default(),
+                saw: format!("{}: {words}", signal.as_str()),
+                ..self.event(Subject::Backend, region, before.as_str(), health.verdict().as_str())
+            });
+        }
         self.conclude();
     }
 
-    pub(super) fn note_database(&self, region: RegionIndex, statement: Statement) {
+    pub(super) fn note_database(self: &Arc<Self>, region: RegionIndex, statement: Statement) {
         let now = self.now();
         let mut seen = self.seen();
         let (reading, words) = match statement {
@@ -163,107 +184,202 @@ impl PoolWatch {
                 );
             }
         }
-        let damping: Damping = self.probes.damping;
         if let (Some(reading), Some(state)) = (reading, seen.judge.region_mut(region)) {
-            let changed = state.database.note(reading, damping, now);
-            let verdict = seen.judge.database(region);
-            if changed {
-                tracing::warn!(
-                    pool = &*self.pool.name,
-                    region = self.region_name(region),
-                    database = verdict.as_str(),
-                    saw = words,
-                    "the database of a region changed"
-                );
-            }
+            state.database.note(reading, self.probes.damping, now);
         }
         drop(seen);
         self.conclude();
     }
 
     /// Decides, and sends requests there.
-    pub(super) fn conclude(&self) {
-        if !self.has_looked() {
+    pub(super) fn conclude(self: &Arc<Self>) {
+        let mut seen = self.seen();
+        let watched = self.pool.regions.iter().map(|region| region.postgres.is_some());
+        if !seen.databases.iter().zip(watched).all(|(database, watched)| database.asked || !watched) {
             return;
         }
-        let mut seen = self.seen();
-        let moves_before = seen.judge.moves().len();
-        let led_before = seen.judge.led();
+        let last_move = seen.judge.moves().last().copied();
         let route = seen.judge.decide(None, self.now());
-        let last_move =
-            seen.judge.moves().last().copied().filter(|_| seen.judge.moves().len() > moves_before);
-        let led = seen.judge.led().filter(|led| led_before != Some(*led));
-        if let Some(led) = led {
-            // On disk before the first write goes there: a process after this one must know.
-            tokio::task::block_in_place(|| self.memory.remember(&self.pool.name, |known| known.lead(led)));
-        }
+        let moved = seen.judge.moves().last().copied().filter(|done| last_move != Some(*done));
+        let told = self.changes(&mut seen);
+        let before = self.route.get();
+        let route = self.remembered_first(&mut seen, route);
+        // Set while the lock is held: of two conclusions the later one stays.
         let changed = self.route.set(route);
+        seen.concluded = true;
         drop(seen);
+        told.into_iter().for_each(|event| self.tell(event));
         if changed {
-            self.tell_route(route);
+            self.tell_route(before, route);
         }
-        if let Some(done) = last_move {
-            tracing::warn!(
-                pool = &*self.pool.name,
-                from = self.region_name(done.from),
-                to = self.region_name(done.to),
-                cause = done.cause.as_str(),
-                "the pool moved to another region"
-            );
+        if let Some(done) = moved {
+            self.tell_move(&done);
         }
+    }
+
+    /// What may be done of a decision now. A history is on disk before the first write goes there, so that a process after
+    /// this one knows it; until then nothing goes to a region that was not served already.
+    fn remembered_first(self: &Arc<Self>, seen: &mut Seen, route: Route) -> Route {
+        let led = seen.judge.led();
+        let (Route::Serve(region), true) = (route, led != seen.remembered) else { return route };
+        if let Some(led) = led.filter(|_| !seen.remembering) {
+            seen.remembering = true;
+            let (watch, memory, pool) =
+                (Arc::downgrade(self), Arc::clone(&self.memory), self.pool.name.clone());
+            tokio::task::spawn_blocking(move || {
+                memory.remember(&pool, |known| known.lead(led));
+                if let Some(watch) = watch.upgrade() {
+                    let mut seen = watch.seen();
+                    seen.remembered = Some(led);
+                    seen.remembering = false;
+                    drop(seen);
+                    watch.conclude();
+                }
+            });
+        }
+        let served = self.route.get();
+        if served == Route::Serve(region) { served } else { Route::Unwritable }
+    }
+
+    /// Verdicts on databases and regions that differ from what was told.
+    fn changes(&self, seen: &mut Seen) -> Vec<VerdictEvent> {
+        let mut events = Vec::new();
+        for region in 0..self.pool.regions.len() {
+            let now = verdicts(&seen.judge, region);
+            let Some(told) = seen.told.get_mut(region).filter(|told| **told != now) else { continue };
+            let before = std::mem::replace(told, now);
+            if before.0 != now.0 {
+                let saw = seen.databases.get(region).map(|seen| seen.words.clone()).unwrap_or_default();
+                events.push(VerdictEvent { saw, ..self.event(Subject::Database, region, before.0, now.0) });
+            }
+            if before.1 != now.1 {
+                let why = match seen.judge.verdict(region) {
+                    Some(RegionVerdict::NotReady(why)) => NotReady::as_str(why),
+                    _ => "",
+                };
+                let event = self.event(Subject::Region, region, before.1, now.1);
+                events.push(VerdictEvent { saw: why.to_owned(), ..event });
+            }
+        }
+        events
     }
 
     fn region_name(&self, region: RegionIndex) -> &str {
         self.pool.regions.get(region).map_or("", |region| &region.name)
     }
 
-    fn tell_backend(
+    fn event(
         &self,
+        subject: Subject,
         region: RegionIndex,
-        place: usize,
-        signal: BackendSignal,
-        verdict: BackendVerdict,
-        saw: &str,
-    ) {
-        let backend = self.backends.get(region).and_then(|region| region.get(place));
-        let address = backend.map(|backend| backend.http.address.to_string()).unwrap_or_default();
+        from: &'static str,
+        to: &'static str,
+    ) -> VerdictEvent {
+        let (pool, region) = (self.pool.name.to_string(), self.region_name(region).to_owned());
+        VerdictEvent { subject, pool, region, backend: String::new(), from, to, saw: String::new() }
+    }
+
+    fn tell_route(&self, before: Route, route: Route) {
+        let region = if let Route::Serve(region) = route { region } else { usize::MAX };
+        let event = self.event(Subject::Route, region, before.as_str(), route.as_str());
+        self.tell(VerdictEvent { saw: told_of(route).to_owned(), ..event });
+    }
+
+    fn tell_move(&self, done: &Move) {
         tracing::warn!(
             pool = &*self.pool.name,
-            region = self.region_name(region),
-            backend = address,
-            verdict = verdict.as_str(),
-            signal = signal.as_str(),
-            saw,
-            "a backend changed"
+            from = self.region_name(done.from),
+            to = self.region_name(done.to),
+            cause = done.cause.as_str(),
+            "the pool moved to another region"
         );
     }
 
-    fn tell_route(&self, route: Route) {
-        let pool = &*self.pool.name;
-        match route {
-            Route::Serve(region) => {
-                tracing::warn!(pool, region = self.region_name(region), "requests go to this region");
-            }
-            Route::Fenced(_) => tracing::error!(
-                pool,
-                "TWO DATABASES TAKE WRITES: writes are refused. Make one of them a standby of the other, or decide which history goes on with `fleetgate regions pin`"
-            ),
-            Route::Unwritable => tracing::error!(
-                pool,
-                "no database of the pool takes writes: requests are refused. Bring the primary back, or promote a standby; the pool follows by itself"
-            ),
-            Route::Agreeing(_) | Route::Isolated => {
-                tracing::error!(pool, "the other gateways do not agree on a region: requests are refused");
-            }
-        }
+    fn tell(&self, event: VerdictEvent) {
+        event.log();
     }
 }
 
-fn describe(reading: &fleetgate_core::health::DatabaseReading) -> String {
-    use fleetgate_core::health::Role;
+/// Verdicts on the database of a region and on the region.
+fn verdicts(judge: &Judge, region: RegionIndex) -> (&'static str, &'static str) {
+    (judge.database(region).as_str(), judge.verdict(region).map_or("", RegionVerdict::as_str))
+}
+
+fn describe(reading: &DatabaseReading) -> String {
     let timeline = reading.timeline;
     match reading.role {
         Role::Writable => format!("takes writes, timeline {timeline}"),
         Role::Standby { lag_ms } => format!("a standby {lag_ms} ms behind, timeline {timeline}"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::Loader;
+    use crate::state_directory::StateDirectory;
+    use fleetgate_core::health::Instance;
+    use std::time::Duration;
+    use tempfile::TempDir;
+
+    const CONFIG: &str = r#"
+listeners: [ { address: "127.0.0.1:8080" } ]
+regions: [ { name: paris }, { name: dublin, standby: true } ]
+pools:
+  main:
+    odoo_version: "19.0"
+    database_selection: dbfilter_header
+    regions:
+      paris: { backends: [ { http: "10.0.0.11:8069" } ], postgres: "postgres://probe@10.0.0.21/postgres" }
+      dublin: { backends: [ { http: "10.9.0.11:8069" } ], postgres: "postgres://probe@10.9.0.21/postgres" }
+tenants: [ { id: acme, hosts: [acme.example.com] } ]
+"#;
+
+    fn watch() -> (TempDir, Arc<Memory>, Arc<PoolWatch>) {
+        let folder = tempfile::tempdir().unwrap();
+        let config = folder.path().join("fleetgate.yaml");
+        std::fs::write(&config, CONFIG).unwrap();
+        let loaded = Loader::new(&config, 1).load().unwrap();
+        let snapshot = Snapshot::build(loaded.config.fleet, "", None);
+        let memory = Arc::new(Memory::open(StateDirectory::new(folder.path(), "state")));
+        let probes = snapshot.fleet.pools[0].health.unwrap();
+        let watch = PoolWatch::new(&snapshot, PoolIndex(0), probes, &memory).unwrap();
+        (folder, memory, Arc::new(watch))
+    }
+
+    fn says(server: u64, timeline: u32, role: Role) -> Statement {
+        Statement::Seen(DatabaseReading { instance: Instance { system: 7, server }, timeline, role })
+    }
+
+    async fn until(what: impl Fn() -> bool) {
+        let waited = tokio::time::timeout(Duration::from_secs(20), async {
+            while !what() {
+                tokio::task::yield_now().await;
+            }
+        });
+        waited.await.unwrap();
+    }
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn nothing_goes_to_a_region_before_its_history_is_on_disk_and_a_slow_disk_holds_up_nothing_else() {
+        let (_folder, memory, watch) = watch();
+        watch.note_database(1, says(2, 1, Role::Standby { lag_ms: 5 }));
+        watch.note_database(0, says(1, 1, Role::Writable));
+        until(|| watch.has_concluded()).await;
+        assert_eq!((watch.route(), memory.of("main").led), (Route::Serve(0), Some((7, 1, 1))));
+
+        let disk = memory.stall();
+        watch.note_database(0, says(1, 1, Role::Standby { lag_ms: 5 }));
+        assert_eq!(watch.route(), Route::Unwritable);
+        watch.note_database(1, says(2, 2, Role::Writable));
+        assert_eq!(watch.route(), Route::Unwritable, "the new history is not on disk yet");
+        assert!(!watch.has_concluded());
+        // Readings are taken meanwhile, and what follows from them is done.
+        watch.note_database(1, says(2, 2, Role::Standby { lag_ms: 5 }));
+        watch.note_database(0, says(1, 3, Role::Writable));
+        assert_eq!(watch.route(), Route::Unwritable);
+        drop(disk);
+        until(|| watch.route() == Route::Serve(0)).await;
+        assert_eq!(memory.of("main").led, Some((7, 1, 3)));
     }
 }

@@ -79,7 +79,7 @@ impl RegionWatch {
     /// Waits until every database was asked once, or for long enough.
     pub async fn first_look(&self) {
         let looked = async {
-            while !self.watched().iter().all(|pool| pool.has_looked()) {
+            while !self.watched().iter().all(|pool| pool.has_concluded()) {
                 sleep(Duration::from_millis(10)).await;
             }
         };
@@ -124,7 +124,7 @@ impl RegionWatch {
         Ok(())
     }
 
-    fn watched(&self) -> Vec<Arc<PoolWatch>> {
+    pub(super) fn watched(&self) -> Vec<Arc<PoolWatch>> {
         let pools = self.pools.lock().unwrap_or_else(PoisonError::into_inner);
         pools.values().map(|watched| Arc::clone(&watched.pool)).collect()
     }

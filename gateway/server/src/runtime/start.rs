@@ -7,7 +7,7 @@ use crate::admin::{AdminState, ListenerStatus, PhaseCell, admin_router, bind_soc
 use crate::config::{Loaded, Loader, open_files};
 use crate::front::{Capacity, Front, FrontState, Inherited, Listener, bind};
 use crate::proxy::{BackendConnections, DrainSchedule, Gateway, GatewayState};
-use crate::region::{Memory, RegionWatch};
+use crate::region::{Memory, RegionMetrics, RegionWatch};
 use crate::reload::Reloader;
 use crate::snapshot::{Snapshot, SnapshotStore};
 use crate::spool::SpoolStore;
@@ -147,6 +147,7 @@ pub fn run(config_path: &Path, access_output: impl io::Write + Send + 'static) -
         let regions = RegionWatch::start(Arc::clone(&store), Arc::new(Memory::open(state_directory)));
         // The first request must not find a region that only the config believes in.
         regions.first_look().await;
+        metrics.show(RegionMetrics::new(Arc::clone(&regions))?)?;
         let server = {
             metrics.set_connections_max(connections_max);
             let capacity = Arc::new(Capacity::new(connections_max, process.connections.max_per_client));

@@ -148,7 +148,7 @@ impl BackendState {
     /// Takes what the watch of its pool says.
     pub fn set_health(&self, health: &BackendHealth, slow_start: Duration, now: Moment) {
         let verdict = health.verdict();
-        let place = VERDICTS.iter().position(|known| *known == verdict).unwrap_or_default();
+        let place = BackendVerdict::ALL.iter().position(|known| *known == verdict).unwrap_or_default();
         self.health.verdict.store(u8::try_from(place).unwrap_or_default(), Ordering::Relaxed);
         self.health.share.store(health.share_permille(slow_start, now), Ordering::Relaxed);
         for port in [BackendPort::Http, BackendPort::Gevent] {
@@ -160,7 +160,7 @@ impl BackendState {
     #[must_use]
     pub fn verdict(&self) -> BackendVerdict {
         let place = usize::from(self.health.verdict.load(Ordering::Relaxed));
-        VERDICTS.get(place).copied().unwrap_or(BackendVerdict::Up)
+        BackendVerdict::ALL.get(place).copied().unwrap_or(BackendVerdict::Up)
     }
 
     /// Notes what became of a request of a client on the HTTP port. An answer is one whatever its status: the failures of
@@ -203,10 +203,6 @@ impl BackendState {
         millis(self.born.elapsed())
     }
 }
-
-/// By the number that stands for it.
-const VERDICTS: [BackendVerdict; 4] =
-    [BackendVerdict::Up, BackendVerdict::Degraded, BackendVerdict::Draining, BackendVerdict::Down];
 
 fn millis(duration: Duration) -> u64 {
     u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)

@@ -179,6 +179,14 @@ impl Metrics {
         self.registry.register(Box::new(AcmeCollector::new(keeper)?))
     }
 
+    /// Shows what another room collects, too.
+    ///
+    /// # Errors
+    /// As for [`Self::new`].
+    pub fn show(&self, collector: impl Collector + 'static) -> prometheus::Result<()> {
+        self.registry.register(Box::new(collector))
+    }
+
     fn collectors(&self) -> Vec<Box<dyn Collector>> {
         let mut collectors: Vec<Box<dyn Collector>> = vec![
             Box::new(self.requests.clone()),

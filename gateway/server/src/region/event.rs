@@ -1,0 +1,77 @@
+//! Verdicts that change, told to operators.
+
+use fleetgate_core::region::Route;
+use serde::Serialize;
+
+/// What a verdict is about.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Subject {
+    /// A backend.
+    Backend,
+    /// The database of a region.
+    Database,
+    /// What a region could do for a pool.
+    Region,
+    /// Where the requests of a pool go.
+    Route,
+}
+
+impl Subject {
+    const fn as_str(self) -> &'static str {
+        match self {
+            Self::Backend => "backend",
+            Self::Database => "database",
+            Self::Region => "region",
+            Self::Route => "route",
+        }
+    }
+}
+
+/// A verdict that changed.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct VerdictEvent {
+    /// What it is about.
+    pub subject: Subject,
+    /// Pool.
+    pub pool: String,
+    /// Region; of a route, the one that requests go to. Empty when they go nowhere.
+    pub region: String,
+    /// HTTP port of the backend; empty for other subjects.
+    pub backend: String,
+    /// Verdict before.
+    pub from: &'static str,
+    /// Verdict now.
+    pub to: &'static str,
+    /// What was seen, or why, in words.
+    pub saw: String,
+}
+
+impl VerdictEvent {
+    /// Writes it to the operational log: an ERROR when nobody can save anything.
+    pub(super) fn log(&self) {
+        let Self { pool, region, backend, from, to, saw, .. } = self;
+        let subject = self.subject.as_str();
+        if self.subject == Subject::Route && *to != Route::Serve(0).as_str() {
+            tracing::error!(subject, pool, region, from, to, "{saw}");
+        } else {
+            tracing::warn!(subject, pool, region, backend, from, to, saw, "a verdict changed");
+        }
+    }
+}
+
+/// What a route means for those who save something, and what to do.
+pub(super) const fn told_of(route: Route) -> &'static str {
+    match route {
+        Route::Serve(_) => "requests go to this region",
+        Route::Fenced(_) => {
+            "TWO DATABASES TAKE WRITES: writes are refused. Make one of them a standby of the other, or decide which history goes on with `fleetgate regions pin`"
+        }
+        Route::Unwritable => {
+            "no database of the pool takes writes: requests are refused. Bring the primary back, or promote a standby; the pool follows by itself"
+        }
+        Route::Agreeing(_) | Route::Isolated => {
+            "the other gateways do not agree on a region: requests are refused"
+        }
+    }
+}
