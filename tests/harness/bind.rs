@@ -1,12 +1,17 @@
-//! A real DNS server: BIND, for one zone that may be changed with a key.
+//! A real DNS server: BIND, for one zone that may be changed with a key, and one whose names a test moves.
 
 use std::ffi::OsStr;
 use std::fs;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
-use std::path::Path;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU32, Ordering};
+
+use rustix::process::Signal;
 
 use crate::peer::Peer;
 
+/// File of the zone that a test moves.
+const FLEET_ZONE: &str = "fleet.zone";
 /// Name of the key that may change TXT records of the zone.
 pub const KEY_NAME: &str = "fleetgate";
 /// The key, in base64: a throw-away.
@@ -16,6 +21,8 @@ pub const KEY_SECRET: &str = "bm90IGEgc2VjcmV0LCBidXQgYSBrZXkgZm9yIHRlc3Rz";
 #[derive(Debug)]
 pub struct Bind {
     address: SocketAddr,
+    folder: PathBuf,
+    changes: AtomicU32,
     server: Peer,
 }
 
@@ -31,14 +38,24 @@ impl Bind {
         let files = [
             (path.clone(), config(folder.path(), address)),
             (folder.path().join("test.zone"), zone(every_name)),
+            (folder.path().join(FLEET_ZONE), fleet_zone(1, &[])),
         ];
         for (path, text) in files {
             fs::write(path, text).unwrap_or_else(|error| panic!("cannot write a file for BIND: {error}"));
         }
         let arguments = ["-f", "-g", "-n", "1", "-c"].map(OsStr::new);
         let arguments: Vec<&OsStr> = arguments.into_iter().chain([path.as_os_str()]).collect();
+        let path = folder.path().to_owned();
         let server = Peer::start("named", "bind9", &arguments, folder, &[address]).await;
-        Self { address, server }
+        Self { address, folder: path, changes: AtomicU32::new(1), server }
+    }
+
+    /// Makes these the only names of the zone `fleet`, each with an address, and a TTL of a second.
+    pub fn lead(&self, names: &[(&str, &str)]) {
+        let serial = self.changes.fetch_add(1, Ordering::Relaxed) + 1;
+        let written = fs::write(self.folder.join(FLEET_ZONE), fleet_zone(serial, names));
+        written.unwrap_or_else(|error| panic!("cannot write a zone: {error}"));
+        self.server.signal(Signal::HUP);
     }
 
     /// Where it is asked.
@@ -61,7 +78,16 @@ fn config(folder: &Path, listen: SocketAddr) -> String {
          managed-keys-directory \".\";\n  listen-on port {port} {{ {address}; }};\n  listen-on-v6 {{ none; }};\n  \
          recursion no;\n  dnssec-validation no;\n  notify no;\n}};\n\
          zone \"test\" {{\n  type primary;\n  file \"test.zone\";\n  \
-         update-policy {{ grant {KEY_NAME} wildcard *.test. TXT; }};\n}};\n"
+         update-policy {{ grant {KEY_NAME} wildcard *.test. TXT; }};\n}};\n\
+         zone \"fleet\" {{\n  type primary;\n  file \"{FLEET_ZONE}\";\n}};\n"
+    )
+}
+
+fn fleet_zone(serial: u32, names: &[(&str, &str)]) -> String {
+    let records: String = names.iter().map(|(name, address)| format!("{name} IN A {address}\n")).collect();
+    format!(
+        "$ORIGIN fleet.\n$TTL 1\n@ IN SOA ns.fleet. hostmaster.fleet. ( {serial} 3600 600 604800 1 )\n\
+         @ IN NS ns.fleet.\nns IN A 127.0.0.1\n{records}"
     )
 }
 

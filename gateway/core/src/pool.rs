@@ -9,7 +9,7 @@ use crate::path::NormalPath;
 use crate::region::{FailoverPolicy, RegionIndex};
 use crate::rpc::RpcRoute;
 use crate::traffic::{BackendPort, TrafficClass};
-use core::net::SocketAddr;
+use core::net::{IpAddr, SocketAddr};
 use core::num::NonZeroU16;
 use core::time::Duration;
 
@@ -80,13 +80,16 @@ impl Pool {
         }
     }
 
-    /// Requests that the backends of a region serve at once. `None` where that is not known of each of them.
+    /// Whether it is known how many requests each backend serves at once.
     #[must_use]
-    pub fn workers(&self, region: RegionIndex) -> Option<u32> {
-        let backends = &self.regions.get(region)?.backends;
-        backends
-            .iter()
-            .try_fold(0_u32, |sum, backend| Some(sum.saturating_add(u32::from(backend.workers?.get()))))
+    pub fn knows_workers(&self) -> bool {
+        let mut backends = self.regions.iter().flat_map(|region| &region.backends);
+        backends.all(|backend| backend.workers().is_some())
+    }
+
+    /// Names that lead to backends.
+    pub fn names(&self) -> impl Iterator<Item = &HostName> {
+        self.regions.iter().flat_map(|region| &region.backends).filter_map(BackendPlace::name)
     }
 
     /// Place of the region that serves where nothing else is known: the first that is no standby, in the order of the
@@ -206,9 +209,68 @@ pub struct PoolRegion {
     /// Whether the region only takes over from another.
     pub standby: bool,
     /// At least one, at most [`BACKENDS_PER_REGION_MAX`].
-    pub backends: Vec<Backend>,
+    pub backends: Vec<BackendPlace>,
     /// URL of the region's PostgreSQL server, with whatever password it holds.
     pub postgres: Option<Secret>,
+}
+
+/// Where the config says that backends are.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub enum BackendPlace {
+    /// One server, at addresses.
+    Fixed(Backend),
+    /// A server at each address that a name leads to.
+    Named {
+        /// Name in DNS.
+        name: HostName,
+        /// Odoo's `http_port`.
+        http: u16,
+        /// Odoo's `gevent_port`; equal to `http` when Odoo runs without workers.
+        websocket: u16,
+        /// Requests that each server serves at once, where that is known.
+        workers: Option<NonZeroU16>,
+    },
+}
+
+impl BackendPlace {
+    /// Name that leads there, if it is one.
+    #[must_use]
+    pub const fn name(&self) -> Option<&HostName> {
+        match self {
+            Self::Fixed(_) => None,
+            Self::Named { name, .. } => Some(name),
+        }
+    }
+
+    /// Requests that each server serves at once, where that is known.
+    #[must_use]
+    pub const fn workers(&self) -> Option<NonZeroU16> {
+        match self {
+            Self::Fixed(Backend { workers, .. }) | Self::Named { workers, .. } => *workers,
+        }
+    }
+
+    /// The server at an address that the name leads to.
+    #[must_use]
+    pub const fn at(&self, address: IpAddr) -> Backend {
+        match self {
+            Self::Fixed(backend) => *backend,
+            Self::Named { http, websocket, workers, .. } => Backend {
+                http: SocketAddr::new(address, *http),
+                websocket: SocketAddr::new(address, *websocket),
+                workers: *workers,
+            },
+        }
+    }
+}
+
+impl core::fmt::Display for BackendPlace {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        match self {
+            Self::Fixed(backend) => backend.http.fmt(f),
+            Self::Named { name, http, .. } => write!(f, "{name}:{http}"),
+        }
+    }
 }
 
 /// One Odoo server.

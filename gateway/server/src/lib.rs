@@ -11,6 +11,7 @@ pub mod connection;
 pub mod dns;
 pub mod front;
 pub mod limits;
+pub mod lookup;
 pub mod proxy;
 pub mod region;
 pub mod reload;

@@ -160,8 +160,8 @@ impl Reloader {
                     let broken = loaded.problems.iter().any(Problem::is_error);
                     if broken { ReloadResult::Refused } else { ReloadResult::Unchanged }
                 } else {
-                    let next = Snapshot::build(loaded.config.fleet, &loaded.revision, Some(&previous));
-                    self.store.publish(next);
+                    let fleet = loaded.config.fleet;
+                    self.store.publish(|previous| Snapshot::build(fleet, &loaded.revision, Some(previous)));
                     ReloadResult::Applied
                 };
                 (result, loaded.problems, held_back(&loaded.files), restart)

@@ -280,6 +280,10 @@ fn check_process(written: FileConfig, reader: &mut Reader<'_>, cores: u16) -> Op
     };
     let connections = connections::check(written.connections.0?, reader);
     let dns_zones = dns_zone::check(written.dns_zones.0?.0, reader);
+    let resolvers = match written.resolvers {
+        Some(Lenient(resolvers)) => resolvers?.0,
+        None => Vec::new(),
+    };
     let drain = written.drain.0?;
     let spool = written.spool.0?;
     Some(ProcessConfig {
@@ -297,6 +301,7 @@ fn check_process(written: FileConfig, reader: &mut Reader<'_>, cores: u16) -> Op
         },
         state_directory: written.state_directory.0?.0,
         dns_zones,
+        resolvers: resolvers.into_iter().map(|server| server.0).collect(),
         acme,
     })
 }

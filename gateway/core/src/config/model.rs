@@ -45,6 +45,8 @@ pub struct ProcessConfig {
     pub state_directory: Box<str>,
     /// Zones of DNS that may be changed.
     pub dns_zones: Vec<DnsZone>,
+    /// Servers of DNS that are asked where names of backends lead; none: those of the system.
+    pub resolvers: Vec<SocketAddr>,
     /// Certificates that are ordered and renewed.
     pub acme: Option<Acme>,
 }

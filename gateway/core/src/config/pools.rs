@@ -1,13 +1,15 @@
 //! One pool, checked against the regions.
 
 use super::authorities;
-use super::file::{FailoverEntry, HealthEntry, PoolEntry, PoolRegionEntry, PoolTlsEntry};
+use super::file::{
+    BackendEntry, FailoverEntry, HealthEntry, BackendAddress, PoolEntry, PoolRegionEntry, PoolTlsEntry,
+};
 use super::problem::Spot;
 use super::read::{At, Reader, Step};
 use super::suggest;
 use crate::health::Damping;
 use crate::pool::{
-    Backend, BackendTls, HealthProbes, Pool, PoolRegion, Region, SameSite, SessionCookie, Timeouts,
+    Backend, BackendPlace, BackendTls, HealthProbes, Pool, PoolRegion, Region, SameSite, SessionCookie, Timeouts,
     WebsocketTimeouts,
 };
 use crate::region::{FailoverMode, FailoverPolicy};
@@ -171,7 +173,7 @@ fn check_regions(
     regions: Option<&[Region]>,
     reader: &mut Reader<'_>,
 ) -> Option<Vec<PoolRegion>> {
-    let mut servers: Vec<(Spot, Backend)> = Vec::new();
+    let mut servers: Vec<(Spot, BackendPlace)> = Vec::new();
     let mut checked: Vec<(usize, PoolRegion)> = Vec::new();
     let mut all_good = regions.is_some();
     for (name_at, name, entry) in written {
@@ -204,40 +206,54 @@ fn check_regions(
 
 fn check_backends(
     entry: PoolRegionEntry,
-    servers: &mut Vec<(Spot, Backend)>,
+    servers: &mut Vec<(Spot, BackendPlace)>,
     reader: &mut Reader<'_>,
-) -> Vec<Backend> {
+) -> Vec<BackendPlace> {
     let mut backends = Vec::with_capacity(entry.backends.0.len());
     for (index, At { at, value }) in entry.backends.0.into_iter().enumerate() {
-        let http = value.http.0;
-        let workers = value.workers.and_then(|workers| NonZeroU16::new(workers.0));
-        let backend = Backend { http, websocket: value.websocket.map_or(http, |address| address.0), workers };
-        if let Some((other, _)) = servers.iter().find(|(_, other)| other.http == http) {
-            let other = *other;
-            reader.inside(Step::Key("backends"), |reader| {
-                reader.inside(Step::Index(index), |reader| {
-                    let hint = "a server counts once in a pool; remove one of them";
-                    reader.conflict(
-                        at,
-                        other,
-                        format!("the backend `{http}` is there twice"),
-                        Some(hint.into()),
-                    );
-                });
-            });
-        }
-        if servers.first().is_some_and(|(_, first)| first.workers.is_some() != workers.is_some()) {
-            reader.inside(Step::Key("backends"), |reader| {
-                reader.inside(Step::Index(index), |reader| {
-                    let hint = "say the `workers` of each backend of the pool, or of none";
-                    let message =
-                        "of some backends it is known how many requests they serve at once, of others not";
-                    reader.error(at, message.into(), Some(hint.into()));
-                });
-            });
-        }
-        servers.push((at, backend));
+        let checked = reader.inside(Step::Key("backends"), |reader| {
+            reader.inside(Step::Index(index), |reader| check_backend(at, value, servers, reader))
+        });
+        let Some(backend) = checked else { continue };
+        servers.push((at, backend.clone()));
         backends.push(backend);
     }
     backends
+}
+
+fn check_backend(
+    at: Spot,
+    written: BackendEntry,
+    servers: &[(Spot, BackendPlace)],
+    reader: &mut Reader<'_>,
+) -> Option<BackendPlace> {
+    let workers = written.workers.and_then(|workers| NonZeroU16::new(workers.0));
+    let websocket_at = written.websocket.as_ref().map_or(at, |websocket| websocket.at);
+    let websocket = written.websocket.map_or_else(|| written.http.clone(), |websocket| websocket.value);
+    let backend = match (written.http, websocket) {
+        (BackendAddress::Address(http), BackendAddress::Address(websocket)) => {
+            BackendPlace::Fixed(Backend { http, websocket, workers })
+        }
+        (BackendAddress::Name(name, http), BackendAddress::Name(same, websocket)) if name == same => {
+            BackendPlace::Named { name, http, websocket, workers }
+        }
+        _ => {
+            reader.inside(Step::Key("websocket"), |reader| {
+                let message = "the two ports of a backend are at one server, and these are two".into();
+                let hint = "where one of them holds a name, write the same name for both";
+                reader.error(websocket_at, message, Some(hint.into()));
+            });
+            return None;
+        }
+    };
+    if let Some((other, _)) = servers.iter().find(|(_, other)| other.to_string() == backend.to_string()) {
+        let hint = "a server counts once in a pool; remove one of them";
+        reader.conflict(at, *other, format!("the backend `{backend}` is there twice"), Some(hint.into()));
+    }
+    if servers.first().is_some_and(|(_, first)| first.workers().is_some() != workers.is_some()) {
+        let hint = "say the `workers` of each backend of the pool, or of none";
+        let message = "of some backends it is known how many requests they serve at once, of others not";
+        reader.error(at, message.into(), Some(hint.into()));
+    }
+    Some(backend)
 }

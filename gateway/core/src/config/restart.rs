@@ -16,6 +16,7 @@ pub fn needs_restart(old: &ProcessConfig, new: &ProcessConfig) -> Vec<&'static s
         spool,
         state_directory,
         dns_zones,
+        resolvers,
         acme,
     } = old;
     [
@@ -28,6 +29,7 @@ pub fn needs_restart(old: &ProcessConfig, new: &ProcessConfig) -> Vec<&'static s
         ("spool", *spool != new.spool),
         ("state_directory", *state_directory != new.state_directory),
         ("dns_zones", *dns_zones != new.dns_zones),
+        ("resolvers", *resolvers != new.resolvers),
         ("acme", *acme != new.acme),
     ]
     .into_iter()

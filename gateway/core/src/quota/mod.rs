@@ -22,4 +22,4 @@ pub use calendar::{Calendar, Period, Periods, Span};
 pub use grant::Grant;
 pub use meter::{Meter, QuotaKey, Totals};
 pub use terms::{Quota, QuotaTerms, Stage, Threshold};
-pub use webhook::{WebhookTarget, may_be_told};
+pub use webhook::WebhookTarget;

@@ -1,6 +1,7 @@
 //! Who is told about thresholds.
 
-use core::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use crate::inward::points_inward;
+use core::net::{IpAddr, Ipv6Addr};
 
 /// Where messages are sent.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -17,10 +18,6 @@ pub struct WebhookTarget {
 
 /// Longest URL in bytes.
 const URL_BYTES_MAX: usize = 2_048;
-/// Where a cloud's machines are told their secrets, beside the link-local addresses: AWS over IPv6, Alibaba, Oracle.
-const METADATA_V6: Ipv6Addr = Ipv6Addr::new(0xfd00, 0xec2, 0, 0, 0, 0, 0, 0x254);
-const METADATA_V4: [Ipv4Addr; 2] = [Ipv4Addr::new(100, 100, 100, 200), Ipv4Addr::new(192, 0, 0, 192)];
-
 impl WebhookTarget {
     /// Reads a URL.
     ///
@@ -47,7 +44,7 @@ impl WebhookTarget {
             None => 80,
         };
         if let Ok(address) = host.parse::<IpAddr>()
-            && !may_be_told(address)
+            && points_inward(address)
         {
             return Err("it is a link-local address, where machines are told their secrets");
         }
@@ -70,26 +67,6 @@ fn split_port(authority: &str) -> Option<(&str, Option<&str>)> {
     };
     let fine = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.' | b'_' | b':');
     (!host.is_empty() && host.bytes().all(fine)).then_some((host, port))
-}
-
-/// Whether messages may go to an address. A name may lead anywhere, so this is asked about what it resolves to.
-#[must_use]
-pub fn may_be_told(address: IpAddr) -> bool {
-    match address.to_canonical() {
-        IpAddr::V4(address) => {
-            !(address.is_link_local()
-                || address.is_unspecified()
-                || address.is_multicast()
-                || address.is_broadcast()
-                || METADATA_V4.contains(&address))
-        }
-        IpAddr::V6(address) => {
-            !(address.is_unicast_link_local()
-                || address.is_unspecified()
-                || address.is_multicast()
-                || address == METADATA_V6)
-        }
-    }
 }
 
 #[cfg(test)]

@@ -1,16 +1,12 @@
 //! Whether a host leads here.
 
 use super::trouble::{StartError, Trouble};
+use crate::dns::resolver;
 use fleetgate_core::acme::Failure;
 use fleetgate_core::config::Acme;
 use hickory_resolver::TokioResolver;
-use hickory_resolver::config::{ConnectionConfig, LookupIpStrategy, NameServerConfig, ResolverConfig};
-use hickory_resolver::net::runtime::TokioRuntimeProvider;
-use std::net::{IpAddr, SocketAddr};
-use std::time::Duration;
-
-/// For one question to one server.
-const QUESTION_TIMEOUT: Duration = Duration::from_secs(3);
+use hickory_resolver::config::LookupIpStrategy;
+use std::net::IpAddr;
 
 /// Looks up where hosts lead.
 pub(super) struct Pointing {
@@ -24,19 +20,8 @@ impl Pointing {
         if settings.addresses.is_empty() {
             return Ok(None);
         }
-        let mut builder = if settings.resolvers.is_empty() {
-            TokioResolver::builder_tokio().map_err(StartError::Resolver)?
-        } else {
-            let servers = settings.resolvers.iter().map(name_server).collect();
-            let config = ResolverConfig::from_name_servers(servers);
-            TokioResolver::builder_with_config(config, TokioRuntimeProvider::default())
-        };
-        let options = builder.options_mut();
-        options.timeout = QUESTION_TIMEOUT;
-        // What was the answer a minute ago is not the question.
-        options.cache_size = 0;
-        options.ip_strategy = LookupIpStrategy::Ipv4AndIpv6;
-        let resolver = builder.build().map_err(StartError::Resolver)?;
+        let strategy = LookupIpStrategy::Ipv4AndIpv6;
+        let resolver = resolver(&settings.resolvers, strategy).map_err(StartError::Resolver)?;
         Ok(Some(Self { resolver, addresses: settings.addresses.clone() }))
     }
 
@@ -63,13 +48,4 @@ impl Pointing {
         }
         Ok(())
     }
-}
-
-fn name_server(address: &SocketAddr) -> NameServerConfig {
-    let at_port = |mut connection: ConnectionConfig| {
-        connection.port = address.port();
-        connection
-    };
-    let connections = vec![at_port(ConnectionConfig::udp()), at_port(ConnectionConfig::tcp())];
-    NameServerConfig::new(address.ip(), true, connections)
 }

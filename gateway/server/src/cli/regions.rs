@@ -37,6 +37,11 @@ pub(super) fn explain_text(name: &str, list: &RegionList) -> String {
         let database = &region.database;
         let saw = if database.saw.is_empty() { "never asked" } else { &database.saw };
         line!(text, "    database  {} for {} s: {saw}", database.verdict, database.since_seconds);
+        for name in &region.names {
+            let problem = name.problem.as_ref().map(|problem| format!("  PROBLEM: {problem}"));
+            let (leads, problem) = (name.addresses.join(", "), problem.unwrap_or_default());
+            line!(text, "    name      {} leads to {leads}{problem}", name.name);
+        }
         for backend in &region.backends {
             line!(text, "    backend   {} {}", backend.backend, backend.verdict);
             signals(&mut text, backend);

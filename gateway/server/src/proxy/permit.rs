@@ -120,10 +120,9 @@ fn user_agent(session: &Session) -> Option<&[u8]> {
 /// Whether a worker waits for this request: it prints, and its `wkhtmltopdf` asks for what the page needs.
 fn is_called_back(session: &Session, context: &RequestContext) -> bool {
     let of_backend = || {
-        let address = context.client.address;
-        let backends =
-            context.pool().into_iter().flat_map(|pool| &pool.regions).flat_map(|region| &region.backends);
-        backends.into_iter().any(|backend| backend.http.ip() == address)
+        let (address, target) = (context.client.address, context.target);
+        let mut regions = target.into_iter().flat_map(|target| context.snapshot.regions(target.pool));
+        regions.any(|backends| backends.iter().any(|backend| backend.http.address.ip() == address))
     };
     user_agent(session).is_some_and(is_wkhtmltopdf) && of_backend()
 }

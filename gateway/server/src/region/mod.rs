@@ -11,5 +11,5 @@ mod watch;
 
 pub use memory::Memory;
 pub use metrics::RegionMetrics;
-pub use report::{BackendReport, DatabaseReport, MoveReport, PoolReport, RegionReport, SignalReport};
+pub use report::{BackendReport, DatabaseReport, MoveReport, NameReport, PoolReport, RegionReport, SignalReport};
 pub use watch::{PinError, RegionWatch};

@@ -1,12 +1,13 @@
 //! One pool that is watched: readings come in, the route comes out.
 
 use super::event::{Subject, VerdictEvent, told_of};
-use super::memory::Memory;
+use super::memory::{Memory, Remembered};
 use super::postgres::Statement;
-use crate::snapshot::{BackendState, BackendTlsClient, PoolRoute, Snapshot};
+use crate::snapshot::{BackendState, BackendTlsClient, NamedAddresses, PoolRoute, Snapshot};
 use fleetgate_core::health::{BackendHealth, BackendSignal, BackendVerdict, DatabaseReading, Moment, Reading, Role};
 use fleetgate_core::pool::{HealthProbes, Pool, PoolIndex};
 use fleetgate_core::region::{Judge, Led, Move, NotReady, RegionIndex, RegionState, RegionVerdict, Route};
+use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
@@ -20,6 +21,8 @@ pub(super) struct PoolWatch {
     pub(super) backends: Vec<Vec<Arc<BackendState>>>,
     /// TLS with its backends.
     pub(super) tls: Option<Arc<BackendTlsClient>>,
+    /// Where the names of its backends lead.
+    pub(super) addresses: Arc<NamedAddresses>,
     route: Arc<PoolRoute>,
     memory: Arc<Memory>,
     born: Instant,
@@ -41,6 +44,8 @@ pub(super) struct Seen {
     remembering: bool,
     /// Whether the route is more than what the config says.
     concluded: bool,
+    /// Whether another watch has taken over.
+    retired: bool,
 }
 
 /// What is known of a backend.
@@ -60,49 +65,99 @@ pub(super) struct DatabaseSeen {
     pub(super) words: String,
 }
 
+impl Seen {
+    fn of(pool: &Pool, route: &PoolRoute, backends: &[Vec<Arc<BackendState>>], remembered: Remembered) -> Self {
+        let regions = pool.regions.iter().zip(backends).map(|(region, backends)| {
+            let backends = u8::try_from(backends.len()).unwrap_or(u8::MAX);
+            RegionState { standby: region.standby, backends_up: backends, backends, ..RegionState::default() }
+        });
+        let led = remembered.led();
+        let mut judge = Judge::new(pool.failover, regions.collect(), led);
+        let pinned = remembered.pin.and_then(|pin| region_named(pool, &pin.region));
+        judge.pin(pinned);
+        // A change of the config moves nobody.
+        if let Route::Serve(region) | Route::Fenced(region) | Route::Agreeing(region) = route.get() {
+            judge.resume(region);
+        }
+        let told = (0..pool.regions.len()).map(|region| verdicts(&judge, region)).collect();
+        Self {
+            judge,
+            backends: backends.iter().map(|region| vec![BackendSeen::default(); region.len()]).collect(),
+            databases: vec![DatabaseSeen::default(); pool.regions.len()],
+            told,
+            remembered: led,
+            remembering: false,
+            concluded: false,
+            retired: false,
+        }
+    }
+
+    /// Goes on with what a watch knew that ends now.
+    fn take_over(&mut self, pool: &Pool, backends: &[Vec<Arc<BackendState>>], before: &PoolWatch) {
+        let mut known = before.seen();
+        known.retired = true;
+        let databases = |pool: &Pool| {
+            let regions = pool.regions.iter();
+            regions.map(|region| (region.name.clone(), region.standby, region.postgres.clone())).collect::<Vec<_>>()
+        };
+        if databases(pool) == databases(&before.pool) {
+            self.judge = known.judge.clone();
+            self.judge.set_policy(pool.failover);
+            self.databases.clone_from(&known.databases);
+            self.told.clone_from(&known.told);
+            self.remembered = known.remembered;
+            self.concluded = known.concluded;
+        }
+        let old = before.backends.iter().flatten().zip(known.backends.iter().flatten());
+        let old: BTreeMap<&str, &BackendSeen> = old.map(|(state, seen)| (state.key(), seen)).collect();
+        let new = backends.iter().flatten().zip(self.backends.iter_mut().flatten());
+        for (state, seen) in new {
+            if let Some(known) = old.get(state.key()) {
+                seen.clone_from(known);
+            }
+        }
+        for (region, seen) in self.backends.iter().enumerate() {
+            count_backends(&mut self.judge, region, seen);
+        }
+    }
+}
+
 impl PoolWatch {
+    /// Watches a pool of a snapshot. What is known of it from `before`, under an earlier config or with other backends, is
+    /// known on: a reload forgets nothing.
     pub(super) fn new(
         snapshot: &Snapshot,
         place: PoolIndex,
         probes: HealthProbes,
         memory: &Arc<Memory>,
+        before: Option<&Self>,
     ) -> Option<Self> {
         let (pool, route) = snapshot.fleet.pools.get(usize::from(place.0)).zip(snapshot.route(place))?;
-        let backends = snapshot.regions(place);
-        let count = |backends: usize| u8::try_from(backends).unwrap_or(u8::MAX);
-        let regions = pool.regions.iter().map(|region| {
-            let backends = count(region.backends.len());
-            RegionState { standby: region.standby, backends_up: backends, backends, ..RegionState::default() }
-        });
-        let remembered = memory.of(&pool.name);
-        let mut judge = Judge::new(pool.failover, regions.collect(), remembered.led());
-        let region_place = |name: &str| pool.regions.iter().position(|region| *region.name == *name);
-        let led = remembered.led();
-        judge.pin(remembered.pin.and_then(|pin| region_place(&pin.region)));
-        // A change of the config moves nobody.
-        if let Route::Serve(region) | Route::Fenced(region) | Route::Agreeing(region) = route.get() {
-            judge.resume(region);
+        let backends = snapshot.regions(place).to_vec();
+        let mut seen = Seen::of(pool, route, &backends, memory.of(&pool.name));
+        if let Some(before) = before {
+            seen.take_over(pool, &backends, before);
         }
-        let of_region = |region: &Vec<Arc<BackendState>>| vec![BackendSeen::default(); region.len()];
-        let told = (0..pool.regions.len()).map(|region| verdicts(&judge, region)).collect();
         Some(Self {
             pool: pool.clone(),
             probes,
-            backends: backends.to_vec(),
+            backends,
             tls: snapshot.backend_tls(place).map(Arc::clone),
+            addresses: Arc::clone(snapshot.addresses()),
             route: Arc::clone(route),
             memory: Arc::clone(memory),
-            born: Instant::now(),
-            seen: Mutex::new(Seen {
-                judge,
-                backends: backends.iter().map(of_region).collect(),
-                databases: vec![DatabaseSeen::default(); pool.regions.len()],
-                told,
-                remembered: led,
-                remembering: false,
-                concluded: false,
-            }),
+            born: before.map_or_else(Instant::now, |before| before.born),
+            seen: Mutex::new(seen),
         })
+    }
+
+    /// Whether it watches a pool as it is in a snapshot.
+    pub(super) fn is_of(&self, pool: &Pool, backends: &[Vec<Arc<BackendState>>]) -> bool {
+        self.pool == *pool && self.keys().eq(backends.iter().flatten().map(|backend| backend.key()))
+    }
+
+    fn keys(&self) -> impl Iterator<Item = &str> {
+        self.backends.iter().flatten().map(|backend| backend.key())
     }
 
     pub(super) fn seen(&self) -> MutexGuard<'_, Seen> {
@@ -146,11 +201,8 @@ impl PoolWatch {
         if let Some(state) = self.backends.get(region).and_then(|region| region.get(place)) {
             state.set_health(&health, self.probes.slow_start, now);
         }
-        let serving = |backend: &&BackendSeen| backend.health.verdict() != BackendVerdict::Down;
-        let up = seen.backends.get(region).map_or(0, |region| region.iter().filter(serving).count());
-        if let Some(state) = seen.judge.region_mut(region) {
-            state.backends_up = u8::try_from(up).unwrap_or(u8::MAX);
-        }
+        let Seen { judge, backends, .. } = &mut *seen;
+        count_backends(judge, region, backends.get(region).map_or(&[], Vec::as_slice));
         drop(seen);
         if changed {
             let backend = self.backends.get(region).and_then(|region| region.get(place));
@@ -195,7 +247,8 @@ impl PoolWatch {
     pub(super) fn conclude(self: &Arc<Self>) {
         let mut seen = self.seen();
         let watched = self.pool.regions.iter().map(|region| region.postgres.is_some());
-        if !seen.databases.iter().zip(watched).all(|(database, watched)| database.asked || !watched) {
+        let all_asked = seen.databases.iter().zip(watched).all(|(database, watched)| database.asked || !watched);
+        if seen.retired || !all_asked {
             return;
         }
         let last_move = seen.judge.moves().last().copied();
@@ -300,6 +353,18 @@ impl PoolWatch {
     }
 }
 
+fn region_named(pool: &Pool, name: &str) -> Option<RegionIndex> {
+    pool.regions.iter().position(|region| *region.name == *name)
+}
+
+fn count_backends(judge: &mut Judge, region: RegionIndex, backends: &[BackendSeen]) {
+    let count = |count: usize| u8::try_from(count).unwrap_or(u8::MAX);
+    let up = backends.iter().filter(|backend| backend.health.verdict() != BackendVerdict::Down).count();
+    if let Some(state) = judge.region_mut(region) {
+        (state.backends, state.backends_up) = (count(backends.len()), count(up));
+    }
+}
+
 /// Verdicts on the database of a region and on the region.
 fn verdicts(judge: &Judge, region: RegionIndex) -> (&'static str, &'static str) {
     (judge.database(region).as_str(), judge.verdict(region).map_or("", RegionVerdict::as_str))
@@ -343,7 +408,7 @@ tenants: [ { id: acme, hosts: [acme.example.com] } ]
         let snapshot = Snapshot::build(loaded.config.fleet, "", None);
         let memory = Arc::new(Memory::open(StateDirectory::new(folder.path(), "state")));
         let probes = snapshot.fleet.pools[0].health.unwrap();
-        let watch = PoolWatch::new(&snapshot, PoolIndex(0), probes, &memory).unwrap();
+        let watch = PoolWatch::new(&snapshot, PoolIndex(0), probes, &memory, None).unwrap();
         (folder, memory, Arc::new(watch))
     }
 

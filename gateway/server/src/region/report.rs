@@ -3,6 +3,7 @@
 use super::memory::{Memory, Pin};
 use super::pool::{BackendSeen, PoolWatch};
 use fleetgate_core::health::{BackendSignal, DatabaseVerdict, Moment};
+use fleetgate_core::pool::BackendPlace;
 use fleetgate_core::region::{NotReady, RegionVerdict, Route};
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;
@@ -37,8 +38,22 @@ pub struct RegionReport {
     pub why: Option<String>,
     /// Its database.
     pub database: DatabaseReport,
+    /// Names that lead to backends.
+    #[serde(default)]
+    pub names: Vec<NameReport>,
     /// Its backends.
     pub backends: Vec<BackendReport>,
+}
+
+/// A name that leads to backends.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct NameReport {
+    /// Name and HTTP port.
+    pub name: String,
+    /// Addresses that are used.
+    pub addresses: Vec<String>,
+    /// Why the last answer is not used, or not wholly.
+    pub problem: Option<String>,
 }
 
 /// The database of a region.
@@ -109,6 +124,7 @@ pub(super) fn of(watch: &Arc<PoolWatch>, memory: &Memory) -> PoolReport {
         let why = if let Some(RegionVerdict::NotReady(why)) = verdict { Some(why) } else { None };
         let state = seen.judge.regions().get(place);
         let backends = seen.backends.get(place).map_or(&[][..], Vec::as_slice);
+        let states = watch.backends.get(place).map_or(&[][..], Vec::as_slice);
         RegionReport {
             region: region.name.to_string(),
             verdict: verdict.map_or("", RegionVerdict::as_str).to_owned(),
@@ -118,11 +134,11 @@ pub(super) fn of(watch: &Arc<PoolWatch>, memory: &Memory) -> PoolReport {
                 saw: seen.databases.get(place).map(|seen| seen.words.clone()).unwrap_or_default(),
                 since_seconds: state.map_or(0, |state| now.saturating_sub(state.database.since()).as_secs()),
             },
-            backends: region
-                .backends
+            names: names_of(watch, &region.backends),
+            backends: states
                 .iter()
                 .zip(backends)
-                .map(|(backend, seen)| backend_report(backend.http.to_string(), seen, now))
+                .map(|(backend, seen)| backend_report(backend.http.address.to_string(), seen, now))
                 .collect(),
         }
     });
@@ -139,6 +155,19 @@ pub(super) fn of(watch: &Arc<PoolWatch>, memory: &Memory) -> PoolReport {
         regions: regions.collect(),
         moves: moves.collect(),
     }
+}
+
+fn names_of(watch: &PoolWatch, places: &[BackendPlace]) -> Vec<NameReport> {
+    let named = places.iter().filter_map(|place| Some((place, place.name()?)));
+    let report = named.map(|(place, name)| {
+        let facts = watch.addresses.facts(name);
+        NameReport {
+            name: place.to_string(),
+            addresses: facts.addresses.iter().map(ToString::to_string).collect(),
+            problem: facts.problem,
+        }
+    });
+    report.collect()
 }
 
 fn means(route: Route, serving: &str, databases: &[DatabaseVerdict]) -> String {

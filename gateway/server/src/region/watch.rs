@@ -137,11 +137,13 @@ impl RegionWatch {
         pools.retain(|name, _| wanted(name));
         for (place, pool) in (0_u16..).zip(&snapshot.fleet.pools) {
             let Some(probes) = pool.health else { continue };
-            if pools.get(&pool.name).is_some_and(|watched| watched.pool.pool == *pool) {
+            let place = PoolIndex(place);
+            let before = pools.get(&pool.name).map(|watched| Arc::clone(&watched.pool));
+            if before.as_ref().is_some_and(|before| before.is_of(pool, snapshot.regions(place))) {
                 continue;
             }
-            if let Some(watch) = PoolWatch::new(snapshot, PoolIndex(place), probes, &self.memory) {
-                let watch = Arc::new(watch);
+            let watch = PoolWatch::new(snapshot, place, probes, &self.memory, before.as_deref());
+            if let Some(watch) = watch.map(Arc::new) {
                 let tasks = start_probes(&watch);
                 pools.insert(pool.name.clone(), Watched { pool: watch, tasks });
             }
@@ -153,7 +155,7 @@ fn start_probes(watch: &Arc<PoolWatch>) -> Vec<AbortHandle> {
     let mut tasks = JoinSet::new();
     let mut handles = Vec::new();
     for (region, configured) in watch.pool.regions.iter().enumerate() {
-        for place in 0..configured.backends.len() {
+        for place in 0..watch.backends.get(region).map_or(0, Vec::len) {
             for port in [BackendPort::Http, BackendPort::Gevent] {
                 handles.push(tasks.spawn(ask_odoo(Arc::clone(watch), region, place, port)));
             }

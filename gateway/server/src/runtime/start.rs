@@ -5,6 +5,7 @@ use super::tls::Tls;
 use super::upgrade::upgrade;
 use crate::admin::{AdminState, ListenerStatus, PhaseCell, admin_router, bind_socket, observe_router};
 use crate::config::{Loaded, Loader, open_files};
+use crate::lookup::NameLookup;
 use crate::front::{Capacity, Front, FrontState, Inherited, Listener, bind};
 use crate::proxy::{BackendConnections, DrainSchedule, Gateway, GatewayState};
 use crate::region::{Memory, RegionMetrics, RegionWatch};
@@ -143,6 +144,7 @@ pub fn run(config_path: &Path, access_output: impl io::Write + Send + 'static) -
         let (store_of_reload, metrics_of_reload) = (Arc::clone(&store), Arc::clone(&metrics));
         let reload =
             Reloader::new(loader, store_of_reload, metrics_of_reload, process.clone(), &problems, &files);
+        NameLookup::new(Arc::clone(&store), &process.resolvers).start().await;
         let state_directory = StateDirectory::new(main_folder, &process.state_directory);
         let regions = RegionWatch::start(Arc::clone(&store), Arc::new(Memory::open(state_directory)));
         // The first request must not find a region that only the config believes in.

@@ -2,6 +2,7 @@
 
 mod account;
 mod accounts;
+mod addresses;
 mod backend;
 mod backend_tls;
 mod client_authorities;
@@ -10,6 +11,7 @@ mod suspension;
 
 pub use account::{OpenWebsocket, TenantAccount};
 pub use accounts::{Accounts, LABELLED_ACCOUNTS_MAX};
+pub use addresses::{NameFacts, NamedAddresses};
 pub use backend::{BackendLease, BackendState, PortState};
 pub use backend_tls::BackendTlsClient;
 pub use client_authorities::ClientAuthorities;
@@ -22,12 +24,12 @@ use arc_swap::ArcSwap;
 use fleetgate_core::certificate::Certificates;
 use fleetgate_core::config::Fleet;
 use fleetgate_core::limit::LimitsIndex;
-use fleetgate_core::pool::{Pool, PoolIndex, PoolRegion};
+use fleetgate_core::pool::{BACKENDS_PER_REGION_MAX, BackendPlace, Pool, PoolIndex, PoolRegion};
 use fleetgate_core::region::{RegionIndex, Route, region_of};
 use fleetgate_core::tenant::{TenantIndex, TenantMatch};
 use fleetgate_core::traffic::BackendPort;
 use rustc_hash::FxHashMap;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use tokio::sync::watch;
 
 /// Config compiled for serving, with the accounts and backends that outlive it.
@@ -38,18 +40,19 @@ pub struct Snapshot {
     /// Fingerprint of the config's files.
     pub revision: Box<str>,
     /// What decisions read.
-    pub fleet: Fleet,
+    pub fleet: Arc<Fleet>,
     /// By pool, then by region.
     backends: Vec<Vec<Vec<Arc<BackendState>>>>,
     /// By pool.
     backend_tls: Vec<Option<Arc<BackendTlsClient>>>,
     routes: Vec<Arc<PoolRoute>>,
+    addresses: Arc<NamedAddresses>,
     accounts: Arc<Accounts>,
     limiters: Arc<LimiterPool>,
     /// By the place of the limits.
     keyed: Vec<KeyedLimiters>,
     /// By the place of the entry.
-    entries: Vec<Arc<TenantAccount>>,
+    entries: Arc<[Arc<TenantAccount>]>,
     /// In the order of the fleet's `client_certificates`.
     client_authorities: Vec<Arc<ClientAuthorities>>,
     /// By pool.
@@ -60,8 +63,8 @@ impl Snapshot {
     /// Compiles a fleet. Backends and tenants that the previous snapshot knew keep their state.
     #[must_use]
     pub fn build(fleet: Fleet, revision: &str, previous: Option<&Self>) -> Self {
-        let known = previous.map(Self::backend_states).unwrap_or_default();
-        let backends = fleet.pools.iter().map(|pool| pool_backends(pool, &known)).collect();
+        let addresses = previous.map(|previous| Arc::clone(&previous.addresses)).unwrap_or_default();
+        let backends = fleet_backends(&fleet, &addresses, previous);
         let backend_tls = fleet.pools.iter().map(|pool| backend_tls(pool, previous)).collect();
         let routes = previous.map(Self::pool_routes).unwrap_or_default();
         let routes: Vec<_> = fleet.pools.iter().map(|pool| pool_route(pool, &routes)).collect();
@@ -74,23 +77,50 @@ impl Snapshot {
         let asked = fleet.client_certificates.iter();
         let client_authorities = asked.map(|asked| authorities(&asked.authorities, previous)).collect();
         let generation = previous.map_or(1, |previous| previous.generation.saturating_add(1));
-        let admissions = fleet.pools.iter().zip(&routes);
-        let admissions = admissions.map(|(pool, route)| pool_admission(pool, route, previous)).collect();
+        let admissions = fleet_admissions(&fleet, &routes, &backends, previous);
         let revision = revision.into();
         Self {
             generation,
             revision,
-            fleet,
+            fleet: Arc::new(fleet),
             backends,
             backend_tls,
             routes,
             admissions,
             client_authorities,
+            addresses,
             accounts,
             limiters,
             keyed,
             entries,
         }
+    }
+
+    /// The same config, with backends where their names lead now.
+    #[must_use]
+    pub fn with_present_addresses(&self) -> Self {
+        let backends = fleet_backends(&self.fleet, &self.addresses, Some(self));
+        Self {
+            generation: self.generation.saturating_add(1),
+            revision: self.revision.clone(),
+            fleet: Arc::clone(&self.fleet),
+            backend_tls: self.backend_tls.clone(),
+            routes: self.routes.clone(),
+            admissions: fleet_admissions(&self.fleet, &self.routes, &backends, Some(self)),
+            backends,
+            client_authorities: self.client_authorities.clone(),
+            addresses: Arc::clone(&self.addresses),
+            accounts: Arc::clone(&self.accounts),
+            limiters: Arc::clone(&self.limiters),
+            keyed: self.keyed.clone(),
+            entries: Arc::clone(&self.entries),
+        }
+    }
+
+    /// Where names of backends lead.
+    #[must_use]
+    pub const fn addresses(&self) -> &Arc<NamedAddresses> {
+        &self.addresses
     }
 
     /// The backends of a pool in a region, in the order of the config.
@@ -156,7 +186,7 @@ impl Snapshot {
                 counted.fold(0_u32, |sum, backend| sum.saturating_add(backend.http.workers()))
             };
             let healthy = sum(&|backend| !backend.load(BackendPort::Http).failing);
-            admission.refresh(if healthy > 0 { healthy } else { sum(&|_| true) });
+            admission.refresh(if healthy > 0 { healthy } else { sum(&|_| true).max(1) });
         }
     }
 
@@ -200,17 +230,47 @@ impl Snapshot {
     }
 }
 
-fn pool_backends(pool: &Pool, known: &FxHashMap<&str, &Arc<BackendState>>) -> Vec<Vec<Arc<BackendState>>> {
-    let of_region = |region: &PoolRegion| {
-        let states = region.backends.iter().map(|backend| {
-            let state = BackendState::new(&pool.name, &region.name, *backend);
+/// Backends by pool and region. Those that are there already keep their state.
+fn fleet_backends(
+    fleet: &Fleet,
+    addresses: &NamedAddresses,
+    previous: Option<&Snapshot>,
+) -> Vec<Vec<Vec<Arc<BackendState>>>> {
+    let known = previous.map(Snapshot::backend_states).unwrap_or_default();
+    let of_pool = |pool: &Pool| {
+        let regions = pool.regions.iter();
+        regions.map(|region| region_backends(pool, region, addresses, &known)).collect()
+    };
+    fleet.pools.iter().map(of_pool).collect()
+}
+
+fn region_backends(
+    pool: &Pool,
+    region: &PoolRegion,
+    addresses: &NamedAddresses,
+    known: &FxHashMap<&str, &Arc<BackendState>>,
+) -> Vec<Arc<BackendState>> {
+    let mut states: Vec<Arc<BackendState>> = Vec::new();
+    for place in &region.backends {
+        let servers = match place {
+            BackendPlace::Fixed(backend) => vec![*backend],
+            BackendPlace::Named { name, .. } => {
+                addresses.of(name).iter().map(|address| place.at(*address)).collect()
+            }
+        };
+        for backend in servers {
+            // Two names may lead to one server, which counts once.
+            let is_there = states.iter().any(|state| state.http.address == backend.http);
+            if is_there || states.len() >= BACKENDS_PER_REGION_MAX {
+                continue;
+            }
+            let state = BackendState::new(&pool.name, &region.name, backend);
             let state = known.get(state.key()).map_or_else(|| Arc::new(state), |known| Arc::clone(known));
             state.set_workers(backend.workers);
-            state
-        });
-        states.collect()
-    };
-    pool.regions.iter().map(of_region).collect()
+            states.push(state);
+        }
+    }
+    states
 }
 
 /// The route that the pool had, if the region is still there under its name: a change of the config moves nobody.
@@ -228,15 +288,31 @@ fn pool_route(pool: &Pool, known: &FxHashMap<&str, (&Pool, &Arc<PoolRoute>)>) ->
     Arc::new(PoolRoute::to(place.unwrap_or_else(|| pool.home())))
 }
 
-/// The queue of a pool: the previous one, with those who wait and are served, if there was one.
-fn pool_admission(pool: &Pool, route: &PoolRoute, previous: Option<&Snapshot>) -> Option<Arc<PoolAdmission>> {
-    let workers = pool.workers(region_of(route.get(), true).unwrap_or_else(|_| pool.home()))?;
-    let mut known = previous.into_iter().flat_map(Snapshot::admissions);
-    let same = known.find(|(known, _)| known.name == pool.name);
-    let admission =
-        same.map_or_else(|| Arc::new(PoolAdmission::new(workers)), |(_, known)| Arc::clone(known));
-    admission.refresh(workers);
-    Some(admission)
+/// The queue of each pool whose workers are known: the previous one, with those who wait and are served, if there was one.
+fn fleet_admissions(
+    fleet: &Fleet,
+    routes: &[Arc<PoolRoute>],
+    backends: &[Vec<Vec<Arc<BackendState>>>],
+    previous: Option<&Snapshot>,
+) -> Vec<Option<Arc<PoolAdmission>>> {
+    let pools = fleet.pools.iter().zip(routes).zip(backends);
+    let admission = |((pool, route), regions): ((&Pool, &Arc<PoolRoute>), &Vec<Vec<Arc<BackendState>>>)| {
+        if !pool.knows_workers() {
+            return None;
+        }
+        let serving = region_of(route.get(), true).unwrap_or_else(|_| pool.home());
+        let backends = regions.get(serving).map_or(&[][..], Vec::as_slice);
+        let workers = backends.iter().fold(0_u32, |sum, backend| sum.saturating_add(backend.http.workers()));
+        // A name that leads nowhere yet has no server to wait for, and one request finds that out.
+        let workers = workers.max(1);
+        let mut known = previous.into_iter().flat_map(Snapshot::admissions);
+        let same = known.find(|(known, _)| known.name == pool.name);
+        let admission =
+            same.map_or_else(|| Arc::new(PoolAdmission::new(workers)), |(_, known)| Arc::clone(known));
+        admission.refresh(workers);
+        Some(admission)
+    };
+    pools.map(admission).collect()
 }
 
 /// The client of a pool: the previous one, with its sessions, if nothing about it changed.
@@ -258,6 +334,8 @@ fn authorities(written: &Certificates, previous: Option<&Snapshot>) -> Arc<Clien
 #[derive(Debug)]
 pub struct SnapshotStore {
     newest: ArcSwap<Snapshot>,
+    /// Held while a snapshot is made of the one before.
+    making: Mutex<()>,
     published: watch::Sender<()>,
 }
 
@@ -265,7 +343,7 @@ impl SnapshotStore {
     /// Starts with a first snapshot.
     #[must_use]
     pub fn new(first: Snapshot) -> Self {
-        Self { newest: ArcSwap::from_pointee(first), published: watch::Sender::new(()) }
+        Self { newest: ArcSwap::from_pointee(first), making: Mutex::default(), published: watch::Sender::new(()) }
     }
 
     /// The newest snapshot.
@@ -274,9 +352,11 @@ impl SnapshotStore {
         self.newest.load_full()
     }
 
-    /// Replaces the snapshot whole. Requests in flight keep theirs; websockets of tenants that it suspends are told.
-    pub fn publish(&self, next: Snapshot) {
-        let next = Arc::new(next);
+    /// Replaces the snapshot by one that is made of it. Requests in flight keep theirs; websockets of tenants that it
+    /// suspends are told. To be called where waiting for another one to be made holds nobody up.
+    pub fn publish(&self, make: impl FnOnce(&Snapshot) -> Snapshot) {
+        let _alone = self.making.lock().unwrap_or_else(PoisonError::into_inner);
+        let next = Arc::new(make(&self.newest.load()));
         let before = self.newest.swap(Arc::clone(&next));
         next.suspend_since(&before);
         self.published.send_replace(());

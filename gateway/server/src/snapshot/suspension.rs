@@ -61,7 +61,7 @@ impl Snapshot {
     }
 
     fn suspended(&self) -> impl Iterator<Item = &Arc<TenantAccount>> {
-        let entries = self.fleet.tenants.iter().zip(&self.entries);
+        let entries = self.fleet.tenants.iter().zip(self.entries.iter());
         entries.filter(|((_, tenant), _)| tenant.state == TenantState::Suspended).map(|(_, account)| account)
     }
 }

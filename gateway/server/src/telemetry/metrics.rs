@@ -396,6 +396,7 @@ struct SnapshotCollector {
     panics: IntCounter,
     dropped: IntCounter,
     admission: AdmissionGauges,
+    name_problems: IntGauge,
     in_flight: IntGaugeVec,
     connect_failures: IntCounterVec,
     tenant_requests: IntCounterVec,
@@ -458,6 +459,10 @@ impl SnapshotCollector {
                 "Connections that a backend refused or let time out.",
                 &["pool", "backend", "port"],
             )?,
+            name_problems: IntGauge::new(
+                "fleetgate_backend_name_problems",
+                "Names of backends whose last answer is not used, or not wholly.",
+            )?,
             tenant_requests: counters(
                 "fleetgate_tenant_requests_total",
                 "Requests of a tenant entry; tenants without requests are left out.",
@@ -488,6 +493,9 @@ impl SnapshotCollector {
         self.connect_failures.reset();
         self.tenant_requests.reset();
         self.tenant_websockets.reset();
+        let names = snapshot.fleet.pools.iter().flat_map(|pool| pool.names());
+        let problems = names.filter(|name| snapshot.addresses().facts(name).problem.is_some()).count();
+        self.name_problems.set(i64::try_from(problems).unwrap_or(i64::MAX));
         for (pool, _, regions) in snapshot.pools() {
             for backend in regions.iter().flatten() {
                 for port in [BackendPort::Http, BackendPort::Gevent] {
@@ -521,7 +529,7 @@ impl SnapshotCollector {
         self.certificate_problems.set(problems);
     }
 
-    fn parts(&self) -> [&dyn Collector; 13] {
+    fn parts(&self) -> [&dyn Collector; 14] {
         [
             &self.generation,
             &self.tenants,
@@ -532,6 +540,7 @@ impl SnapshotCollector {
             &self.certificate_ends,
             &self.panics,
             &self.dropped,
+            &self.name_problems,
             &self.in_flight,
             &self.connect_failures,
             &self.tenant_requests,

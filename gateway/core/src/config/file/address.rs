@@ -2,6 +2,7 @@
 
 use super::value::text_schema;
 use crate::config::read::Text;
+use crate::host::HostName;
 use core::net::SocketAddr;
 use ipnet::IpNet;
 use std::borrow::Cow;
@@ -9,6 +10,7 @@ use std::borrow::Cow;
 text_schema! {
     Socket;
     Server;
+    BackendAddress;
     Network;
     Address;
 }
@@ -27,7 +29,7 @@ impl Text for Socket {
     }
 }
 
-/// An address of a backend.
+/// An address of a server.
 #[derive(Debug, Clone, Copy)]
 pub(in crate::config) struct Server(pub(in crate::config) SocketAddr);
 
@@ -58,11 +60,11 @@ fn parse_socket(text: &str) -> Result<SocketAddr, String> {
         return Err("it is a URL, not an address".into());
     }
     match text.rsplit_once(':') {
-        Some((host, port)) if port.parse::<u16>().is_ok() && crate::host::HostName::parse(host).is_ok() => {
+        Some((host, port)) if port.parse::<u16>().is_ok() && HostName::parse(host).is_ok() => {
             if host.bytes().all(|byte| byte.is_ascii_digit() || byte == b'.') {
                 Err("it holds no IP address".into())
             } else {
-                Err("it holds a host name, and names are not resolved yet".into())
+                Err("it holds a host name, and here an address is needed".into())
             }
         }
         Some((_, port)) if port.bytes().all(|byte| byte.is_ascii_digit()) && port.parse::<u16>().is_err() => {
@@ -70,6 +72,40 @@ fn parse_socket(text: &str) -> Result<SocketAddr, String> {
         }
         _ => Err("it is not an IP address with a port".into()),
     }
+}
+
+/// An address of a backend, or a name that leads to some, with a port.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(in crate::config) enum BackendAddress {
+    Address(SocketAddr),
+    Name(HostName, u16),
+}
+
+impl Text for BackendAddress {
+    fn expected() -> Cow<'static, str> {
+        "an IP address and a port, such as `10.0.0.11:8069` or `[fd00::11]:8069`, or a name in DNS and a port, such as `odoo.internal:8069`".into()
+    }
+
+    fn parse(text: &str) -> Result<Self, String> {
+        let reason = match Server::parse(text) {
+            Ok(Server(address)) => return Ok(Self::Address(address)),
+            Err(reason) => reason,
+        };
+        let named = text.rsplit_once(':').and_then(|(name, port)| {
+            Some((HostName::parse(name).ok().filter(is_name)?, port.parse().ok()?))
+        });
+        match named {
+            Some((_, 0)) => Err("no server answers on port 0".into()),
+            Some((name, port)) => Ok(Self::Name(name, port)),
+            None => Err(reason),
+        }
+    }
+}
+
+/// Whether a host is a name, and no address.
+fn is_name(host: &HostName) -> bool {
+    let digits = |label: &str| label.bytes().all(|byte| byte.is_ascii_digit());
+    !host.as_str().starts_with('[') && !host.as_str().rsplit('.').next().is_none_or(digits)
 }
 
 /// A network of addresses.

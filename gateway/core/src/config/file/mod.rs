@@ -18,13 +18,14 @@ mod tenant;
 mod value;
 
 pub(super) use acme::AcmeEntry;
+pub(super) use address::BackendAddress;
 pub(super) use collection::Named;
 pub(super) use connections::ConnectionsEntry;
 pub(super) use dns_zone::DnsZoneEntry;
 pub(super) use guards::{ClassNetworksEntry, GuardsEntry, Networks};
 pub(super) use health::{FailoverEntry, HealthEntry};
 pub(super) use limits::{Burst, ClassLimitEntry, ClassLimitsEntry, LimitsEntry, PerSecond, RateEntry};
-pub(super) use pool::{PoolEntry, PoolRegionEntry, PoolTlsEntry};
+pub(super) use pool::{BackendEntry, PoolEntry, PoolRegionEntry, PoolTlsEntry};
 pub(super) use quotas::{QuotaCount, QuotaWebhookEntry, QuotasEntry};
 pub(super) use rpc::{CallNames, RpcEntry};
 pub(super) use tenant::{ClientCertificatesEntry, Host, IdText, MaintenanceEntry, StateWord, TenantEntry};
@@ -53,6 +54,8 @@ pub(super) const PLANS_MAX: usize = 1000;
 const TRUSTED_PROXIES_MAX: usize = 1024;
 /// Most zones that may be changed.
 const DNS_ZONES_MAX: usize = 1000;
+/// Most servers of DNS that are asked.
+const RESOLVERS_MAX: usize = 16;
 /// Most tenants in the main file itself; more belong into the tenants directory.
 const INLINE_TENANTS_MAX: usize = 100_000;
 
@@ -87,6 +90,9 @@ section! {
         /// Zones of DNS that Fleetgate may change, to prove names with `dns-01`.
         #[schemars(extend("x-applies" = "restart"))]
         dns_zones: Lenient<List<DnsZoneEntry, 0, DNS_ZONES_MAX>> = [],
+        /// Servers of DNS that are asked where the names of backends lead.
+        #[schemars(extend("x-applies" = "restart", "x-default" = "those of the system"))]
+        resolvers: Option<Lenient<List<Server, 1, RESOLVERS_MAX>>> = null,
         /// Certificates that are ordered and renewed. Left out, none is.
         #[schemars(extend("x-applies" = "restart"))]
         acme: Option<Lenient<At<AcmeEntry>>> = null,

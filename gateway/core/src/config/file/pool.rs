@@ -2,7 +2,7 @@
 
 use super::GuardsEntry;
 use super::REGIONS_MAX;
-use super::address::Server;
+use super::address::BackendAddress;
 use super::collection::{Choice, List, Named, OneOf};
 use super::health::{FailoverEntry, HealthEntry, PostgresUrl};
 use super::value::{FilePath, Folder, Lasting, Whole, text_schema};
@@ -144,13 +144,15 @@ section! {
 }
 
 section! {
-    /// One Odoo server.
+    /// One Odoo server, or all that a name leads to.
     pub(in crate::config) struct BackendEntry {
-        /// Address of Odoo's `http_port`. Host names are not resolved yet.
-        http: Server,
+        /// Address of Odoo's `http_port`, or a name: each address that it leads to is a backend. Names are looked up again
+        /// as their TTL says, after a second at least and a minute at most; one that cannot be looked up, or is gone, keeps
+        /// the addresses it last had.
+        http: BackendAddress,
         /// Address of Odoo's `gevent_port` (`longpolling_port` before 16.0). Left out, it is the same as `http`,
-        /// which is right for an Odoo without workers.
-        websocket: Option<Server> = null,
+        /// which is right for an Odoo without workers. Where `http` holds a name, the same name with another port.
+        websocket: Option<At<BackendAddress>> = null,
         /// Odoo's `workers`: requests that it serves at once. With it for all backends of a pool, requests wait in the
         /// gateway's queue, fair to all tenants, instead of in Odoo's. Left out, there is no such queue for the pool.
         workers: Option<Whole<1, 1_024>> = null,

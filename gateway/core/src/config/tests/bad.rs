@@ -48,7 +48,7 @@ pools:
     database_selection: dbfilter
     backends_per_tenant: 65
     http: { read_timeout: 30 }
-    regions: { paris: { backends: [ { http: "odoo:8069" } ] }, rome: {} }
+    regions: { paris: { backends: [ { http: "odoo:0" } ] }, rome: {} }
 "#;
     let expected = [
         "5:1: unknown key `admim`; did you mean `admin`?",
@@ -62,7 +62,7 @@ pools:
         "10:25: pools.shared.database_selection: `dbfilter` is not allowed here; did you mean `dbfilter_header`?",
         "11:26: pools.shared.backends_per_tenant: expected a whole number from 1 to 64, found `65`",
         "12:27: pools.shared.http.read_timeout: `30` is not valid: it has no unit",
-        "13:45: pools.shared.regions.paris.backends[0].http: `odoo:8069` is not valid: it holds a host name",
+        "13:45: pools.shared.regions.paris.backends[0].http: `odoo:0` is not valid: no server answers on port 0",
         "13:70: pools.shared.regions.rome: the key `backends` is missing",
     ];
     let found = said(text);
@@ -210,6 +210,10 @@ fn pools_and_regions_fit_together() {
     one(
         &with(r#"{ http: "10.0.0.11:8069", websocket: "10.0.0.11:8072" }"#, backend),
         &["pools.shared.regions.paris.backends[1]", "is there twice", "the other is at fleetgate.yaml:9:"],
+    );
+    one(
+        &with(r#"{ http: "10.0.0.11:8069","#, r#"{ http: "odoo.internal:8069","#),
+        &["pools.shared.regions.paris.backends[0].websocket", "at one server", "the same name for both"],
     );
     let many: Vec<String> = (1..=65).map(|port| format!("{{ http: \"10.0.0.11:{port}\" }}")).collect();
     one(

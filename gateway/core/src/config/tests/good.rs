@@ -5,7 +5,7 @@ use crate::acme::Challenge;
 use crate::config::{MainFile, TsigAlgorithm};
 use crate::host::HostKey;
 use crate::odoo::OdooVersion;
-use crate::pool::{DatabaseSelection, SameSite};
+use crate::pool::{BackendPlace, DatabaseSelection, SameSite};
 use crate::tenant::TenantState;
 use core::time::Duration;
 
@@ -64,7 +64,8 @@ fn every_key_reaches_its_meaning() {
     assert_eq!((pool.websocket.handshake, pool.websocket.idle).0, Duration::from_secs(8));
     let regions: Vec<_> = pool.regions.iter().map(|region| (&*region.name, region.standby)).collect();
     assert_eq!(regions, [("paris", false), ("dublin", true)], "in the order of the config's regions");
-    assert_eq!(pool.regions[1].backends[0].websocket, pool.regions[1].backends[0].http);
+    let BackendPlace::Fixed(backend) = &pool.regions[1].backends[0] else { panic!("{:?}", pool.regions[1]) };
+    assert_eq!(backend.websocket, backend.http);
     let (_, tenant) = fleet.tenants.iter().next().unwrap();
     let TenantState::Maintenance(maintenance) = &tenant.state else { panic!("{:?}", tenant.state) };
     assert_eq!(

@@ -1,0 +1,141 @@
+//! Looking up where names of backends lead, again and again, and having snapshots follow.
+
+use crate::dns::resolver;
+use crate::snapshot::{Snapshot, SnapshotStore};
+use fleetgate_core::host::HostName;
+use fleetgate_core::lookup::{Leads, PAUSE_AFTER_FAILURE, pause};
+use hickory_resolver::TokioResolver;
+use hickory_resolver::config::LookupIpStrategy;
+use hickory_resolver::lookup_ip::LookupIp;
+use hickory_resolver::net::NetError;
+use std::collections::BTreeMap;
+use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::task::AbortHandle;
+use tokio::time::{sleep, timeout};
+
+/// For the first answers about all names, before the process listens.
+const FIRST_LOOK: Duration = Duration::from_secs(5);
+
+/// Looks up the names of a process.
+pub struct NameLookup {
+    store: Arc<SnapshotStore>,
+    /// `Err`: there is none, and why.
+    resolver: Result<TokioResolver, NetError>,
+}
+
+impl NameLookup {
+    /// Asks servers of DNS, or those of the system.
+    ///
+    /// Of a name with addresses of both versions of IP those of version 4 are used: a server with both is one server.
+    #[must_use]
+    pub fn new(store: Arc<SnapshotStore>, servers: &[SocketAddr]) -> Arc<Self> {
+        Arc::new(Self { store, resolver: resolver(servers, LookupIpStrategy::Ipv4thenIpv6) })
+    }
+
+    /// Looks up the names of every snapshot from now on; returns when each of the present one was looked up once, or after
+    /// a while.
+    pub async fn start(self: &Arc<Self>) {
+        tokio::spawn(Arc::clone(self).follow());
+        let snapshot = self.store.load();
+        let asked = async {
+            let known = || names(&snapshot).all(|name| snapshot.addresses().facts(name).asked);
+            while !known() {
+                sleep(Duration::from_millis(10)).await;
+            }
+        };
+        if timeout(FIRST_LOOK, asked).await.is_err() {
+            tracing::error!("not every name of a backend could be looked up; serving begins without its backends");
+        }
+    }
+
+    async fn follow(self: Arc<Self>) {
+        let mut published = self.store.published();
+        let mut tasks: BTreeMap<HostName, AbortHandle> = BTreeMap::new();
+        loop {
+            let snapshot = self.store.load();
+            let wanted = |name: &HostName| names(&snapshot).any(|wanted| wanted == name);
+            tasks.retain(|name, task| {
+                let keep = wanted(name);
+                if !keep {
+                    task.abort();
+                }
+                keep
+            });
+            snapshot.addresses().retain(wanted);
+            for name in names(&snapshot) {
+                tasks.entry(name.clone()).or_insert_with(|| {
+                    tokio::spawn(Arc::clone(&self).follow_name(name.clone())).abort_handle()
+                });
+            }
+            drop(snapshot);
+            if published.changed().await.is_err() {
+                return;
+            }
+        }
+    }
+
+    async fn follow_name(self: Arc<Self>, name: HostName) {
+        loop {
+            let answer = match &self.resolver {
+                Ok(resolver) => resolver.lookup_ip(name.as_str()).await,
+                Err(error) => Err(error.clone()),
+            };
+            let wait = match &answer {
+                Ok(found) => pause(time_to_live(found)),
+                Err(_) => PAUSE_AFTER_FAILURE,
+            };
+            if self.note(&name, answer.map(|found| found.iter().collect())) {
+                let store = Arc::clone(&self.store);
+                let published = move || store.publish(Snapshot::with_present_addresses);
+                if tokio::task::spawn_blocking(published).await.is_err() {
+                    tracing::error!(%name, "following a name panicked; its old addresses serve on");
+                }
+            }
+            sleep(wait).await;
+        }
+    }
+
+    /// Takes an answer. Whether the name leads elsewhere now.
+    fn note(&self, name: &HostName, answer: Result<Vec<IpAddr>, NetError>) -> bool {
+        let (addresses, problem) = match answer {
+            Ok(found) => {
+                let Leads { used, refused } = Leads::of(found);
+                let refused: Vec<String> = refused.iter().map(ToString::to_string).collect();
+                let problem = (!refused.is_empty())
+                    .then(|| format!("it leads to {}, where no backend may be", refused.join(", ")));
+                (Some(used).filter(|used| !used.is_empty()), problem)
+            }
+            Err(error) if error.is_no_records_found() => (None, Some("it has no address".to_owned())),
+            Err(error) => (None, Some(error.to_string())),
+        };
+        let known = self.store.load();
+        let before = known.addresses().note(name, addresses.as_deref(), problem.clone());
+        let now = known.addresses().of(name);
+        let words = |addresses: &[IpAddr]| {
+            addresses.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ")
+        };
+        if let Some(problem) = problem.as_ref().filter(|problem| before.problem.as_ref() != Some(problem)) {
+            tracing::error!(%name, problem, used = words(&now), "a name of backends cannot be followed; what it led to before is used");
+        } else if before.problem.is_some() && problem.is_none() {
+            tracing::warn!(%name, used = words(&now), "a name of backends is followed again");
+        }
+        let changed = now != before.addresses;
+        if changed && !before.addresses.is_empty() {
+            tracing::warn!(%name, before = words(&before.addresses), now = words(&now), "a name of backends leads elsewhere");
+        }
+        changed
+    }
+}
+
+/// Names of backends, each at least once.
+fn names(snapshot: &Snapshot) -> impl Iterator<Item = &HostName> {
+    snapshot.fleet.pools.iter().flat_map(|pool| pool.names())
+}
+
+/// The least of the records that the answer is made of.
+fn time_to_live(found: &LookupIp) -> Duration {
+    let records = found.as_lookup().answers().iter();
+    Duration::from_secs(records.map(|record| u64::from(record.ttl)).min().unwrap_or_default())
+}
