@@ -27,6 +27,7 @@ mod client_certificates;
 mod client_limits;
 mod cookies;
 mod database;
+mod draining;
 mod filestore;
 mod forwarding;
 mod guards;

@@ -51,6 +51,8 @@ pub struct BackendLoad {
     pub in_flight: u32,
     /// Whether a connection to it failed a moment ago.
     pub failing: bool,
+    /// Whether an operator takes it out: it is not asked at all.
+    pub draining: bool,
     /// Whether all of its workers are busy, as far as their number is known.
     pub full: bool,
 }
@@ -71,7 +73,7 @@ fn mix(mut value: u64) -> u64 {
     value ^ (value >> 31)
 }
 
-/// Chooses a backend that was not tried yet; `None` when all were.
+/// Chooses a backend that was not tried yet and does not drain; `None` when there is none.
 ///
 /// Order: the tenant's own `subset` backends that do not fail, the one with the fewest requests in flight first;
 /// then any other that does not fail, in the tenant's order; of those, the ones with a free worker first. Then the
@@ -85,7 +87,8 @@ pub fn choose(
     load: impl Fn(BackendIndex) -> BackendLoad,
 ) -> Option<BackendIndex> {
     let own = own_subset(tenant_hash, subset, count, &load);
-    (0..count.min(BACKENDS_PER_REGION_MAX)).filter(|&index| !tried.contains(index)).min_by_key(|&index| {
+    let may_be_asked = |index: &BackendIndex| !tried.contains(*index) && !load(*index).draining;
+    (0..count.min(BACKENDS_PER_REGION_MAX)).filter(may_be_asked).min_by_key(|&index| {
         let backend = load(index);
         let is_own = own.contains(index);
         let in_flight = if is_own { backend.in_flight } else { 0 };
@@ -125,6 +128,7 @@ mod tests {
             hash: stable_hash(names[index].as_bytes()),
             in_flight: 0,
             failing: false,
+            draining: false,
             full: false,
         }
     }
@@ -189,6 +193,21 @@ mod tests {
         assert!(!own.contains(first), "another has a worker free");
         let all_full = |index: BackendIndex| BackendLoad { full: true, ..idle(&backends)(index) };
         assert!(own.contains(choose(tenant, 2, BackendSet::default(), 4, all_full).unwrap()));
+    }
+
+    #[test]
+    fn a_backend_that_drains_is_asked_by_nobody_and_its_tenants_have_others() {
+        let backends = names(3);
+        let tenant = stable_hash(b"acme");
+        let favourite = choose(tenant, 1, BackendSet::default(), 3, idle(&backends)).unwrap();
+        let load =
+            |index: BackendIndex| BackendLoad { draining: index == favourite, ..idle(&backends)(index) };
+        let mut tried = BackendSet::default();
+        while let Some(next) = choose(tenant, 1, tried, 3, load) {
+            assert_ne!(next, favourite);
+            tried.insert(next);
+        }
+        assert_eq!(tried.len(), 2);
     }
 
     #[test]

@@ -58,6 +58,8 @@ pub struct Pool {
     pub websocket: WebsocketTimeouts,
     /// How servers are watched; `None` when they are not.
     pub health: Option<HealthProbes>,
+    /// Who is asked about each backend beside Odoo.
+    pub agent: Option<Agent>,
     /// How the pool moves between regions.
     pub failover: FailoverPolicy,
     /// Backends by region, in the order of the config's `regions`.
@@ -199,6 +201,31 @@ pub struct HealthProbes {
     pub damping: Damping,
     /// From a server's return until it takes its whole share.
     pub slow_start: Duration,
+}
+
+/// Who is asked about a backend beside Odoo.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Agent {
+    /// What is asked.
+    pub question: AgentQuestion,
+    /// From one question to the next.
+    pub interval: Duration,
+    /// For an answer.
+    pub timeout: Duration,
+}
+
+/// What an agent is asked.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum AgentQuestion {
+    /// A path, over plain HTTP at the address of the backend: a status from 200 to 299 says that it is well.
+    Http {
+        /// Port.
+        port: u16,
+        /// Path and query.
+        path: Box<str>,
+    },
+    /// A program and its arguments, run by the gateway: its exit status 0 says that the backend is well.
+    Command(Box<[Box<str>]>),
 }
 
 /// The backends of a pool in one region.

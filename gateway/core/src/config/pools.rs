@@ -2,14 +2,14 @@
 
 use super::authorities;
 use super::file::{
-    BackendEntry, FailoverEntry, HealthEntry, BackendAddress, PoolEntry, PoolRegionEntry, PoolTlsEntry,
+    AgentEntry, BackendEntry, FailoverEntry, HealthEntry, BackendAddress, PoolEntry, PoolRegionEntry, PoolTlsEntry,
 };
 use super::problem::Spot;
 use super::read::{At, Reader, Step};
 use super::suggest;
 use crate::health::Damping;
 use crate::pool::{
-    Backend, BackendPlace, BackendTls, HealthProbes, Pool, PoolRegion, Region, SameSite, SessionCookie, Timeouts,
+    Agent, AgentQuestion, Backend, BackendPlace, BackendTls, HealthProbes, Pool, PoolRegion, Region, SameSite, SessionCookie, Timeouts,
     WebsocketTimeouts,
 };
 use crate::region::{FailoverMode, FailoverPolicy};
@@ -33,9 +33,11 @@ pub(super) fn check(
     let regions =
         reader.inside(Step::Key("regions"), |reader| check_regions(at, written.regions.0, regions, reader));
     let health = health(&written.health);
+    let agent = written.health.agent.and_then(|agent| check_agent(agent, reader));
     let regions = regions.filter(|regions| check_watched(at, &written.failover, regions, reader));
     let pool = Pool {
         health,
+        agent,
         failover: failover(&written.failover),
         name: name.into(),
         odoo_version: written.odoo_version.0,
@@ -77,6 +79,26 @@ fn health(written: &HealthEntry) -> Option<HealthProbes> {
         damping: Damping { fall: count(written.fall.0), rise: count(written.rise.0) },
         slow_start: written.slow_start.0,
     })
+}
+
+/// `None` after a problem was reported.
+fn check_agent(At { at, value }: At<AgentEntry>, reader: &mut Reader<'_>) -> Option<Agent> {
+    let question = match (value.port, value.command) {
+        (Some(port), None) => AgentQuestion::Http { port: port.0, path: value.path.0 },
+        (None, Some(command)) => {
+            AgentQuestion::Command(command.0.into_iter().map(|word| word.0).collect())
+        }
+        _ => {
+            reader.inside(Step::Key("health"), |reader| {
+                reader.inside(Step::Key("agent"), |reader| {
+                    let message = "an agent has either a `port` or a `command`".into();
+                    reader.error(at, message, Some("write one of the two".into()));
+                });
+            });
+            return None;
+        }
+    };
+    Some(Agent { question, interval: value.interval.0, timeout: value.timeout.0 })
 }
 
 fn failover(written: &FailoverEntry) -> FailoverPolicy {

@@ -91,6 +91,12 @@ impl BackendHealth {
         self.draining = draining;
     }
 
+    /// Whether an operator takes it out, whatever its signals say.
+    #[must_use]
+    pub const fn is_draining(&self) -> bool {
+        self.draining
+    }
+
     /// One of the signals.
     #[must_use]
     pub const fn signal(&self, signal: BackendSignal) -> &Damped {

@@ -118,6 +118,22 @@ enum RegionAction {
         #[arg(long, default_value = "")]
         reason: String,
     },
+    /// Take a backend out: it gets no new requests, those that it has end there, its websockets move elsewhere.
+    Drain {
+        /// Address of its HTTP port, such as 10.0.0.11:8069
+        backend: String,
+        /// Why, for whoever looks next.
+        #[arg(long)]
+        reason: String,
+    },
+    /// Take a backend back in.
+    Undrain {
+        /// Address of its HTTP port.
+        backend: String,
+        /// Why, for the log.
+        #[arg(long, default_value = "")]
+        reason: String,
+    },
 }
 
 #[derive(Debug, Args)]
@@ -192,17 +208,24 @@ impl Cli {
 }
 
 fn show_regions(action: Option<RegionAction>, admin: &AdminArgs) -> ExitCode {
-    let pin =
-        |query: String| show::<RegionList>(admin, "POST", &format!("/v1/regions/pin?{query}"), regions::text);
+    let act = |what: &str, pairs: &[(&str, &str)]| {
+        show::<RegionList>(admin, "POST", &format!("/v1/regions/{what}?{}", query(pairs)), regions::text)
+    };
     match action {
         None => show::<RegionList>(admin, "GET", "/v1/regions", regions::text),
         Some(RegionAction::Explain { pool }) => {
             show::<RegionList>(admin, "GET", "/v1/regions", |list| regions::explain_text(&pool, list))
         }
         Some(RegionAction::Pin { pool, region, reason }) => {
-            pin(query(&[("pool", &pool), ("region", &region), ("reason", &reason)]))
+            act("pin", &[("pool", &pool), ("region", &region), ("reason", &reason)])
         }
-        Some(RegionAction::Unpin { pool, reason }) => pin(query(&[("pool", &pool), ("reason", &reason)])),
+        Some(RegionAction::Unpin { pool, reason }) => act("pin", &[("pool", &pool), ("reason", &reason)]),
+        Some(RegionAction::Drain { backend, reason }) => {
+            act("drain", &[("backend", &backend), ("reason", &reason)])
+        }
+        Some(RegionAction::Undrain { backend, reason }) => {
+            act("undrain", &[("backend", &backend), ("reason", &reason)])
+        }
     }
 }
 

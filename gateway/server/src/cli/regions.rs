@@ -44,6 +44,9 @@ pub(super) fn explain_text(name: &str, list: &RegionList) -> String {
         }
         for backend in &region.backends {
             line!(text, "    backend   {} {}", backend.backend, backend.verdict);
+            if let Some(draining) = &backend.draining {
+                line!(text, "              DRAINING since {}: {}", draining.since, draining.reason);
+            }
             signals(&mut text, backend);
         }
     }
@@ -66,7 +69,7 @@ fn heading(text: &mut String, pool: &PoolReport) {
 }
 
 fn region_text(region: &RegionReport) -> String {
-    let up = region.backends.iter().filter(|backend| backend.verdict != "down").count();
+    let up = region.backends.iter().filter(|backend| !["down", "draining"].contains(&&*backend.verdict)).count();
     let why = region.why.as_ref().map(|why| format!(" ({why})")).unwrap_or_default();
     format!(
         "{}: {}{why}, database {}, {up} of {} backends serve",

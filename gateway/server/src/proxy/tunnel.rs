@@ -45,11 +45,13 @@ pub struct DrainSchedule {
 
 impl DrainSchedule {
     /// Waits for the moment at which the websocket of a request is closed: the process drains, requests of its pool
-    /// no longer go where it is, or its tenant is suspended.
-    async fn turn_of(&self, request_id: &str, left: &CancellationToken, suspension: &Suspension) -> End {
+    /// no longer go where it is, its backend drains, or its tenant is suspended.
+    async fn turn_of(&self, request_id: &str, left: &[CancellationToken; 2], suspension: &Suspension) -> End {
+        let [region_left, backend_left] = left;
         let end = tokio::select! {
             () = self.begun.cancelled() => End::Drained,
-            () = left.cancelled() => End::Drained,
+            () = region_left.cancelled() => End::Drained,
+            () = backend_left.cancelled() => End::Drained,
             () = suspension.begins() => End::Suspended,
         };
         let share = u32::try_from(stable_hash(request_id.as_bytes()) % 1_000).unwrap_or(0);
@@ -74,8 +76,8 @@ pub struct Tunnel {
     charge: Option<Charge>,
     /// Counts it for its tenant until it ends.
     _open: Option<OpenWebsocket>,
-    /// Cancelled when requests of the pool go elsewhere.
-    left: CancellationToken,
+    /// Cancelled when requests of the pool go to another region, and when its backend drains.
+    left: [CancellationToken; 2],
     suspension: Suspension,
     /// Gives the place at the backend back when the websocket ends.
     _lease: Option<BackendLease>,
@@ -144,6 +146,7 @@ impl Tunnel {
         if let Some(charge) = &mut charge {
             charge.websocket_opens();
         }
+        let backend_left = context.lease.as_ref().map(|lease| lease.backend().drained()).unwrap_or_default();
         let tunnel = Self {
             charge,
             event: Some(describe(context, session.req_header()).into_owned()),
@@ -152,7 +155,7 @@ impl Tunnel {
             greeting: Greeting { bytes, head_len },
             backend: Some(backend),
             _open: context.websocket.take(),
-            left: context.left(),
+            left: [context.left(), backend_left],
             suspension: context.suspension(&state.store),
             _lease: context.lease.take(),
             state: Arc::clone(state),

@@ -1,4 +1,4 @@
-//! What is remembered of pools over restarts: whose history writes are part of, and what operators pinned.
+//! What is remembered of pools over restarts: whose history writes are part of, and what operators decided.
 
 use crate::state_directory::{StateDirectory, replace_file};
 use fleetgate_core::health::Instance;
@@ -18,6 +18,18 @@ pub(super) struct Remembered {
     pub led: Option<(u64, u64, u32)>,
     /// Region that an operator pinned, and what was said about it.
     pub pin: Option<Pin>,
+    /// Backends that an operator takes out, by the address of their HTTP port.
+    #[serde(default)]
+    pub draining: BTreeMap<String, Draining>,
+}
+
+/// A backend that an operator takes out.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Draining {
+    /// Why.
+    pub reason: String,
+    /// Since when.
+    pub since: jiff::Timestamp,
 }
 
 /// A region that an operator pinned.

@@ -1,6 +1,8 @@
 //! Watching the regions of each pool: probes ask, core judges, and the route of the pool follows.
 
+mod agent;
 mod event;
+mod http;
 mod memory;
 mod metrics;
 mod odoo;
@@ -9,7 +11,7 @@ mod postgres;
 mod report;
 mod watch;
 
-pub use memory::Memory;
+pub use memory::{Draining, Memory, Pin};
 pub use metrics::RegionMetrics;
 pub use report::{BackendReport, DatabaseReport, MoveReport, NameReport, PoolReport, RegionReport, SignalReport};
-pub use watch::{PinError, RegionWatch};
+pub use watch::{DrainError, PinError, RegionWatch};

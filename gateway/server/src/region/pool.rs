@@ -66,23 +66,28 @@ pub(super) struct DatabaseSeen {
 }
 
 impl Seen {
-    fn of(pool: &Pool, route: &PoolRoute, backends: &[Vec<Arc<BackendState>>], remembered: Remembered) -> Self {
+    fn of(pool: &Pool, route: &PoolRoute, backends: &[Vec<Arc<BackendState>>], remembered: &Remembered) -> Self {
         let regions = pool.regions.iter().zip(backends).map(|(region, backends)| {
             let backends = u8::try_from(backends.len()).unwrap_or(u8::MAX);
             RegionState { standby: region.standby, backends_up: backends, backends, ..RegionState::default() }
         });
         let led = remembered.led();
         let mut judge = Judge::new(pool.failover, regions.collect(), led);
-        let pinned = remembered.pin.and_then(|pin| region_named(pool, &pin.region));
+        let pinned = remembered.pin.as_ref().and_then(|pin| region_named(pool, &pin.region));
         judge.pin(pinned);
         // A change of the config moves nobody.
         if let Route::Serve(region) | Route::Fenced(region) | Route::Agreeing(region) = route.get() {
             judge.resume(region);
         }
         let told = (0..pool.regions.len()).map(|region| verdicts(&judge, region)).collect();
+        let backend = |state: &Arc<BackendState>| {
+            let mut seen = BackendSeen::default();
+            seen.health.set_draining(remembered.draining.contains_key(&state.http.address.to_string()));
+            seen
+        };
         Self {
             judge,
-            backends: backends.iter().map(|region| vec![BackendSeen::default(); region.len()]).collect(),
+            backends: backends.iter().map(|region| region.iter().map(backend).collect()).collect(),
             databases: vec![DatabaseSeen::default(); pool.regions.len()],
             told,
             remembered: led,
@@ -113,7 +118,10 @@ impl Seen {
         let new = backends.iter().flatten().zip(self.backends.iter_mut().flatten());
         for (state, seen) in new {
             if let Some(known) = old.get(state.key()) {
+                let draining = seen.health.is_draining();
                 seen.clone_from(known);
+                // What an operator decided is in the memory.
+                seen.health.set_draining(draining);
             }
         }
         for (region, seen) in self.backends.iter().enumerate() {
@@ -134,9 +142,13 @@ impl PoolWatch {
     ) -> Option<Self> {
         let (pool, route) = snapshot.fleet.pools.get(usize::from(place.0)).zip(snapshot.route(place))?;
         let backends = snapshot.regions(place).to_vec();
-        let mut seen = Seen::of(pool, route, &backends, memory.of(&pool.name));
+        let mut seen = Seen::of(pool, route, &backends, &memory.of(&pool.name));
         if let Some(before) = before {
             seen.take_over(pool, &backends, before);
+        }
+        let born = before.map_or_else(Instant::now, |before| before.born);
+        for (state, seen) in backends.iter().flatten().zip(seen.backends.iter().flatten()) {
+            state.set_health(&seen.health, probes.slow_start, born.elapsed());
         }
         Some(Self {
             pool: pool.clone(),
@@ -146,7 +158,7 @@ impl PoolWatch {
             addresses: Arc::clone(snapshot.addresses()),
             route: Arc::clone(route),
             memory: Arc::clone(memory),
-            born: before.map_or_else(Instant::now, |before| before.born),
+            born,
             seen: Mutex::new(seen),
         })
     }
@@ -192,7 +204,7 @@ impl PoolWatch {
             return;
         };
         let before = backend.health.verdict();
-        let changed = backend.health.note(signal, reading, self.probes.damping, now);
+        backend.health.note(signal, reading, self.probes.damping, now);
         let health = backend.health;
         let slot = BackendSignal::ALL.iter().position(|known| *known == signal);
         if let Some(slot) = slot.and_then(|slot| backend.words.get_mut(slot)) {
@@ -204,15 +216,48 @@ impl PoolWatch {
         let Seen { judge, backends, .. } = &mut *seen;
         count_backends(judge, region, backends.get(region).map_or(&[], Vec::as_slice));
         drop(seen);
-        if changed {
-            let backend = self.backends.get(region).and_then(|region| region.get(place));
-            self.tell(VerdictEvent {
-                backend: backend.map(|backend| backend.http.address.to_string()).unwrap_or_default(),
-                saw: format!("{}: {words}", signal.as_str()),
-                ..self.event(Subject::Backend, region, before.as_str(), health.verdict().as_str())
-            });
-        }
+        self.tell_backend(region, place, before, health.verdict(), format!("{}: {words}", signal.as_str()));
         self.conclude();
+    }
+
+    /// Takes a backend out, or back in. Whether the pool has it.
+    pub(super) fn drain(self: &Arc<Self>, address: &str, draining: bool) -> bool {
+        let mut found = false;
+        for (region, backends) in self.backends.iter().enumerate() {
+            for (place, state) in backends.iter().enumerate() {
+                if state.http.address.to_string() != address {
+                    continue;
+                }
+                found = true;
+                let mut seen = self.seen();
+                let backend = seen.backends.get_mut(region).and_then(|region| region.get_mut(place));
+                let Some(backend) = backend else { continue };
+                let before = backend.health.verdict();
+                backend.health.set_draining(draining);
+                let health = backend.health;
+                state.set_health(&health, self.probes.slow_start, self.now());
+                drop(seen);
+                self.tell_backend(region, place, before, health.verdict(), "an operator said so".to_owned());
+            }
+        }
+        found
+    }
+
+    fn tell_backend(
+        &self,
+        region: RegionIndex,
+        place: usize,
+        before: BackendVerdict,
+        verdict: BackendVerdict,
+        saw: String,
+    ) {
+        if before == verdict {
+            return;
+        }
+        let backend = self.backends.get(region).and_then(|region| region.get(place));
+        let backend = backend.map(|backend| backend.http.address.to_string()).unwrap_or_default();
+        let event = self.event(Subject::Backend, region, before.as_str(), verdict.as_str());
+        self.tell(VerdictEvent { backend, saw, ..event });
     }
 
     pub(super) fn note_database(self: &Arc<Self>, region: RegionIndex, statement: Statement) {

@@ -1,11 +1,12 @@
 //! What is known of pools, for operators.
 
-use super::memory::{Memory, Pin};
+use super::memory::{Draining, Memory, Pin, Remembered};
 use super::pool::{BackendSeen, PoolWatch};
 use fleetgate_core::health::{BackendSignal, DatabaseVerdict, Moment};
 use fleetgate_core::pool::BackendPlace;
 use fleetgate_core::region::{NotReady, RegionVerdict, Route};
 use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 /// A pool that is watched.
@@ -74,6 +75,9 @@ pub struct BackendReport {
     pub backend: String,
     /// `up`, `degraded`, `draining` or `down`.
     pub verdict: String,
+    /// Why an operator takes it out.
+    #[serde(default)]
+    pub draining: Option<Draining>,
     /// Its signals.
     pub signals: Vec<SignalReport>,
 }
@@ -109,6 +113,7 @@ pub struct MoveReport {
 /// Reads one pool.
 pub(super) fn of(watch: &Arc<PoolWatch>, memory: &Memory) -> PoolReport {
     let (now, route) = (watch.now(), watch.route());
+    let Remembered { pin, draining, .. } = memory.of(&watch.pool.name);
     let name = |region: usize| {
         watch.pool.regions.get(region).map(|region| region.name.to_string()).unwrap_or_default()
     };
@@ -138,7 +143,7 @@ pub(super) fn of(watch: &Arc<PoolWatch>, memory: &Memory) -> PoolReport {
             backends: states
                 .iter()
                 .zip(backends)
-                .map(|(backend, seen)| backend_report(backend.http.address.to_string(), seen, now))
+                .map(|(backend, seen)| backend_report(backend.http.address.to_string(), seen, now, &draining))
                 .collect(),
         }
     });
@@ -151,7 +156,7 @@ pub(super) fn of(watch: &Arc<PoolWatch>, memory: &Memory) -> PoolReport {
         route: route.as_str().to_owned(),
         means: means(route, serving.as_deref().unwrap_or_default(), &seen.judge.database_verdicts()),
         serving,
-        pin: memory.of(&watch.pool.name).pin,
+        pin,
         regions: regions.collect(),
         moves: moves.collect(),
     }
@@ -187,7 +192,12 @@ fn means(route: Route, serving: &str, databases: &[DatabaseVerdict]) -> String {
     }
 }
 
-fn backend_report(backend: String, seen: &BackendSeen, now: Moment) -> BackendReport {
+fn backend_report(
+    backend: String,
+    seen: &BackendSeen,
+    now: Moment,
+    draining: &BTreeMap<String, Draining>,
+) -> BackendReport {
     let signals = BackendSignal::ALL.iter().zip(&seen.words).filter_map(|(signal, saw)| {
         let damped = seen.health.signal(*signal);
         let _read = damped.last()?;
@@ -199,5 +209,10 @@ fn backend_report(backend: String, seen: &BackendSeen, now: Moment) -> BackendRe
             saw: saw.clone(),
         })
     });
-    BackendReport { backend, verdict: seen.health.verdict().as_str().to_owned(), signals: signals.collect() }
+    BackendReport {
+        verdict: seen.health.verdict().as_str().to_owned(),
+        draining: draining.get(&backend).cloned(),
+        backend,
+        signals: signals.collect(),
+    }
 }

@@ -1,13 +1,13 @@
 //! The probes of all pools, as the config has them now.
 
-use super::memory::{Memory, Pin};
+use super::memory::{Draining, Memory, Pin};
 use super::pool::PoolWatch;
 use super::postgres::PostgresProbe;
 use super::report::PoolReport;
-use super::{odoo, report};
+use super::{agent, odoo, report};
 use crate::snapshot::{BackendState, Snapshot, SnapshotStore};
 use fleetgate_core::health::{BackendSignal, Reading};
-use fleetgate_core::pool::PoolIndex;
+use fleetgate_core::pool::{Agent, PoolIndex};
 use fleetgate_core::region::RegionIndex;
 use fleetgate_core::traffic::BackendPort;
 use std::collections::BTreeMap;
@@ -35,6 +35,11 @@ pub enum PinError {
     Region(String),
 }
 
+/// No pool that is watched has the backend.
+#[derive(Debug, thiserror::Error)]
+#[error("no pool that is watched has a backend whose HTTP port is `{0}`; `fleetgate regions` lists them")]
+pub struct DrainError(String);
+
 /// Watches the regions of all pools.
 pub struct RegionWatch {
     store: Arc<SnapshotStore>,
@@ -59,11 +64,11 @@ impl RegionWatch {
     pub fn start(store: Arc<SnapshotStore>, memory: Arc<Memory>) -> Arc<Self> {
         let watch = Arc::new(Self { store, memory, pools: Mutex::default() });
         watch.follow(&watch.store.load());
-        let weak = Arc::downgrade(&watch);
+        let (weak, mut published) = (Arc::downgrade(&watch), watch.store.published());
         tokio::spawn(async move {
             let mut generation = 0;
             loop {
-                sleep(LOOK).await;
+                let _published = timeout(LOOK, published.changed()).await;
                 let Some(watch) = weak.upgrade() else { return };
                 let snapshot = watch.store.load();
                 if snapshot.generation != generation {
@@ -124,6 +129,47 @@ impl RegionWatch {
         Ok(())
     }
 
+    /// Takes a backend out of all pools, or back in: it gets no new requests, and its websockets move elsewhere. Kept over
+    /// restarts.
+    ///
+    /// # Errors
+    /// [`DrainError`] for a backend that is not there.
+    pub async fn drain(&self, backend: &str, draining: bool, reason: &str) -> Result<(), DrainError> {
+        let known = |pool: &PoolWatch| {
+            let mut backends = pool.backends.iter().flatten();
+            backends.any(|state| state.http.address.to_string() == backend)
+                || self.memory.of(&pool.pool.name).draining.contains_key(backend)
+        };
+        let pools: Vec<_> = self.watched().into_iter().filter(|pool| known(pool)).collect();
+        if pools.is_empty() {
+            return Err(DrainError(backend.to_owned()));
+        }
+        for pool in pools {
+            let (memory, name) = (Arc::clone(&self.memory), pool.pool.name.clone());
+            let (address, reason) = (backend.to_owned(), reason.to_owned());
+            let kept = tokio::task::spawn_blocking(move || {
+                memory.remember(&name, |known| {
+                    if draining {
+                        let since = jiff::Timestamp::now();
+                        known.draining.insert(address, Draining { reason, since });
+                    } else {
+                        known.draining.remove(&address);
+                    }
+                });
+            });
+            if kept.await.is_err() {
+                tracing::error!(backend, "what an operator said of a backend could not be kept");
+            }
+            // The one that watches the pool now: one that follows reads the memory.
+            let pools = self.pools.lock().unwrap_or_else(PoisonError::into_inner);
+            if let Some(watched) = pools.get(&pool.pool.name) {
+                watched.pool.drain(backend, draining);
+            }
+        }
+        tracing::warn!(backend, draining, reason, "an operator decided about a backend");
+        Ok(())
+    }
+
     pub(super) fn watched(&self) -> Vec<Arc<PoolWatch>> {
         let pools = self.pools.lock().unwrap_or_else(PoisonError::into_inner);
         pools.values().map(|watched| Arc::clone(&watched.pool)).collect()
@@ -160,6 +206,9 @@ fn start_probes(watch: &Arc<PoolWatch>) -> Vec<AbortHandle> {
                 handles.push(tasks.spawn(ask_odoo(Arc::clone(watch), region, place, port)));
             }
             handles.push(tasks.spawn(read_traffic(Arc::clone(watch), region, place)));
+            if let Some(agent) = &watch.pool.agent {
+                handles.push(tasks.spawn(ask_agent(Arc::clone(watch), region, place, agent.clone())));
+            }
         }
         if let Some(url) = &configured.postgres {
             let probe = PostgresProbe::new(url, watch.probes.timeout);
@@ -189,7 +238,17 @@ async fn ask_odoo(watch: Arc<PoolWatch>, region: RegionIndex, place: usize, port
     };
     every(watch.probes.interval, async || {
         let seen = odoo::ask(address, port, version, watch.tls.as_deref(), watch.probes.timeout).await;
-        watch.note_backend(region, place, signal, (seen.reading, seen.words));
+        watch.note_backend(region, place, signal, seen);
+    })
+    .await;
+}
+
+async fn ask_agent(watch: Arc<PoolWatch>, region: RegionIndex, place: usize, agent: Agent) {
+    let Some(backend) = backend_of(&watch, region, place) else { return };
+    let name = watch.pool.regions.get(region).map(|region| region.name.clone()).unwrap_or_default();
+    every(agent.interval, async || {
+        let seen = agent::ask(&agent, &watch.pool.name, &name, &backend).await;
+        watch.note_backend(region, place, BackendSignal::Agent, seen);
     })
     .await;
 }

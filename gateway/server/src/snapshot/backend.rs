@@ -6,9 +6,10 @@ use fleetgate_core::pool::Backend;
 use fleetgate_core::traffic::BackendPort;
 use std::net::SocketAddr;
 use std::num::NonZeroU16;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU16, AtomicU32, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
+use tokio_util::sync::CancellationToken;
 
 /// For how long a backend that refused a connection is asked last.
 const FAILING_FOR: Duration = Duration::from_secs(5);
@@ -30,6 +31,9 @@ pub struct BackendState {
 #[derive(Debug)]
 struct HealthCell {
     verdict: AtomicU8,
+    draining: AtomicBool,
+    /// Cancelled while it drains.
+    drained: Mutex<CancellationToken>,
     /// Of 1,000 parts, how much of its share it takes: less for a while after it came back.
     share: AtomicU16,
     /// Requests of clients that were answered, and that failed without one, since they were last taken.
@@ -41,6 +45,8 @@ impl Default for HealthCell {
     fn default() -> Self {
         Self {
             verdict: AtomicU8::new(0),
+            draining: AtomicBool::new(false),
+            drained: Mutex::default(),
             share: AtomicU16::new(WHOLE_SHARE),
             answered: AtomicU32::new(0),
             failed: AtomicU32::new(0),
@@ -132,7 +138,8 @@ impl BackendState {
         let failing = failing || state.avoided.load(Ordering::Relaxed);
         let in_flight = state.in_flight();
         let full = in_flight >= state.workers();
-        BackendLoad { hash: self.hash, in_flight: self.weighed(in_flight), failing, full }
+        let draining = self.health.draining.load(Ordering::Relaxed);
+        BackendLoad { hash: self.hash, in_flight: self.weighed(in_flight), failing, draining, full }
     }
 
     /// Requests in flight as they weigh: one at a backend that takes a tenth of its share weighs like ten.
@@ -150,10 +157,20 @@ impl BackendState {
         let verdict = health.verdict();
         let place = BackendVerdict::ALL.iter().position(|known| *known == verdict).unwrap_or_default();
         self.health.verdict.store(u8::try_from(place).unwrap_or_default(), Ordering::Relaxed);
+        if self.health.draining.swap(health.is_draining(), Ordering::Relaxed) != health.is_draining() {
+            let mut drained = self.health.drained.lock().unwrap_or_else(PoisonError::into_inner);
+            if health.is_draining() { drained.cancel() } else { *drained = CancellationToken::new() }
+        }
         self.health.share.store(health.share_permille(slow_start, now), Ordering::Relaxed);
         for port in [BackendPort::Http, BackendPort::Gevent] {
             self.port(port).avoided.store(health.avoids(port), Ordering::Relaxed);
         }
+    }
+
+    /// Cancelled when an operator takes it out: what stays open for long, such as a websocket, moves elsewhere.
+    #[must_use]
+    pub fn drained(&self) -> CancellationToken {
+        self.health.drained.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     /// What the watch of its pool last said.

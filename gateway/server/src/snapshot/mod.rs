@@ -185,7 +185,10 @@ impl Snapshot {
                 let counted = backends.iter().filter(|backend| of(backend));
                 counted.fold(0_u32, |sum, backend| sum.saturating_add(backend.http.workers()))
             };
-            let healthy = sum(&|backend| !backend.load(BackendPort::Http).failing);
+            let healthy = sum(&|backend| {
+                let load = backend.load(BackendPort::Http);
+                !load.failing && !load.draining
+            });
             admission.refresh(if healthy > 0 { healthy } else { sum(&|_| true).max(1) });
         }
     }

@@ -81,7 +81,7 @@ pub fn reach(backends: &[Arc<BackendState>], tenant: &str, backends_per_tenant: 
 }
 
 fn loaded(backends: &[Arc<BackendState>], port: BackendPort, index: usize) -> BackendLoad {
-    let unknown = BackendLoad { hash: 0, in_flight: u32::MAX, failing: true, full: true };
+    let unknown = BackendLoad { hash: 0, in_flight: u32::MAX, failing: true, draining: false, full: true };
     backends.get(index).map_or(unknown, |backend| backend.load(port))
 }
 

@@ -1,9 +1,9 @@
 //! How a pool's servers are watched, and how it moves between regions, as written.
 
-use super::collection::{Choice, OneOf};
-use super::value::{Lasting, SecretText, Whole, schema_of};
+use super::collection::{Choice, List, OneOf};
+use super::value::{Lasting, SecretText, Sentence, Whole, schema_of, text_schema};
 use crate::config::Secret;
-use crate::config::read::{At, Read, Reader, section};
+use crate::config::read::{At, Read, Reader, Text, section};
 use crate::config::yaml::Node;
 use crate::region::FailoverMode;
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
@@ -24,6 +24,47 @@ section! {
         rise: Whole<1, 100> = 2,
         /// From a server's return until it takes its whole share: its processes load a registry for each tenant.
         slow_start: Lasting<0, 3_600_000> = "30s",
+        /// Who else is asked about each backend, such as an agent that knows of its disk or its maintenance. Whoever says
+        /// no as often as `fall` takes the backend down.
+        agent: Option<At<AgentEntry>> = null,
+    }
+}
+
+section! {
+    /// Who is asked about a backend beside Odoo: a `port` beside Odoo, or a `command`.
+    pub(in crate::config) struct AgentEntry {
+        /// Port at the address of each backend that answers over plain HTTP: 200 to 299 says that the backend is well.
+        port: Option<Whole<1, 65_535>> = null,
+        /// What is asked there.
+        path: AgentPath = "/",
+        /// Program and arguments that the gateway runs, as its own user and without a shell: exit status 0 says that the
+        /// backend is well. Its environment is `PATH`, `FLEETGATE_POOL`, `FLEETGATE_REGION`, `FLEETGATE_BACKEND` and
+        /// `FLEETGATE_WEBSOCKET` (addresses). When its time is over, it is killed with all that it has started.
+        command: Option<List<Sentence<1_000>, 1, 32>> = null,
+        /// From one question to the next.
+        interval: Lasting<200, 3_600_000> = "5s",
+        /// For an answer.
+        timeout: Lasting<100, 60_000> = "2500ms",
+    }
+}
+
+text_schema! { AgentPath; }
+
+/// What an agent is asked.
+#[derive(Debug)]
+pub(in crate::config) struct AgentPath(pub(in crate::config) Box<str>);
+
+impl Text for AgentPath {
+    fn expected() -> Cow<'static, str> {
+        "a path, and a query if there is one, such as `/ready`".into()
+    }
+
+    fn parse(text: &str) -> Result<Self, String> {
+        match text.bytes().all(|byte| byte.is_ascii_graphic()) && !text.contains('#') {
+            true if text.starts_with('/') => Ok(Self(text.into())),
+            true => Err("it does not start with `/`".into()),
+            false => Err("it holds a character that no path has".into()),
+        }
     }
 }
 

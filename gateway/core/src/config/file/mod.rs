@@ -23,7 +23,7 @@ pub(super) use collection::Named;
 pub(super) use connections::ConnectionsEntry;
 pub(super) use dns_zone::DnsZoneEntry;
 pub(super) use guards::{ClassNetworksEntry, GuardsEntry, Networks};
-pub(super) use health::{FailoverEntry, HealthEntry};
+pub(super) use health::{AgentEntry, FailoverEntry, HealthEntry};
 pub(super) use limits::{Burst, ClassLimitEntry, ClassLimitsEntry, LimitsEntry, PerSecond, RateEntry};
 pub(super) use pool::{BackendEntry, PoolEntry, PoolRegionEntry, PoolTlsEntry};
 pub(super) use quotas::{QuotaCount, QuotaWebhookEntry, QuotasEntry};

@@ -1,0 +1,96 @@
+//! Asking an agent about a backend: a port beside Odoo, or a command here.
+
+use super::http::get;
+use super::odoo::Seen;
+use crate::snapshot::BackendState;
+use fleetgate_core::health::Reading;
+use fleetgate_core::pool::{Agent, AgentQuestion};
+use rustix::process::{Pid, Signal, kill_process_group};
+use std::ffi::OsStr;
+use std::io;
+use std::net::SocketAddr;
+use std::process::Stdio;
+use tokio::io::{AsyncReadExt, copy, sink};
+use tokio::process::{Child, Command};
+use tokio::time::timeout;
+
+/// Of what an agent says, as much is shown.
+const SAID_BYTES_MAX: usize = 200;
+/// Where a command finds other programs: nothing of this process's environment is its own.
+const PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
+
+/// Asks once.
+pub(super) async fn ask(agent: &Agent, pool: &str, region: &str, backend: &BackendState) -> Seen {
+    let asked = async {
+        match &agent.question {
+            AgentQuestion::Http { port, path } => {
+                let address = SocketAddr::new(backend.http.address.ip(), *port);
+                let (status, body) = get(address, path, None).await?;
+                Ok(((200..300).contains(&status), format!("the agent answers {status}"), body.to_vec()))
+            }
+            AgentQuestion::Command(words) => {
+                let environment = [
+                    ("FLEETGATE_POOL", pool.to_owned()),
+                    ("FLEETGATE_REGION", region.to_owned()),
+                    ("FLEETGATE_BACKEND", backend.http.address.to_string()),
+                    ("FLEETGATE_WEBSOCKET", backend.gevent.address.to_string()),
+                ];
+                run(words, &environment).await.map_err(|error| format!("the command cannot be run: {error}"))
+            }
+        }
+    };
+    let patience = agent.timeout;
+    match timeout(patience, asked).await {
+        Ok(Ok((well, answer, said))) => {
+            let reading = if well { Reading::Pass } else { Reading::Fail };
+            let said = first_line(&said);
+            (reading, if said.is_empty() { answer } else { format!("{answer}: {said}") })
+        }
+        Ok(Err(words)) => (Reading::Fail, words),
+        Err(_) => (Reading::Fail, format!("the agent says nothing within {patience:?}")),
+    }
+}
+
+/// A command with all that it has started. Ended with them when dropped before it ended by itself.
+struct Running {
+    child: Child,
+    group: Option<Pid>,
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        if let Some(group) = self.group {
+            // Its process id is its own for as long as nobody has waited for it.
+            let _gone = kill_process_group(group, Signal::KILL);
+        }
+    }
+}
+
+async fn run(words: &[Box<str>], environment: &[(&str, String)]) -> io::Result<(bool, String, Vec<u8>)> {
+    let (program, arguments) = words.split_first().ok_or(io::ErrorKind::InvalidInput)?;
+    let mut command = Command::new(OsStr::new(&**program));
+    command.args(arguments.iter().map(|argument| OsStr::new(&**argument)));
+    command.env_clear().env("PATH", PATH).envs(environment.iter().map(|(name, value)| (name, value)));
+    command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::null());
+    command.process_group(0).kill_on_drop(true);
+    let child = command.spawn()?;
+    let group = child.id().and_then(|id| i32::try_from(id).ok()).and_then(Pid::from_raw);
+    let mut running = Running { child, group };
+    let mut said = Vec::new();
+    if let Some(mut output) = running.child.stdout.take() {
+        let max = u64::try_from(SAID_BYTES_MAX).unwrap_or(u64::MAX);
+        (&mut output).take(max).read_to_end(&mut said).await?;
+        // Whoever says more is listened to, and not remembered.
+        copy(&mut output, &mut sink()).await?;
+    }
+    let status = running.child.wait().await?;
+    running.group = None;
+    Ok((status.success(), format!("the command ends with {status}"), said))
+}
+
+/// The first line of what was said, as much of it as fits and without what would change a terminal.
+fn first_line(said: &[u8]) -> String {
+    let line = said.split(|byte| *byte == b'\n').next().unwrap_or_default();
+    let line = line.get(..SAID_BYTES_MAX.min(line.len())).unwrap_or_default();
+    String::from_utf8_lossy(line).chars().filter(|character| !character.is_control()).collect()
+}

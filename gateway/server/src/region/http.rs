@@ -1,0 +1,47 @@
+//! One question over HTTP, for probes.
+
+use crate::snapshot::BackendTlsClient;
+use crate::upstream::{DialError, dial};
+use http_body_util::{BodyExt, Empty, Limited};
+use hyper::Request;
+use hyper::body::Bytes;
+use hyper::client::conn::http1::handshake;
+use hyper_util::rt::TokioIo;
+use std::net::SocketAddr;
+
+/// Largest body of an answer that is read, in bytes: those that probes want are a few dozen.
+const BODY_BYTES_MAX: usize = 64 * 1024;
+
+/// Asks over a connection of its own: a server that serves old connections and takes no new ones is not well. The caller
+/// keeps the time. Redirects are answers like any other.
+///
+/// # Errors
+/// What went wrong, in words for an operator.
+pub(super) async fn get(
+    address: SocketAddr,
+    path: &str,
+    tls: Option<&BackendTlsClient>,
+) -> Result<(u16, Bytes), String> {
+    let stream = dial(address, tls).await.map_err(|error| match error {
+        DialError::Connect(error) => format!("cannot connect: {error}"),
+        DialError::Tls(error) => format!("no TLS as the pool asks for: {error}"),
+    })?;
+    let broken = |error: hyper::Error| format!("it does not speak HTTP: {error}");
+    let (mut sender, connection) = handshake(TokioIo::new(stream)).await.map_err(broken)?;
+    let driver = tokio::spawn(connection);
+    let request = Request::get(path)
+        .header(http::header::HOST, address.to_string())
+        .header(http::header::USER_AGENT, concat!("fleetgate/", env!("CARGO_PKG_VERSION")))
+        .header(http::header::CONNECTION, "close")
+        .body(Empty::<Bytes>::new())
+        .map_err(|error| error.to_string())?;
+    let answer = async {
+        let answer = sender.send_request(request).await.map_err(broken)?;
+        let status = answer.status().as_u16();
+        let body = Limited::new(answer.into_body(), BODY_BYTES_MAX).collect().await;
+        body.map(|body| (status, body.to_bytes())).map_err(|error| format!("its answer is broken: {error}"))
+    };
+    let answer = answer.await;
+    driver.abort();
+    answer
+}
