@@ -168,6 +168,8 @@ fn pool() -> Pool {
         session_cookie: SessionCookie { secure: true, same_site: None },
         tls: None,
         health: None,
+        agent: None,
+        postgres_tls: None,
         failover: FailoverPolicy::default(),
         http: timeouts,
         longpolling: timeouts,

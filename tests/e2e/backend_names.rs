@@ -33,7 +33,8 @@ impl Site {
         let [http, websocket] = self.ports;
         let place = format!("{{ http: \"odoo.fleet:{http}\", websocket: \"odoo.fleet:{websocket}\" }}");
         let pool = "health: { interval: 200ms }\nbackends_per_tenant: 64";
-        let config = fleet::config(&[place], pool) + &format!("resolvers: [ \"{}\" ]\n{more}", self.bind.address());
+        let config =
+            fleet::config(&[place], pool) + &format!("resolvers: [ \"{}\" ]\n{more}", self.bind.address());
         Gateway::builder(&config).tenants("tenants.yaml", fleet::TENANTS)
     }
 
@@ -52,7 +53,7 @@ async fn region(gateway: &Gateway) -> Value {
 
 async fn leads_to(gateway: &Gateway, addresses: &[&str]) {
     wait_for(&format!("the name leads to {addresses:?}"), DEADLINE, async || {
-        region(gateway).await["names"][0]["addresses"] == *addresses
+        region(gateway).await["names"][0]["addresses"] == serde_json::json!(addresses)
     })
     .await;
 }
@@ -92,7 +93,9 @@ async fn backends_move_with_their_name_under_load_and_no_request_fails() {
             })
         })
         .collect();
-    for addresses in [&["127.0.0.1", "127.0.0.2", "127.0.0.3"][..], &["127.0.0.3"], &["127.0.0.1", "127.0.0.2"]] {
+    for addresses in
+        [&["127.0.0.1", "127.0.0.2", "127.0.0.3"][..], &["127.0.0.3"], &["127.0.0.1", "127.0.0.2"]]
+    {
         let names: Vec<_> = addresses.iter().map(|address| ("odoo", *address)).collect();
         site.bind.lead(&names);
         leads_to(&gateway, addresses).await;

@@ -106,7 +106,8 @@ async fn a_backend_that_drains_ends_what_it_has_and_gets_nothing_new_over_a_relo
 
     let pid = gateway.admin("/v1/status").await["pid"].clone();
     gateway.signal(Signal::QUIT);
-    wait_for("another process serves", DEADLINE, async || gateway.admin("/v1/status").await["pid"] != pid).await;
+    wait_for("another process serves", DEADLINE, async || gateway.admin("/v1/status").await["pid"] != pid)
+        .await;
     gateway.wait_until_ready().await;
     nothing_new(&gateway, "after an upgrade").await;
 
@@ -161,7 +162,6 @@ async fn a_backend_whose_agent_says_no_is_down_while_odoo_looks_well() {
     verdict_of(&gateway, address, "up").await;
 }
 
-
 #[tokio::test(flavor = "multi_thread")]
 async fn a_command_is_an_agent_and_takes_no_longer_and_says_no_more_than_it_may() {
     let pair = Pair::new().await;
@@ -173,9 +173,7 @@ async fn a_command_is_an_agent_and_takes_no_longer_and_says_no_more_than_it_may(
         "cd {path}; if [ -e hangs ]; then sleep {seconds} & wait; fi; echo free for all; head -c 10000000 /dev/zero; \
          [ ! -e $FLEETGATE_BACKEND ]"
     );
-    let agent = format!(
-        "agent: {{ command: [ /bin/sh, -c, \"{script}\" ], interval: 200ms, timeout: 1s }}"
-    );
+    let agent = format!("agent: {{ command: [ /bin/sh, -c, \"{script}\" ], interval: 200ms, timeout: 1s }}");
     let health = PROBED.replace("rise", &format!("{agent}, rise"));
     let config = fleet::config(&[backend(&pair.0[0]), backend(&pair.0[1])], &health);
     let gateway = Gateway::builder(&config).tenants("tenants.yaml", fleet::TENANTS).start().await;
@@ -195,7 +193,8 @@ async fn a_command_is_an_agent_and_takes_no_longer_and_says_no_more_than_it_may(
     verdict_of(&gateway, address, "down").await;
     std::fs::remove_file(folder.path().join("hangs")).unwrap();
     verdict_of(&gateway, address, "up").await;
-    wait_for("nothing that hung is left", DEADLINE, async || !is_running(&format!("sleep\0{seconds}\0"))).await;
+    wait_for("nothing that hung is left", DEADLINE, async || !is_running(&format!("sleep\0{seconds}\0")))
+        .await;
 }
 
 fn is_running(words: &str) -> bool {

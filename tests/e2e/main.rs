@@ -15,8 +15,8 @@ mod fleet;
 
 // What becomes of a request.
 mod admission;
-mod backend_tls;
 mod backend_names;
+mod backend_tls;
 mod backends;
 mod bad_http1;
 mod bad_http2;

@@ -1,9 +1,15 @@
 //! Two regions with real PostgreSQL servers: requests go where writes are taken, and nowhere else.
 
+use crate::authority::Authority;
 use crate::fleet::{self, DATABASES};
 use fleetgate_stub::{StubOdoo, StubOptions};
-use fleetgate_tests::{Answer, Builder, DEADLINE, Gateway, Postgres, Request, backend, wait_for, ws_connect};
+use fleetgate_tests::{
+    Answer, Builder, DEADLINE, Gateway, Postgres, Request, backend, http_get, wait_for, ws_connect,
+};
 use serde_json::Value;
+
+/// Address of the listener for probes and metrics.
+const OBSERVE: &str = "127.0.0.2:0";
 
 /// Two regions, not started.
 struct Fleet {
@@ -15,7 +21,10 @@ struct Fleet {
 
 impl Fleet {
     async fn new() -> Self {
-        let primary = Postgres::primary();
+        Self::of(Postgres::primary()).await
+    }
+
+    async fn of(primary: Postgres) -> Self {
         let standby = primary.standby();
         let stub = |name| StubOdoo::start(StubOptions::new(name, DATABASES));
         Self {
@@ -27,14 +36,21 @@ impl Fleet {
     }
 
     fn gateway(&self) -> Builder {
+        self.gateway_with("", "")
+    }
+
+    /// With more keys of the pool, and of the main file.
+    fn gateway_with(&self, pool: &str, main: &str) -> Builder {
         let region = |stub: &StubOdoo, database: &Postgres| {
             format!("{{ backends: [ {} ], postgres: \"{}\" }}", backend(stub), database.url())
         };
+        let health = "health: { interval: 200ms, timeout: 2s }\n    ";
+        let health = if pool.contains("health:") { "" } else { health };
         let config = format!(
-            "threads: 2\ndrain: {{ websocket_spread: 0s }}\n\
+            "{main}threads: 2\ndrain: {{ websocket_spread: 0s }}\n\
              regions: [ {{ name: paris }}, {{ name: dublin, standby: true }} ]\npools:\n  main:\n    \
              odoo_version: \"19.0\"\n    database_selection: dbfilter_header\n    \
-             health: {{ interval: 200ms, timeout: 2s }}\n    regions:\n      paris: {}\n      dublin: {}\n",
+             {health}{pool}regions:\n      paris: {}\n      dublin: {}\n",
             region(&self.paris, &self.primary),
             region(&self.dublin, &self.standby)
         );
@@ -161,4 +177,110 @@ async fn a_probe_that_may_not_look_costs_no_service_and_is_named() {
     assert_eq!(post(&gateway).await.status, 200);
     gateway.operational_log().wait_for_text("does not let the probe look", DEADLINE).await;
     database_is(&gateway, 0, "unwatched").await;
+}
+
+async fn metrics(gateway: &Gateway) -> String {
+    http_get(gateway.listener(OBSERVE), "observe", "/metrics").await.text()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn each_verdict_that_changes_is_an_event_and_a_metric_and_near_misses_are_counted() {
+    let fleet = Fleet::new().await;
+    let observe = format!("observe: {{ address: \"{OBSERVE}\" }}\n");
+    let health = "health: { interval: 200ms, timeout: 2s, fall: 20 }\n    ";
+    let gateway = fleet.gateway_with(health, &observe).start().await;
+    served_by(&gateway, "paris-1").await;
+    database_is(&gateway, 1, "standby").await;
+    let text = metrics(&gateway).await;
+    for series in [
+        "fleetgate_pool_route{pool=\"main\",state=\"serve\"} 1",
+        "fleetgate_pool_route{pool=\"main\",state=\"fenced\"} 0",
+        "fleetgate_region_state{pool=\"main\",region=\"paris\",state=\"serving\"} 1",
+        "fleetgate_region_state{pool=\"main\",region=\"dublin\",state=\"standby-ready\"} 1",
+        "fleetgate_region_database_state{pool=\"main\",region=\"paris\",state=\"writable\"} 1",
+        "fleetgate_region_database_lag_seconds{pool=\"main\",region=\"dublin\"} ",
+        "fleetgate_region_backends{pool=\"main\",region=\"paris\",state=\"up\"} 1",
+    ] {
+        assert!(text.contains(series), "`{series}` is not in:\n{text}");
+    }
+    // A database that takes no connections for a moment is silent, but not often enough to believe that it is gone.
+    let lost = "fleetgate_region_near_misses_total{pool=\"main\",region=\"paris\",signal=\"postgres\"} ";
+    fleet.primary.sql("ALTER ROLE probe CONNECTION LIMIT 0");
+    fleet.primary.sql("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE usename = 'probe'");
+    wait_for("a probe fails", DEADLINE, async || {
+        let saw = pool(&gateway).await["regions"][0]["database"]["saw"].clone();
+        saw.as_str().is_some_and(|saw| saw.contains("too many connections"))
+    })
+    .await;
+    fleet.primary.sql("ALTER ROLE probe CONNECTION LIMIT -1");
+    wait_for("a near miss is counted", DEADLINE, async || {
+        metrics(&gateway).await.lines().any(|line| line.strip_prefix(lost).is_some_and(|count| count != "0"))
+    })
+    .await;
+    assert_eq!(post(&gateway).await.status, 200);
+
+    fleet.primary.kill();
+    refused(&gateway, "region_unwritable").await;
+    fleet.standby.promote();
+    served_by(&gateway, "dublin-1").await;
+    let text = metrics(&gateway).await;
+    for series in [
+        "fleetgate_pool_moves_total{cause=\"promoted\",pool=\"main\"} 1",
+        "fleetgate_region_state{pool=\"main\",region=\"dublin\",state=\"serving\"} 1",
+        "fleetgate_region_database_state{pool=\"main\",region=\"paris\",state=\"unreachable\"} 1",
+    ] {
+        assert!(text.contains(series), "`{series}` is not in:\n{text}");
+    }
+    for (subject, region, from, to) in [
+        ("database", "paris", "writable", "unreachable"),
+        ("region", "paris", "serving", "not-ready"),
+        ("route", "", "serve", "unwritable"),
+        ("database", "dublin", "standby", "writable"),
+        ("region", "dublin", "standby-ready", "serving"),
+        ("route", "dublin", "unwritable", "serve"),
+    ] {
+        let what = format!("{subject} {region} {from} {to}");
+        let wanted = [("subject", subject), ("region", region), ("from", from), ("to", to), ("pool", "main")];
+        let fits = |event: &Value| wanted.iter().all(|(key, value)| event[key] == *value);
+        gateway.operational_log().event(&what, DEADLINE, fits).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn probes_speak_tls_with_postgresql_and_follow_a_promotion_through_it() {
+    let authority = Authority::new("databases");
+    let primary = Postgres::primary();
+    let server = authority.sign("127.0.0.1");
+    primary.secure(&server.chain, &server.key);
+    let fleet = Fleet::of(primary).await;
+    let gateway = fleet.gateway_with("postgres_tls: { ca: pg.pem }\n    ", "");
+    let gateway = gateway.file("pg.pem", &authority.pem).start().await;
+    served_by(&gateway, "paris-1").await;
+    database_is(&gateway, 0, "writable").await;
+    database_is(&gateway, 1, "standby").await;
+    let secured = "SELECT count(*) > 0 AND bool_and(ssl) FROM pg_stat_ssl JOIN pg_stat_activity USING (pid) \
+        WHERE usename = 'probe'";
+    assert_eq!(fleet.primary.sql(secured), "t");
+    fleet.primary.kill();
+    refused(&gateway, "region_unwritable").await;
+    fleet.standby.promote();
+    served_by(&gateway, "dublin-1").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_database_with_the_certificate_of_somebody_else_is_not_believed_and_costs_no_service() {
+    let (authority, stranger) = (Authority::new("databases"), Authority::new("strangers"));
+    for server in
+        [stranger.sign("127.0.0.1"), authority.sign("db.internal"), authority.sign_expired("127.0.0.1")]
+    {
+        let primary = Postgres::primary();
+        primary.secure(&server.chain, &server.key);
+        let fleet = Fleet::of(primary).await;
+        let gateway = fleet.gateway_with("postgres_tls: { ca: pg.pem }\n    ", "");
+        let gateway = gateway.file("pg.pem", &authority.pem).start().await;
+        gateway.operational_log().wait_for_text("does not let the probe look", DEADLINE).await;
+        gateway.operational_log().wait_for_text("certificate", DEADLINE).await;
+        database_is(&gateway, 0, "unwatched").await;
+        assert_eq!(post(&gateway).await.server(), Some("paris-1"));
+    }
 }

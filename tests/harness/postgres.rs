@@ -1,6 +1,8 @@
 //! Real PostgreSQL servers: a primary, and standbys that stream from it.
 
+use std::fs::{self, Permissions};
 use std::net::TcpListener;
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 use std::sync::Arc;
@@ -9,6 +11,9 @@ use tempfile::TempDir;
 
 /// Where Debian's package `postgresql-15` has its programs.
 const PROGRAMS: &str = "/usr/lib/postgresql/15/bin";
+/// Who may connect when probes have to speak TLS.
+const SECURED: &str = "hostssl all probe 127.0.0.1/32 trust\nhost all postgres 127.0.0.1/32 trust\n\
+    host replication postgres 127.0.0.1/32 trust\n";
 /// The user that probes connect as.
 const PROBE: &str = "probe";
 
@@ -45,6 +50,22 @@ impl Postgres {
         standby.program("pg_basebackup", &[&arguments[..], &[&data]].concat());
         standby.start();
         standby
+    }
+
+    /// Lets probes in through TLS alone, with a certificate and key in PEM. Standbys that are made later do so, too.
+    pub fn secure(&self, chain: &str, key: &str) {
+        let data = PathBuf::from(self.data());
+        for (name, text) in [("server.crt", chain), ("server.key", key), ("pg_hba.conf", SECURED)] {
+            let path = data.join(name);
+            let written = fs::write(&path, text)
+                .and_then(|()| fs::set_permissions(&path, Permissions::from_mode(0o600)));
+            written.unwrap_or_else(|error| panic!("cannot write {}: {error}", path.display()));
+            if is_root() {
+                run(Command::new("chown").arg("postgres").arg(&path));
+            }
+        }
+        self.sql("ALTER SYSTEM SET ssl = on");
+        self.sql("SELECT pg_reload_conf()");
     }
 
     /// Where a probe asks it.

@@ -60,6 +60,8 @@ pub struct Pool {
     pub health: Option<HealthProbes>,
     /// Who is asked about each backend beside Odoo.
     pub agent: Option<Agent>,
+    /// TLS towards the PostgreSQL servers; `None`: they are asked in the clear.
+    pub postgres_tls: Option<PostgresTls>,
     /// How the pool moves between regions.
     pub failover: FailoverPolicy,
     /// Backends by region, in the order of the config's `regions`.
@@ -110,6 +112,15 @@ pub struct BackendTls {
     /// Authorities that backends' certificates must come from.
     pub authorities: Certificates,
     /// What the gateway shows to backends that ask who it is.
+    pub client: Option<Identity>,
+}
+
+/// TLS towards the PostgreSQL servers of a pool. Each has to show a certificate for the host that its URL names.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct PostgresTls {
+    /// Authorities that the servers' certificates must come from.
+    pub authorities: Certificates,
+    /// What the gateway shows to servers that ask who it is.
     pub client: Option<Identity>,
 }
 

@@ -15,6 +15,8 @@ use std::time::Duration;
 use tokio::task::AbortHandle;
 use tokio::time::{sleep, timeout};
 
+/// For an answer, of whichever server.
+const ANSWER_TIMEOUT: Duration = Duration::from_secs(4);
 /// For the first answers about all names, before the process listens.
 const FIRST_LOOK: Duration = Duration::from_secs(5);
 
@@ -46,7 +48,9 @@ impl NameLookup {
             }
         };
         if timeout(FIRST_LOOK, asked).await.is_err() {
-            tracing::error!("not every name of a backend could be looked up; serving begins without its backends");
+            tracing::error!(
+                "not every name of a backend could be looked up; serving begins without its backends"
+            );
         }
     }
 
@@ -79,9 +83,10 @@ impl NameLookup {
     async fn follow_name(self: Arc<Self>, name: HostName) {
         loop {
             let answer = match &self.resolver {
-                Ok(resolver) => resolver.lookup_ip(name.as_str()).await,
-                Err(error) => Err(error.clone()),
+                Ok(resolver) => timeout(ANSWER_TIMEOUT, resolver.lookup_ip(name.as_str())).await,
+                Err(error) => Ok(Err(error.clone())),
             };
+            let answer = answer.unwrap_or(Err(NetError::Timeout));
             let wait = match &answer {
                 Ok(found) => pause(time_to_live(found)),
                 Err(_) => PAUSE_AFTER_FAILURE,
@@ -113,9 +118,8 @@ impl NameLookup {
         let known = self.store.load();
         let before = known.addresses().note(name, addresses.as_deref(), problem.clone());
         let now = known.addresses().of(name);
-        let words = |addresses: &[IpAddr]| {
-            addresses.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ")
-        };
+        let words =
+            |addresses: &[IpAddr]| addresses.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ");
         if let Some(problem) = problem.as_ref().filter(|problem| before.problem.as_ref() != Some(problem)) {
             tracing::error!(%name, problem, used = words(&now), "a name of backends cannot be followed; what it led to before is used");
         } else if before.problem.is_some() && problem.is_none() {

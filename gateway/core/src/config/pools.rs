@@ -1,16 +1,19 @@
 //! One pool, checked against the regions.
 
+use super::Secret;
 use super::authorities;
 use super::file::{
-    AgentEntry, BackendEntry, FailoverEntry, HealthEntry, BackendAddress, PoolEntry, PoolRegionEntry, PoolTlsEntry,
+    AgentEntry, BackendAddress, BackendEntry, FailoverEntry, HealthEntry, IdentityEntry, PoolEntry,
+    PoolRegionEntry, PoolTlsEntry, PostgresTlsEntry, PostgresUrl,
 };
 use super::problem::Spot;
 use super::read::{At, Reader, Step};
 use super::suggest;
+use crate::certificate::Identity;
 use crate::health::Damping;
 use crate::pool::{
-    Agent, AgentQuestion, Backend, BackendPlace, BackendTls, HealthProbes, Pool, PoolRegion, Region, SameSite, SessionCookie, Timeouts,
-    WebsocketTimeouts,
+    Agent, AgentQuestion, Backend, BackendPlace, BackendTls, HealthProbes, Pool, PoolRegion, PostgresTls,
+    Region, SameSite, SessionCookie, Timeouts, WebsocketTimeouts,
 };
 use crate::region::{FailoverMode, FailoverPolicy};
 use core::num::NonZeroU16;
@@ -30,14 +33,19 @@ pub(super) fn check(
     let errors_before = reader.error_count();
     check_values(&written, reader);
     let tls = written.tls.and_then(|tls| reader.inside(Step::Key("tls"), |reader| check_tls(tls, reader)));
-    let regions =
-        reader.inside(Step::Key("regions"), |reader| check_regions(at, written.regions.0, regions, reader));
+    let secure = written.postgres_tls.is_some();
+    let regions = reader
+        .inside(Step::Key("regions"), |reader| check_regions(at, written.regions.0, regions, secure, reader));
+    let postgres_tls = written
+        .postgres_tls
+        .and_then(|tls| reader.inside(Step::Key("postgres_tls"), |reader| check_postgres_tls(tls, reader)));
     let health = health(&written.health);
     let agent = written.health.agent.and_then(|agent| check_agent(agent, reader));
     let regions = regions.filter(|regions| check_watched(at, &written.failover, regions, reader));
     let pool = Pool {
         health,
         agent,
+        postgres_tls,
         failover: failover(&written.failover),
         name: name.into(),
         odoo_version: written.odoo_version.0,
@@ -85,9 +93,7 @@ fn health(written: &HealthEntry) -> Option<HealthProbes> {
 fn check_agent(At { at, value }: At<AgentEntry>, reader: &mut Reader<'_>) -> Option<Agent> {
     let question = match (value.port, value.command) {
         (Some(port), None) => AgentQuestion::Http { port: port.0, path: value.path.0 },
-        (None, Some(command)) => {
-            AgentQuestion::Command(command.0.into_iter().map(|word| word.0).collect())
-        }
+        (None, Some(command)) => AgentQuestion::Command(command.0.into_iter().map(|word| word.0).collect()),
         _ => {
             reader.inside(Step::Key("health"), |reader| {
                 reader.inside(Step::Key("agent"), |reader| {
@@ -173,26 +179,51 @@ fn check_values(written: &PoolEntry, reader: &mut Reader<'_>) {
 /// Reads the files that the section names. `None` after a problem was reported.
 fn check_tls(written: PoolTlsEntry, reader: &mut Reader<'_>) -> Option<BackendTls> {
     let authorities = authorities::read(&written.ca, "ca", reader);
-    let client = match written.client_certificate {
-        Some(At { at, value }) => match reader.world().identity(&value.certificate.0, &value.key.0) {
-            Ok(identity) => Some(identity),
-            Err(reason) => {
-                reader.inside(Step::Key("client_certificate"), |reader| {
-                    let hint = "name a certificate and the key that belongs to it, both in PEM";
-                    reader.error(at, reason, Some(hint.into()));
-                });
-                return None;
-            }
-        },
-        None => None,
-    };
+    let client = check_identity(written.client_certificate, reader).ok()?;
     Some(BackendTls { server_name: written.server_name.0, authorities: authorities?, client })
+}
+
+/// Reads the files that the section names. `None` after a problem was reported.
+fn check_postgres_tls(written: PostgresTlsEntry, reader: &mut Reader<'_>) -> Option<PostgresTls> {
+    let authorities = authorities::read(&written.ca, "ca", reader);
+    let client = check_identity(written.client_certificate, reader).ok()?;
+    Some(PostgresTls { authorities: authorities?, client })
+}
+
+/// Reads the files that `client_certificate` names, if it is written. `Err` after a problem was reported.
+fn check_identity(
+    written: Option<At<IdentityEntry>>,
+    reader: &mut Reader<'_>,
+) -> Result<Option<Identity>, ()> {
+    let Some(At { at, value }) = written else { return Ok(None) };
+    reader.world().identity(&value.certificate.0, &value.key.0).map(Some).map_err(|reason| {
+        reader.inside(Step::Key("client_certificate"), |reader| {
+            let hint = "name a certificate and the key that belongs to it, both in PEM";
+            reader.error(at, reason, Some(hint.into()));
+        });
+    })
+}
+
+/// A URL that asks for TLS is not asked in the clear.
+fn check_postgres(At { at, value }: At<PostgresUrl>, secure: bool, reader: &mut Reader<'_>) -> Secret {
+    let url = value.0;
+    let mut modes = url.reveal().split(['?', '&']).filter_map(|pair| pair.strip_prefix("sslmode="));
+    let asks = modes.find(|mode| !["disable", "allow", "prefer"].contains(mode)).map(str::to_owned);
+    if let Some(mode) = asks.filter(|mode| !secure || mode != "require") {
+        reader.inside(Step::Key("postgres"), |reader| {
+            let message = format!("`sslmode={mode}` is not how TLS with PostgreSQL is written here");
+            let hint = "write `postgres_tls:` with a `ca` in the pool, and leave `sslmode` out: certificates are then verified in full";
+            reader.error(at, message, Some(hint.into()));
+        });
+    }
+    url
 }
 
 fn check_regions(
     at: Spot,
     written: Vec<(Spot, Box<str>, Option<PoolRegionEntry>)>,
     regions: Option<&[Region]>,
+    secure: bool,
     reader: &mut Reader<'_>,
 ) -> Option<Vec<PoolRegion>> {
     let mut servers: Vec<(Spot, BackendPlace)> = Vec::new();
@@ -200,8 +231,9 @@ fn check_regions(
     let mut all_good = regions.is_some();
     for (name_at, name, entry) in written {
         let backends = entry.map(|mut entry| {
-            let postgres = entry.postgres.take().map(|postgres| postgres.0);
+            let postgres = entry.postgres.take();
             reader.inside(Step::Name(name.clone()), |reader| {
+                let postgres = postgres.map(|postgres| check_postgres(postgres, secure, reader));
                 (check_backends(entry, &mut servers, reader), postgres)
             })
         });

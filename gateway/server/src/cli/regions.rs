@@ -69,7 +69,8 @@ fn heading(text: &mut String, pool: &PoolReport) {
 }
 
 fn region_text(region: &RegionReport) -> String {
-    let up = region.backends.iter().filter(|backend| !["down", "draining"].contains(&&*backend.verdict)).count();
+    let up =
+        region.backends.iter().filter(|backend| !["down", "draining"].contains(&&*backend.verdict)).count();
     let why = region.why.as_ref().map(|why| format!(" ({why})")).unwrap_or_default();
     format!(
         "{}: {}{why}, database {}, {up} of {} backends serve",

@@ -6,7 +6,7 @@ use serde::Serialize;
 /// What a verdict is about.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
-pub enum Subject {
+pub(super) enum Subject {
     /// A backend.
     Backend,
     /// The database of a region.
@@ -30,21 +30,21 @@ impl Subject {
 
 /// A verdict that changed.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub struct VerdictEvent {
+pub(super) struct VerdictEvent {
     /// What it is about.
-    pub subject: Subject,
+    pub(super) subject: Subject,
     /// Pool.
-    pub pool: String,
+    pub(super) pool: String,
     /// Region; of a route, the one that requests go to. Empty when they go nowhere.
-    pub region: String,
+    pub(super) region: String,
     /// HTTP port of the backend; empty for other subjects.
-    pub backend: String,
+    pub(super) backend: String,
     /// Verdict before.
-    pub from: &'static str,
+    pub(super) from: &'static str,
     /// Verdict now.
-    pub to: &'static str,
+    pub(super) to: &'static str,
     /// What was seen, or why, in words.
-    pub saw: String,
+    pub(super) saw: String,
 }
 
 impl VerdictEvent {

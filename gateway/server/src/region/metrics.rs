@@ -136,15 +136,7 @@ impl RegionMetrics {
     }
 
     fn parts(&self) -> [&dyn Collector; 7] {
-        [
-            &self.route,
-            &self.region,
-            &self.database,
-            &self.lag,
-            &self.backends,
-            &self.moves,
-            &self.near_misses,
-        ]
+        [&self.route, &self.region, &self.database, &self.lag, &self.backends, &self.moves, &self.near_misses]
     }
 }
 

@@ -13,5 +13,7 @@ mod watch;
 
 pub use memory::{Draining, Memory, Pin};
 pub use metrics::RegionMetrics;
-pub use report::{BackendReport, DatabaseReport, MoveReport, NameReport, PoolReport, RegionReport, SignalReport};
+pub use report::{
+    BackendReport, DatabaseReport, MoveReport, NameReport, PoolReport, RegionReport, SignalReport,
+};
 pub use watch::{DrainError, PinError, RegionWatch};

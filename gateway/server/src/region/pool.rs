@@ -4,7 +4,9 @@ use super::event::{Subject, VerdictEvent, told_of};
 use super::memory::{Memory, Remembered};
 use super::postgres::Statement;
 use crate::snapshot::{BackendState, BackendTlsClient, NamedAddresses, PoolRoute, Snapshot};
-use fleetgate_core::health::{BackendHealth, BackendSignal, BackendVerdict, DatabaseReading, Moment, Reading, Role};
+use fleetgate_core::health::{
+    BackendHealth, BackendSignal, BackendVerdict, DatabaseReading, Moment, Reading, Role,
+};
 use fleetgate_core::pool::{HealthProbes, Pool, PoolIndex};
 use fleetgate_core::region::{Judge, Led, Move, NotReady, RegionIndex, RegionState, RegionVerdict, Route};
 use std::collections::BTreeMap;
@@ -66,7 +68,12 @@ pub(super) struct DatabaseSeen {
 }
 
 impl Seen {
-    fn of(pool: &Pool, route: &PoolRoute, backends: &[Vec<Arc<BackendState>>], remembered: &Remembered) -> Self {
+    fn of(
+        pool: &Pool,
+        route: &PoolRoute,
+        backends: &[Vec<Arc<BackendState>>],
+        remembered: &Remembered,
+    ) -> Self {
         let regions = pool.regions.iter().zip(backends).map(|(region, backends)| {
             let backends = u8::try_from(backends.len()).unwrap_or(u8::MAX);
             RegionState { standby: region.standby, backends_up: backends, backends, ..RegionState::default() }
@@ -103,7 +110,9 @@ impl Seen {
         known.retired = true;
         let databases = |pool: &Pool| {
             let regions = pool.regions.iter();
-            regions.map(|region| (region.name.clone(), region.standby, region.postgres.clone())).collect::<Vec<_>>()
+            regions
+                .map(|region| (region.name.clone(), region.standby, region.postgres.clone()))
+                .collect::<Vec<_>>()
         };
         if databases(pool) == databases(&before.pool) {
             self.judge = known.judge.clone();
@@ -277,7 +286,7 @@ impl PoolWatch {
                     pool = &*self.pool.name,
                     region = self.region_name(region),
                     answer = words,
-                    "the database does not let the probe look: check the user, password and pg_hba.conf; until then nothing is concluded about it"
+                    "the database does not let the probe look: check the user, password, pg_hba.conf and certificates; until then nothing is concluded about it"
                 );
             }
         }
@@ -292,7 +301,8 @@ impl PoolWatch {
     pub(super) fn conclude(self: &Arc<Self>) {
         let mut seen = self.seen();
         let watched = self.pool.regions.iter().map(|region| region.postgres.is_some());
-        let all_asked = seen.databases.iter().zip(watched).all(|(database, watched)| database.asked || !watched);
+        let all_asked =
+            seen.databases.iter().zip(watched).all(|(database, watched)| database.asked || !watched);
         if seen.retired || !all_asked {
             return;
         }
@@ -426,8 +436,8 @@ fn describe(reading: &DatabaseReading) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::config::Loader;
     use crate::state_directory::StateDirectory;
+    use fleetgate_core::config::{MainFile, NoReferences, compile};
     use fleetgate_core::health::Instance;
     use std::time::Duration;
     use tempfile::TempDir;
@@ -447,10 +457,9 @@ tenants: [ { id: acme, hosts: [acme.example.com] } ]
 
     fn watch() -> (TempDir, Arc<Memory>, Arc<PoolWatch>) {
         let folder = tempfile::tempdir().unwrap();
-        let config = folder.path().join("fleetgate.yaml");
-        std::fs::write(&config, CONFIG).unwrap();
-        let loaded = Loader::new(&config, 1).load().unwrap();
-        let snapshot = Snapshot::build(loaded.config.fleet, "", None);
+        let (main, problems) = MainFile::parse("fleetgate.yaml", CONFIG, &NoReferences, 1);
+        assert!(problems.is_empty(), "{problems:?}");
+        let snapshot = Snapshot::build(compile(&main, &[]).config.unwrap().fleet, "", None);
         let memory = Arc::new(Memory::open(StateDirectory::new(folder.path(), "state")));
         let probes = snapshot.fleet.pools[0].health.unwrap();
         let watch = PoolWatch::new(&snapshot, PoolIndex(0), probes, &memory, None).unwrap();

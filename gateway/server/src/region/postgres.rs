@@ -1,12 +1,18 @@
 //! Asking a region's PostgreSQL server whether it takes writes.
 
+use crate::snapshot::client_config;
+use crate::upstream::tls_cause;
 use fleetgate_core::config::Secret;
 use fleetgate_core::health::{DatabaseReading, Instance, Role};
+use fleetgate_core::pool::PostgresTls;
 use std::time::Duration;
 use tokio::task::JoinHandle;
 use tokio::time::timeout;
+use tokio_postgres::config::SslMode;
 use tokio_postgres::error::SqlState;
-use tokio_postgres::{Client, Config, NoTls, SimpleQueryMessage, SimpleQueryRow};
+use tokio_postgres::tls::MakeTlsConnect;
+use tokio_postgres::{Client, Config, NoTls, SimpleQueryMessage, SimpleQueryRow, Socket};
+use tokio_postgres_rustls::MakeRustlsConnect;
 
 /// One row of texts. Every function in it may be called by any user (PostgreSQL 12 to 17, `pg_proc`).
 ///
@@ -34,6 +40,8 @@ pub(super) enum Statement {
 /// Asks one server again and again, over one connection while that holds.
 pub(super) struct PostgresProbe {
     config: Result<Config, String>,
+    /// `Err`: what the pool's `postgres_tls` names cannot be used.
+    tls: Option<Result<MakeRustlsConnect, String>>,
     patience: Duration,
     connection: Option<Connection>,
 }
@@ -50,13 +58,18 @@ impl Drop for Connection {
 }
 
 impl PostgresProbe {
-    pub(super) fn new(url: &Secret, patience: Duration) -> Self {
+    pub(super) fn new(url: &Secret, tls: Option<&PostgresTls>, patience: Duration) -> Self {
         let config = url.reveal().parse::<Config>().map_err(|error| error.to_string());
         let config = config.map(|mut config| {
             config.application_name("fleetgate");
+            config.ssl_mode(if tls.is_some() { SslMode::Require } else { SslMode::Disable });
             config
         });
-        Self { config, patience, connection: None }
+        let tls = tls.map(|tls| {
+            let config = client_config(&tls.authorities, tls.client.as_ref());
+            config.map(MakeRustlsConnect::new).map_err(|error| error.to_string())
+        });
+        Self { config, tls, patience, connection: None }
     }
 
     pub(super) async fn ask(&mut self) -> Statement {
@@ -93,12 +106,11 @@ impl PostgresProbe {
     async fn client(&mut self) -> Result<&Client, Statement> {
         if self.connection.as_ref().is_none_or(|connection| connection.client.is_closed()) {
             let config = self.config.as_ref().map_err(|error| Statement::Refused(error.clone()))?;
-            let (client, connection) = config.connect(NoTls).await.map_err(|error| statement_of(&error))?;
-            let driver = tokio::spawn(async move {
-                if let Err(error) = connection.await {
-                    tracing::debug!(%error, "a probe's connection to PostgreSQL ended");
-                }
-            });
+            let (client, driver) = match &self.tls {
+                None => connect(config, NoTls).await?,
+                Some(Ok(tls)) => connect(config, tls.clone()).await?,
+                Some(Err(error)) => return Err(Statement::Refused(error.clone())),
+            };
             self.connection = Some(Connection { client, driver });
         }
         let connection = self.connection.as_ref();
@@ -108,11 +120,36 @@ impl PostgresProbe {
     }
 }
 
+async fn connect<Tls>(config: &Config, tls: Tls) -> Result<(Client, JoinHandle<()>), Statement>
+where
+    Tls: MakeTlsConnect<Socket>,
+    Tls::Stream: Send + 'static,
+{
+    let (client, connection) = config.connect(tls).await.map_err(|error| statement_of(&error))?;
+    let driver = tokio::spawn(async move {
+        if let Err(error) = connection.await {
+            tracing::debug!(%error, "a probe's connection to PostgreSQL ended");
+        }
+    });
+    Ok((client, driver))
+}
+
+/// Whether a server answers that is not who it should be, or does not let the probe in as it should. A connection that
+/// breaks in a handshake is silence.
+fn is_distrust(error: &tokio_postgres::Error) -> bool {
+    let Some(source) = std::error::Error::source(error) else { return false };
+    match source.downcast_ref::<std::io::Error>() {
+        Some(source) => tls_cause(source).is_some(),
+        None => error.to_string().contains("TLS handshake"),
+    }
+}
+
 /// What an error says about the server.
 fn statement_of(error: &tokio_postgres::Error) -> Statement {
     let Some(code) = error.code() else {
         let cause = std::error::Error::source(error).map(|cause| format!(": {cause}")).unwrap_or_default();
-        return Statement::Silent(format!("{error}{cause}"));
+        let words = format!("{error}{cause}");
+        return if is_distrust(error) { Statement::Refused(words) } else { Statement::Silent(words) };
     };
     let words = error.as_db_error().map_or_else(|| error.to_string(), |error| error.message().to_owned());
     // A server that starts, stops or has crashed answers and serves nobody. Class 57 of Appendix A of the PostgreSQL 15

@@ -211,7 +211,7 @@ fn start_probes(watch: &Arc<PoolWatch>) -> Vec<AbortHandle> {
             }
         }
         if let Some(url) = &configured.postgres {
-            let probe = PostgresProbe::new(url, watch.probes.timeout);
+            let probe = PostgresProbe::new(url, watch.pool.postgres_tls.as_ref(), watch.probes.timeout);
             handles.push(tasks.spawn(ask_postgres(Arc::clone(watch), region, probe)));
         }
     }

@@ -6,8 +6,8 @@ use fleetgate_core::pool::Backend;
 use fleetgate_core::traffic::BackendPort;
 use std::net::SocketAddr;
 use std::num::NonZeroU16;
-use std::sync::{Arc, Mutex, PoisonError};
 use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU16, AtomicU32, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 use tokio_util::sync::CancellationToken;
 

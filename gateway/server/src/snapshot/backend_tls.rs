@@ -1,5 +1,6 @@
 //! TLS with the backends of a pool.
 
+use fleetgate_core::certificate::{Certificates, Identity};
 use fleetgate_core::pool::BackendTls;
 use rustls::crypto::ring;
 use rustls::pki_types::pem::PemObject;
@@ -64,25 +65,30 @@ impl BackendTlsClient {
 }
 
 fn session(written: &BackendTls) -> Result<Session, rustls::Error> {
-    let unusable = |error: &dyn std::fmt::Display| rustls::Error::General(error.to_string());
+    let mut config = client_config(&written.authorities, written.client.as_ref())?;
+    config.alpn_protocols = vec![HTTP1.to_vec()];
+    let name = ServerName::try_from(written.server_name.as_str().to_owned());
+    let name = name.map_err(|error| rustls::Error::General(error.to_string()))?;
+    Ok(Session { connector: TlsConnector::from(Arc::new(config)), name })
+}
+
+/// TLS towards servers whose certificates come from some authorities and nobody else.
+///
+/// # Errors
+/// Certificates or a key that the check of the config did not refuse, and that cannot be used.
+pub fn client_config(
+    authorities: &Certificates,
+    client: Option<&Identity>,
+) -> Result<ClientConfig, rustls::Error> {
     let mut roots = RootCertStore::empty();
-    for der in written.authorities.iter() {
+    for der in authorities.iter() {
         roots.add(CertificateDer::from(der.to_vec()))?;
     }
     let provider = Arc::new(ring::default_provider());
     let builder = ClientConfig::builder_with_provider(provider).with_safe_default_protocol_versions()?;
     let builder = builder.with_root_certificates(roots);
-    let mut config = match &written.client {
-        Some(identity) => {
-            let chain = identity.chain.iter().map(|der| CertificateDer::from(der.to_vec())).collect();
-            let key =
-                PrivateKeyDer::from_pem_slice(identity.key.as_bytes()).map_err(|error| unusable(&error))?;
-            builder.with_client_auth_cert(chain, key)?
-        }
-        None => builder.with_no_client_auth(),
-    };
-    config.alpn_protocols = vec![HTTP1.to_vec()];
-    let name = ServerName::try_from(written.server_name.as_str().to_owned());
-    let name = name.map_err(|error| unusable(&error))?;
-    Ok(Session { connector: TlsConnector::from(Arc::new(config)), name })
+    let Some(identity) = client else { return Ok(builder.with_no_client_auth()) };
+    let chain = identity.chain.iter().map(|der| CertificateDer::from(der.to_vec())).collect();
+    let key = PrivateKeyDer::from_pem_slice(identity.key.as_bytes());
+    builder.with_client_auth_cert(chain, key.map_err(|error| rustls::Error::General(error.to_string()))?)
 }

@@ -13,7 +13,7 @@ pub use account::{OpenWebsocket, TenantAccount};
 pub use accounts::{Accounts, LABELLED_ACCOUNTS_MAX};
 pub use addresses::{NameFacts, NamedAddresses};
 pub use backend::{BackendLease, BackendState, PortState};
-pub use backend_tls::BackendTlsClient;
+pub use backend_tls::{BackendTlsClient, client_config};
 pub use client_authorities::ClientAuthorities;
 pub use route::PoolRoute;
 pub use suspension::Suspension;
@@ -291,7 +291,6 @@ fn pool_route(pool: &Pool, known: &FxHashMap<&str, (&Pool, &Arc<PoolRoute>)>) ->
     Arc::new(PoolRoute::to(place.unwrap_or_else(|| pool.home())))
 }
 
-/// The queue of each pool whose workers are known: the previous one, with those who wait and are served, if there was one.
 fn fleet_admissions(
     fleet: &Fleet,
     routes: &[Arc<PoolRoute>],
@@ -299,23 +298,30 @@ fn fleet_admissions(
     previous: Option<&Snapshot>,
 ) -> Vec<Option<Arc<PoolAdmission>>> {
     let pools = fleet.pools.iter().zip(routes).zip(backends);
-    let admission = |((pool, route), regions): ((&Pool, &Arc<PoolRoute>), &Vec<Vec<Arc<BackendState>>>)| {
-        if !pool.knows_workers() {
-            return None;
-        }
-        let serving = region_of(route.get(), true).unwrap_or_else(|_| pool.home());
-        let backends = regions.get(serving).map_or(&[][..], Vec::as_slice);
-        let workers = backends.iter().fold(0_u32, |sum, backend| sum.saturating_add(backend.http.workers()));
-        // A name that leads nowhere yet has no server to wait for, and one request finds that out.
-        let workers = workers.max(1);
-        let mut known = previous.into_iter().flat_map(Snapshot::admissions);
-        let same = known.find(|(known, _)| known.name == pool.name);
-        let admission =
-            same.map_or_else(|| Arc::new(PoolAdmission::new(workers)), |(_, known)| Arc::clone(known));
-        admission.refresh(workers);
-        Some(admission)
-    };
-    pools.map(admission).collect()
+    pools.map(|((pool, route), regions)| pool_admission(pool, route, regions, previous)).collect()
+}
+
+/// The queue of a pool whose workers are known: the previous one, with those who wait and are served, if there was one.
+fn pool_admission(
+    pool: &Pool,
+    route: &PoolRoute,
+    regions: &[Vec<Arc<BackendState>>],
+    previous: Option<&Snapshot>,
+) -> Option<Arc<PoolAdmission>> {
+    if !pool.knows_workers() {
+        return None;
+    }
+    let serving = region_of(route.get(), true).unwrap_or_else(|_| pool.home());
+    let backends = regions.get(serving).map_or(&[][..], Vec::as_slice);
+    let workers = backends.iter().fold(0_u32, |sum, backend| sum.saturating_add(backend.http.workers()));
+    // A name that leads nowhere yet has no server to wait for, and one request finds that out.
+    let workers = workers.max(1);
+    let mut known = previous.into_iter().flat_map(Snapshot::admissions);
+    let same = known.find(|(known, _)| known.name == pool.name);
+    let admission =
+        same.map_or_else(|| Arc::new(PoolAdmission::new(workers)), |(_, known)| Arc::clone(known));
+    admission.refresh(workers);
+    Some(admission)
 }
 
 /// The client of a pool: the previous one, with its sessions, if nothing about it changed.
@@ -346,7 +352,11 @@ impl SnapshotStore {
     /// Starts with a first snapshot.
     #[must_use]
     pub fn new(first: Snapshot) -> Self {
-        Self { newest: ArcSwap::from_pointee(first), making: Mutex::default(), published: watch::Sender::new(()) }
+        Self {
+            newest: ArcSwap::from_pointee(first),
+            making: Mutex::default(),
+            published: watch::Sender::new(()),
+        }
     }
 
     /// The newest snapshot.

@@ -91,9 +91,9 @@ impl Text for BackendAddress {
             Ok(Server(address)) => return Ok(Self::Address(address)),
             Err(reason) => reason,
         };
-        let named = text.rsplit_once(':').and_then(|(name, port)| {
-            Some((HostName::parse(name).ok().filter(is_name)?, port.parse().ok()?))
-        });
+        let named = text
+            .rsplit_once(':')
+            .and_then(|(name, port)| Some((HostName::parse(name).ok().filter(is_name)?, port.parse().ok()?)));
         match named {
             Some((_, 0)) => Err("no server answers on port 0".into()),
             Some((name, port)) => Ok(Self::Name(name, port)),

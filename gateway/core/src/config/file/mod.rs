@@ -23,9 +23,11 @@ pub(super) use collection::Named;
 pub(super) use connections::ConnectionsEntry;
 pub(super) use dns_zone::DnsZoneEntry;
 pub(super) use guards::{ClassNetworksEntry, GuardsEntry, Networks};
-pub(super) use health::{AgentEntry, FailoverEntry, HealthEntry};
+pub(super) use health::{AgentEntry, FailoverEntry, HealthEntry, PostgresUrl};
 pub(super) use limits::{Burst, ClassLimitEntry, ClassLimitsEntry, LimitsEntry, PerSecond, RateEntry};
-pub(super) use pool::{BackendEntry, PoolEntry, PoolRegionEntry, PoolTlsEntry};
+pub(super) use pool::{
+    BackendEntry, IdentityEntry, PoolEntry, PoolRegionEntry, PoolTlsEntry, PostgresTlsEntry,
+};
 pub(super) use quotas::{QuotaCount, QuotaWebhookEntry, QuotasEntry};
 pub(super) use rpc::{CallNames, RpcEntry};
 pub(super) use tenant::{ClientCertificatesEntry, Host, IdText, MaintenanceEntry, StateWord, TenantEntry};

@@ -40,6 +40,9 @@ section! {
         stream_paths: List<PathStart, 0, 100> = [],
         /// Speaks TLS with the backends, on both of their ports. Left out, it is plain HTTP.
         tls: Option<PoolTlsEntry> = null,
+        /// Asks the `postgres` of each region through TLS, as `sslmode=verify-full` does: a server that shows no certificate
+        /// for the host of its URL is not believed. Left out, it is asked in the clear.
+        postgres_tls: Option<PostgresTlsEntry> = null,
         /// Clocks of pages, RPC and other HTTP traffic.
         http: HttpTimeoutsEntry = {},
         /// Clocks of longpolling (Odoo 14.0 and 15.0).
@@ -68,6 +71,17 @@ section! {
         /// `/etc/ssl/certs/ca-certificates.crt`. Relative paths start at the folder of the main file.
         ca: At<FilePath>,
         /// What Fleetgate shows to backends that ask who it is. Left out, nothing.
+        client_certificate: Option<At<IdentityEntry>> = null,
+    }
+}
+
+section! {
+    /// TLS with the PostgreSQL servers of a pool. Certificates are always verified.
+    pub(in crate::config) struct PostgresTlsEntry {
+        /// File with the certificates of the authorities that the servers' certificates must come from, in PEM. Nobody else is
+        /// trusted. Relative paths start at the folder of the main file.
+        ca: At<FilePath>,
+        /// What Fleetgate shows to servers that ask who it is (`cert` in `pg_hba.conf`). Left out, nothing.
         client_certificate: Option<At<IdentityEntry>> = null,
     }
 }
@@ -139,7 +153,7 @@ section! {
         /// The region's PostgreSQL server, which is asked whether it takes writes and how far it is behind: Odoo looks
         /// healthy on a standby that cannot write. The user needs no rights but to connect. All regions of a pool have
         /// one, or none.
-        postgres: Option<PostgresUrl> = null,
+        postgres: Option<At<PostgresUrl>> = null,
     }
 }
 

@@ -63,7 +63,7 @@ pools:
         "11:26: pools.shared.backends_per_tenant: expected a whole number from 1 to 64, found `65`",
         "12:27: pools.shared.http.read_timeout: `30` is not valid: it has no unit",
         "13:45: pools.shared.regions.paris.backends[0].http: `odoo:0` is not valid: no server answers on port 0",
-        "13:70: pools.shared.regions.rome: the key `backends` is missing",
+        "13:67: pools.shared.regions.rome: the key `backends` is missing",
     ];
     let found = said(text);
     for wanted in expected {
@@ -180,7 +180,7 @@ fn addresses_are_explained() {
         ("0.0.0.0:8069", "listen on all interfaces"),
         ("10.0.0.11:99999", "the port is not a number"),
         ("10.0.0.999:8069", "it holds no IP address"),
-        ("odoo.internal:8069", "names are not resolved yet"),
+        ("odoo.internal:0", "no server answers on port 0"),
         ("http://10.0.0.11:8069", "it is a URL"),
         ("", "it is not an IP address with a port"),
     ] {
@@ -519,4 +519,15 @@ fn a_tenant_names_a_plan_that_is_there_and_changes_what_goes_with_it() {
         &with_plan("plan: small, limits: { burst: 2 }"),
         &["t.yaml:1:", "[0].limits.burst", "no `requests_per_second`"],
     );
+}
+
+#[test]
+fn an_agent_is_a_port_or_a_command() {
+    let agent =
+        |agent: &str| with("    regions:\n", &format!("    health: {{ agent: {agent} }}\n    regions:\n"));
+    for both in ["{}", "{ port: 9100, command: [/bin/true] }"] {
+        one(&agent(both), &["pools.shared.health.agent", "either a `port` or a `command`"]);
+    }
+    one(&agent("{ port: 9100, path: ready }"), &["health.agent.path", "does not start with `/`"]);
+    one(&agent("{ command: [] }"), &["health.agent.command", "has 0 entries"]);
 }

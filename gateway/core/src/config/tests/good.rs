@@ -207,3 +207,16 @@ fn a_zone_says_who_may_change_it() {
     );
     assert!(!format!("{zone:?}").contains("c2VjcmV0"), "a key is never printed");
 }
+
+#[test]
+fn a_backend_is_an_address_or_a_name_that_leads_to_some() {
+    let named = MAIN.replace("10.0.0.11:", "Odoo.Internal:");
+    let pool = &config(&named, &[("t.yaml", "- { id: acme, hosts: [acme.test] }")]).fleet.pools[0];
+    let place = &pool.regions[0].backends[0];
+    assert_eq!((place.to_string(), pool.names().count()), ("odoo.internal:8069".into(), 1));
+    let backend = place.at([10, 0, 0, 7].into());
+    assert_eq!(
+        (backend.http, backend.websocket),
+        ("10.0.0.7:8069".parse().unwrap(), "10.0.0.7:8072".parse().unwrap())
+    );
+}

@@ -96,3 +96,23 @@ fn a_name_that_is_passed_through_leads_to_one_server() {
     one(&read(&redirect, "", "").1, &["listeners[0].passthrough[0]", "sees no TLS"]);
     one(&read(&listener("{ hosts: [], address: \"10.0.0.9:443\" }"), "", "").1, &["the list has 0 entries"]);
 }
+
+#[test]
+fn a_postgres_url_that_asks_for_tls_is_never_asked_in_the_clear() {
+    let url = "postgres: \"postgres://probe@db.internal/postgres?sslmode=verify-full\"";
+    let with = |pool: &str, url: &str| {
+        let text = MAIN.replace("    regions:\n", &format!("{pool}    regions:\n"));
+        let text = text.replace("paris: { backends", &format!("paris: {{ {url}, backends"));
+        let (main, problems) = MainFile::parse("fleetgate.yaml", &text, &world(), 4);
+        (main, problems.iter().map(ToString::to_string).collect::<Vec<_>>())
+    };
+    one(&with("", url).1, &["paris.postgres", "sslmode=verify-full", "postgres_tls"]);
+    let tls = "    postgres_tls: { ca: ca.pem }\n";
+    one(&with(tls, url).1, &["paris.postgres", "sslmode=verify-full", "leave `sslmode` out"]);
+    for mode in ["", "?sslmode=require", "?sslmode=prefer"] {
+        let (main, said) = with(tls, &url.replace("?sslmode=verify-full", mode));
+        assert!(said.iter().all(|line| !line.contains("postgres")), "{said:#?}");
+        let pools = &main.pools.good;
+        assert!(pools[0].postgres_tls.is_some());
+    }
+}
