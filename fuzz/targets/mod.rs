@@ -4,6 +4,7 @@
 // Each program that includes this file uses some of it.
 #![allow(dead_code, unreachable_pub, reason = "shared by cargo-fuzz, a test and a figure")]
 
+pub mod connection;
 pub mod guards;
 pub mod mutation;
 pub mod odoo;
@@ -27,11 +28,13 @@ pub struct Target {
 /// All targets.
 pub const TARGETS: &[Target] = &[
     Target { name: "chunks", run: request::chunks, words: &request::CHUNK_WORDS },
+    Target { name: "cookies", run: connection::cookies, words: &connection::COOKIE_WORDS },
     Target { name: "filestore", run: odoo::file, words: &odoo::FILE_WORDS },
     Target { name: "form", run: odoo::form, words: &odoo::FORM_WORDS },
     Target { name: "guards", run: guards::targets, words: &guards::WORDS },
     Target { name: "head", run: request::head, words: &request::HEAD_WORDS },
     Target { name: "host", run: request::host, words: &request::HOST_WORDS },
+    Target { name: "proxy_protocol", run: connection::proxy_protocol, words: &connection::PROXY_WORDS },
     Target { name: "rpc_json", run: rpc::json, words: &rpc::JSON_WORDS },
     Target { name: "rpc_xml", run: rpc::xml, words: &rpc::XML_WORDS },
 ];

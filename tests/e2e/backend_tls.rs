@@ -2,7 +2,6 @@
 
 use std::fs;
 use std::net::SocketAddr;
-use std::os::unix::fs::PermissionsExt;
 
 use fleetgate_stub::StubOdoo;
 use fleetgate_tests::{
@@ -30,25 +29,19 @@ impl Secured {
     async fn start(certificate: &Signed, clients: Option<&Authority>) -> Self {
         let stub = fleet::threaded("eu-1").await;
         let folder = tempfile::tempdir().unwrap();
-        // Its workers run as nobody.
-        fs::set_permissions(folder.path(), fs::Permissions::from_mode(0o755)).unwrap();
         certificate.write(folder.path(), "server");
         let verify = clients.map_or_else(String::new, |authority| {
             fs::write(folder.path().join("clients.crt"), &authority.pem).unwrap();
             "ssl_verify_client on; ssl_client_certificate clients.crt;".to_owned()
         });
         let (http, websocket) = (free_address(), free_address());
-        let config = CONFIG
-            .replace("FOLDER", &folder.path().display().to_string())
+        let config = NGINX
             .replace("VERIFY", &verify)
             .replace("HTTP_AT", &http.to_string())
             .replace("WEBSOCKET_AT", &websocket.to_string())
             .replace("STUB_HTTP", &stub.http_addr().to_string())
             .replace("STUB_GEVENT", &stub.gevent_addr().to_string());
-        let path = folder.path().join("nginx.conf");
-        fs::write(&path, config).unwrap();
-        let arguments = ["-c".as_ref(), path.as_os_str(), "-e".as_ref(), "stderr".as_ref()];
-        let nginx = Peer::start("nginx", "nginx-light", &arguments, folder, &[http, websocket]).await;
+        let nginx = Peer::nginx(folder, &config, &[http, websocket]).await;
         Self { stub, http, websocket, nginx }
     }
 
@@ -58,19 +51,8 @@ impl Secured {
 }
 
 /// The name that clients ask for is passed on, so that a test sees it.
-const CONFIG: &str = r"
-daemon off;
-worker_processes 1;
-pid FOLDER/nginx.pid;
-error_log stderr info;
-events { worker_connections 512; }
-http {
-  client_body_temp_path FOLDER/body;
-  proxy_temp_path FOLDER/proxy;
-  fastcgi_temp_path FOLDER/fastcgi;
-  uwsgi_temp_path FOLDER/uwsgi;
-  scgi_temp_path FOLDER/scgi;
-  access_log off;
+const NGINX: &str = r"
+  error_log stderr info;
   ssl_certificate FOLDER/server.crt;
   ssl_certificate_key FOLDER/server.key;
   VERIFY
@@ -83,7 +65,6 @@ http {
   proxy_set_header Connection $http_connection;
   server { listen HTTP_AT ssl; location / { proxy_pass http://STUB_HTTP; } }
   server { listen WEBSOCKET_AT ssl; location / { proxy_pass http://STUB_GEVENT; } }
-}
 ";
 
 /// A gateway that trusts an authority, not started. `more` holds further keys of `tls`, and begins with a comma.

@@ -19,9 +19,9 @@ use crate::fleet;
 use crate::script::handshake;
 
 /// Whom the tenant serves. Balancers are at 127.0.0.1.
-const FRIEND: &str = "127.0.0.77";
+pub(crate) const FRIEND: &str = "127.0.0.77";
 /// Whom it does not.
-const STRANGER: &str = "127.0.0.78";
+pub(crate) const STRANGER: &str = "127.0.0.78";
 /// Listeners that are told by the PROXY protocol, without TLS and with it.
 const TOLD: &str = "127.0.0.4:0";
 const TOLD_TLS: &str = "127.0.0.5:0";
@@ -52,23 +52,23 @@ async fn start() -> Site {
 }
 
 /// What a balancer listens on, and where it leads.
-struct Way {
-    listens: SocketAddr,
-    leads: SocketAddr,
+pub(crate) struct Way {
+    pub(crate) listens: SocketAddr,
+    leads: String,
 }
 
-fn way(leads: SocketAddr) -> Way {
-    Way { listens: free_address(), leads }
+pub(crate) fn way(leads: impl ToString) -> Way {
+    Way { listens: free_address(), leads: leads.to_string() }
 }
 
 /// HAProxy with one frontend a way; `server` is what it says about the server behind, `mode` `tcp` or `http`.
-async fn haproxy(ways: &[(&Way, &str, &str)]) -> Peer {
+pub(crate) async fn haproxy(ways: &[(&Way, &str, &str)]) -> Peer {
     let mut config =
         "global\n  nbthread 1\ndefaults\n  timeout connect 5s\n  timeout client 60s\n  timeout server 60s\n\
                       \x20 option forwardfor\n"
             .to_owned();
     for (index, (way, mode, server)) in ways.iter().enumerate() {
-        let (listens, leads) = (way.listens, way.leads);
+        let (listens, leads) = (way.listens, &way.leads);
         config +=
             &format!("listen way{index}\n  mode {mode}\n  bind {listens}\n  server one {leads} {server}\n");
     }
@@ -91,7 +91,7 @@ async fn traefik(web: &Way, behind: &Way, tcp: &Way) -> Peer {
         .replace("TCP_AT", &tcp.listens.to_string())
         .replace("DYNAMIC", &dynamic.display().to_string());
     fs::write(&fixed, entries).unwrap();
-    let routes = ROUTES.replace("WEB_TO", &web.leads.to_string()).replace("TCP_TO", &tcp.leads.to_string());
+    let routes = ROUTES.replace("WEB_TO", &web.leads).replace("TCP_TO", &tcp.leads);
     fs::write(&dynamic, routes).unwrap();
     let argument = format!("--configFile={}", fixed.display());
     let listens = [web.listens, behind.listens, tcp.listens];
@@ -131,14 +131,14 @@ tcp:
     told: { proxyProtocol: { version: 2 } }
 "#;
 
-async fn connect(from: &str, to: SocketAddr) -> TcpStream {
+pub(crate) async fn connect(from: &str, to: SocketAddr) -> TcpStream {
     let socket = TcpSocket::new_v4().unwrap();
     socket.bind(SocketAddr::new(from.parse::<IpAddr>().unwrap(), 0)).unwrap();
     socket.connect(to).await.unwrap()
 }
 
 /// The raw answer to a GET of a page from an address, with further header lines exactly as written.
-async fn get(from: &str, to: SocketAddr, lines: &str) -> Vec<u8> {
+pub(crate) async fn get(from: &str, to: SocketAddr, lines: &str) -> Vec<u8> {
     ask(connect(from, to).await, lines).await
 }
 

@@ -53,6 +53,7 @@ mod script;
 mod slow;
 mod suspension;
 mod telemetry;
+mod unix_sockets;
 mod upgrade;
 mod visitors;
 mod websocket;

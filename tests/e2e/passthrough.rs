@@ -3,7 +3,6 @@
 use std::fs;
 use std::io;
 use std::net::SocketAddr;
-use std::os::unix::fs::PermissionsExt;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
@@ -20,6 +19,7 @@ use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
 
 use crate::authority::Authority;
+use crate::balancers::{self, FRIEND};
 use crate::fleet::{self, TENANTS};
 
 /// A listener that answers nobody itself.
@@ -37,10 +37,13 @@ struct Site {
 async fn start() -> Site {
     let stub = fleet::threaded("eu-1").await;
     let authority = Authority::new("servers");
-    let (nginx, address) = nginx(&authority).await;
+    let (nginx, address, told) = nginx(&authority).await;
     let nobody = free_address();
     let routes = format!(
-        "[ {{ hosts: [other.test, \"*.other.test\"], address: \"{address}\" }}, {{ hosts: [dead.test], address: \"{nobody}\" }} ]"
+        "[ {{ hosts: [other.test, \"*.other.test\"], address: \"{address}\" }}, \
+         {{ hosts: [told.test], address: \"{told}\", proxy_protocol: true }}, \
+         {{ hosts: [brief.test], address: \"{address}\", idle_timeout: 1s }}, \
+         {{ hosts: [dead.test], address: \"{nobody}\" }} ]"
     );
     let listeners = format!(
         "listeners:\n  - {{ address: \"127.0.0.1:0\", tls: {{ certificates: certs }}, passthrough: {routes} }}\n  \
@@ -55,35 +58,19 @@ async fn start() -> Site {
 }
 
 /// An nginx that answers for every name, and says which was asked for.
-async fn nginx(authority: &Authority) -> (Peer, SocketAddr) {
+async fn nginx(authority: &Authority) -> (Peer, SocketAddr, SocketAddr) {
     let folder = tempfile::tempdir().unwrap();
-    fs::set_permissions(folder.path(), fs::Permissions::from_mode(0o755)).unwrap();
-    for (file, name) in [("one", "other.test"), ("below", "shop.other.test")] {
+    let names = ["other.test", "shop.other.test", "told.test", "brief.test"];
+    for (file, name) in ["one", "below", "told", "brief"].into_iter().zip(names) {
         authority.sign(name).write(folder.path(), file);
     }
-    let address = free_address();
-    let config = CONFIG
-        .replace("FOLDER", &folder.path().display().to_string())
-        .replace("ADDRESS", &address.to_string());
-    let path = folder.path().join("nginx.conf");
-    fs::write(&path, config).unwrap();
-    let arguments = ["-c".as_ref(), path.as_os_str(), "-e".as_ref(), "stderr".as_ref()];
-    (Peer::start("nginx", "nginx-light", &arguments, folder, &[address]).await, address)
+    let (address, told) = (free_address(), free_address());
+    let config = NGINX.replace("ADDRESS", &address.to_string()).replace("TOLD", &told.to_string());
+    // It would complain of a look at the other that says nothing.
+    (Peer::nginx(folder, &config, &[address]).await, address, told)
 }
 
-const CONFIG: &str = r#"
-daemon off;
-worker_processes 1;
-pid FOLDER/nginx.pid;
-error_log stderr error;
-events { worker_connections 512; }
-http {
-  client_body_temp_path FOLDER/body;
-  proxy_temp_path FOLDER/proxy;
-  fastcgi_temp_path FOLDER/fastcgi;
-  uwsgi_temp_path FOLDER/uwsgi;
-  scgi_temp_path FOLDER/scgi;
-  access_log off;
+const NGINX: &str = r#"
   keepalive_timeout 600s;
   server {
     listen ADDRESS ssl; server_name other.test;
@@ -95,7 +82,16 @@ http {
     ssl_certificate FOLDER/below.crt; ssl_certificate_key FOLDER/below.key;
     location / { return 200 "nginx for $ssl_server_name"; }
   }
-}
+  server {
+    listen ADDRESS ssl; server_name brief.test;
+    ssl_certificate FOLDER/brief.crt; ssl_certificate_key FOLDER/brief.key;
+    location / { return 200 "nginx for $ssl_server_name"; }
+  }
+  server {
+    listen TOLD ssl proxy_protocol; server_name told.test;
+    ssl_certificate FOLDER/told.crt; ssl_certificate_key FOLDER/told.key;
+    location / { return 200 "$proxy_protocol_addr $proxy_protocol_port to $proxy_protocol_server_addr"; }
+  }
 "#;
 
 impl Site {
@@ -172,6 +168,35 @@ async fn a_name_is_answered_by_who_has_it_and_all_others_here() {
     assert!(site.shake_hands(stream, "acme.test").await.is_err(), "nobody answers for it there");
     assert_eq!(site.counted("passed").await, 4.0);
     assert_eq!(site.nginx.log().text(), "");
+}
+
+#[tokio::test]
+async fn who_answers_is_told_whose_a_connection_is_if_it_wants_to_be() {
+    let site = start().await;
+    for listener in [site.gateway.address(), site.gateway.listener(PASSING)] {
+        let stream = balancers::connect(FRIEND, listener).await;
+        let port = stream.local_addr().unwrap().port();
+        let mut stream = site.shake_hands(stream, "told.test").await.unwrap();
+        for _ in 0..2 {
+            let answer = get(&mut stream, "told.test").await;
+            assert!(answer.ends_with(&format!("{FRIEND} {port} to {}", listener.ip())), "{answer}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn what_is_passed_on_ends_when_nothing_moves_for_as_long_as_its_route_says() {
+    let site = start().await;
+    let connect = async |name: &str| {
+        let stream = TcpStream::connect(site.gateway.address()).await.unwrap();
+        let mut stream = site.shake_hands(stream, name).await.unwrap();
+        assert!(get(&mut stream, name).await.contains("nginx"));
+        stream
+    };
+    let (mut brief, mut other) = (connect("brief.test").await, connect("other.test").await);
+    let mut rest = Vec::new();
+    let _reset = tokio::time::timeout(DEADLINE, brief.read_to_end(&mut rest)).await.expect("it ends");
+    assert!(get(&mut other, "other.test").await.contains("nginx"), "others have their own time");
 }
 
 /// Sends one byte at a time.

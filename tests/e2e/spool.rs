@@ -69,10 +69,15 @@ async fn a_worker_is_asked_when_the_request_is_whole() {
 
 /// A backend that sends as fast as it can.
 async fn generous() -> Script {
-    Script::start(|mut stream: tokio::net::TcpStream, _| async move {
-        let head = format!("HTTP/1.1 200 OK\r\nContent-Length: {LARGE}\r\nConnection: close\r\n\r\n");
+    answers_with(LARGE).await
+}
+
+/// The same, with answers of so many bytes.
+async fn answers_with(bytes: usize) -> Script {
+    Script::start(move |mut stream: tokio::net::TcpStream, _| async move {
+        let head = format!("HTTP/1.1 200 OK\r\nContent-Length: {bytes}\r\nConnection: close\r\n\r\n");
         stream.write_all(head.as_bytes()).await?;
-        stream.write_all(&vec![b'x'; LARGE]).await
+        stream.write_all(&vec![b'x'; bytes]).await
     })
     .await
 }
@@ -119,6 +124,103 @@ async fn without_disk_an_answer_waits_for_its_client_and_is_whole() {
     let gateway = in_front_of(&fleet::one_port(backend.address()), small).start().await;
     let answer = Request::get("acme.test", "/report/pdf/1").send(gateway.address()).await;
     assert_eq!((answer.status, answer.body.len()), (200, LARGE));
+}
+
+/// Resident memory of the gateway in KiB.
+fn resident_kib(gateway: &Gateway) -> u64 {
+    let status = std::fs::read_to_string(format!("/proc/{}/status", gateway.pid())).unwrap();
+    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).unwrap();
+    line.trim().trim_end_matches(" kB").parse().unwrap()
+}
+
+#[tokio::test]
+async fn many_bodies_at_once_hold_no_more_memory_than_all_may() {
+    const BODIES: u64 = 300;
+    const BYTES: usize = 240 << 10;
+    let sent = BODIES * u64::try_from(BYTES - 1).unwrap();
+    let bound = (2 << 20) + BODIES * 4096;
+    let (stub, gateway) = start("spool: { memory_max: 2MiB }\n").await;
+    let held = async || {
+        let spool = gateway.admin("/v1/status").await["spool"].clone();
+        (spool["memory_bytes"].as_u64().unwrap(), spool["disk_bytes"].as_u64().unwrap())
+    };
+    let connected = async |bytes: usize| {
+        let mut clients = Vec::new();
+        for _ in 0..BODIES {
+            let mut client = RawConnection::open(gateway.address()).await.unwrap();
+            client.send(upload(BYTES)).await.unwrap();
+            client.send(vec![b'a'; bytes]).await.unwrap();
+            clients.push(client);
+        }
+        wait_for("all that was sent is taken", DEADLINE, async || {
+            let (memory, disk) = held().await;
+            memory + disk == BODIES * u64::try_from(bytes).unwrap()
+        })
+        .await;
+        clients
+    };
+    // Connections cost something by themselves.
+    drop(connected(1).await);
+    wait_for("nothing is held", DEADLINE, async || held().await == (0, 0)).await;
+    let before = resident_kib(&gateway);
+    let mut clients = connected(BYTES - 1).await;
+    wait_for("all bodies are taken", DEADLINE, async || {
+        let (memory, disk) = held().await;
+        memory + disk == sent
+    })
+    .await;
+    let (memory, disk) = held().await;
+    assert!(
+        (1 << 20..=bound).contains(&memory) && disk >= sent - bound,
+        "{memory} in memory, {disk} on disk"
+    );
+    assert_eq!(on_disk(&gateway).await, disk);
+    let grown = resident_kib(&gateway).saturating_sub(before);
+    assert!(grown < sent / 1024, "bodies of {sent} bytes cost {grown} KiB");
+    let call = Request::post("globex.test", "/stub/upload", vec![b'b'; 4_000]).send(gateway.address()).await;
+    assert_eq!(call.status, 200);
+    assert_eq!(held().await.1, disk, "a small body needs no disk");
+    for client in &mut clients {
+        client.send("a").await.unwrap();
+        fleet::assert_status(client.read_to_end().await.unwrap(), 200, "a body that was mostly on disk");
+    }
+    let bytes = u64::try_from(BYTES).unwrap();
+    let whole = stub.received().into_iter().filter(|request| request.complete && request.body_bytes == bytes);
+    assert_eq!(whole.count(), usize::try_from(BODIES).unwrap());
+    wait_for("nothing is held", DEADLINE, async || held().await == (0, 0)).await;
+}
+
+#[tokio::test]
+async fn many_answers_at_once_hold_no_more_memory_than_all_may_and_are_whole() {
+    const CLIENTS: u64 = 40;
+    const BYTES: usize = 2 << 20;
+    let backend = answers_with(BYTES).await;
+    let memory_max = "spool: { memory_max: 1MiB }\n";
+    let gateway = in_front_of(&fleet::one_port(backend.address()), memory_max).start().await;
+    let mut clients = Vec::new();
+    for _ in 0..CLIENTS {
+        let mut client = RawConnection::open(gateway.address()).await.unwrap();
+        client
+            .send("GET /report/pdf/1 HTTP/1.1\r\nHost: acme.test\r\nConnection: close\r\n\r\n")
+            .await
+            .unwrap();
+        clients.push(client);
+    }
+    wait_for("all answers are taken", DEADLINE, async || in_flight(&gateway).await == json!(0)).await;
+    let memory = gateway.admin("/v1/status").await["spool"]["memory_bytes"].as_u64().unwrap();
+    assert!(memory <= (1 << 20) + CLIENTS * 4096, "{memory}");
+    let refusals = http_get(gateway.listener(OBSERVE), "observe", "/metrics").await.text();
+    assert!(!refusals.contains("fleetgate_spool_memory_full_total 0\n"), "{refusals}");
+    for mut client in clients {
+        let answer = client.read_to_end().await.unwrap();
+        let end = answer.windows(4).position(|window| window == b"\r\n\r\n").unwrap() + 4;
+        assert_eq!(answer.len() - end, BYTES);
+        assert!(answer[end..].iter().all(|byte| *byte == b'x'));
+    }
+    wait_for("nothing is held", DEADLINE, async || {
+        gateway.admin("/v1/status").await["spool"]["memory_bytes"] == 0 && on_disk(&gateway).await == 0
+    })
+    .await;
 }
 
 #[tokio::test]

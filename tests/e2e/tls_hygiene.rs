@@ -6,7 +6,7 @@ use std::path::Path;
 use std::process::Stdio;
 
 use fleetgate_stub::StubOdoo;
-use fleetgate_tests::{DEADLINE, Gateway, backend};
+use fleetgate_tests::{DEADLINE, Gateway, backend, wait_for};
 use tempfile::TempDir;
 use tokio::io::AsyncWriteExt;
 use tokio::process::Command;
@@ -16,6 +16,8 @@ use crate::fleet::{self, TENANTS};
 
 /// A listener that speaks TLS 1.3 and nothing older.
 const NEWEST: &str = "127.0.0.3:0";
+/// A listener whose keys for tickets change all the time.
+const FORGETFUL: &str = "127.0.0.4:0";
 /// Everything that openssl can do, however weak.
 const ANY: &str = "ALL:@SECLEVEL=0";
 
@@ -37,7 +39,8 @@ async fn start() -> Site {
 async fn gateway(stub: &StubOdoo, authority: &Authority) -> Gateway {
     let listeners = format!(
         "listeners:\n  - {{ address: \"127.0.0.1:0\", tls: {{ certificates: certs }} }}\n  \
-         - {{ address: \"{NEWEST}\", tls: {{ certificates: certs, minimum_version: \"1.3\" }} }}\n"
+         - {{ address: \"{NEWEST}\", tls: {{ certificates: certs, minimum_version: \"1.3\" }} }}\n  \
+         - {{ address: \"{FORGETFUL}\", tls: {{ certificates: certs, ticket_rotation: 3s }} }}\n"
     );
     let config = listeners + &fleet::config(&[backend(stub)], "");
     let builder = Gateway::builder(&config).tenants("tenants.yaml", TENANTS);
@@ -118,5 +121,26 @@ async fn a_session_is_resumed_by_its_own_name_and_costs_nothing_when_it_is_unkno
         let arguments = [version, "-sess_in", "session", "-CAfile", "ca.pem.other"];
         let said = openssl(folder, other.address(), "acme.test", &arguments).await;
         assert!(said.contains("HTTP/1.1 200") && said.contains("New, TLS"), "{version}: {said}");
+    }
+}
+
+#[tokio::test]
+async fn a_session_of_two_keys_ago_costs_a_whole_handshake_and_nothing_else() {
+    let site = start().await;
+    let forgetful = site.gateway.listener(FORGETFUL);
+    for version in ["-tls1_2", "-tls1_3"] {
+        let ask = async |arguments: &[&str]| {
+            let arguments = [&[version], arguments].concat();
+            openssl(site.client.path(), forgetful, "acme.test", &arguments).await
+        };
+        assert!(is_served(&ask(&["-sess_out", "old"]).await), "{version}");
+        let said = ask(&["-sess_in", "old"]).await;
+        assert!(said.contains("HTTP/1.1 200") && said.contains("Reused, TLS"), "{version}: {said}");
+        wait_for("the session is forgotten", DEADLINE, async || {
+            let said = ask(&["-sess_in", "old"]).await;
+            assert!(said.contains("HTTP/1.1 200"), "{version}: {said}");
+            said.contains("New, TLS")
+        })
+        .await;
     }
 }

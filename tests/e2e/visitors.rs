@@ -1,10 +1,13 @@
 //! Visitors who keep asking while a test changes things, and who notice every failure.
 
+use std::io;
 use std::net::SocketAddr;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use fleetgate_tests::{Connection, DEADLINE, Request, wait_for};
+use tokio::net::UnixStream;
 use tokio::task::JoinHandle;
 
 /// Visitors of several hosts. Half of them keep their connection for as long as the gateway lets them, the others
@@ -18,12 +21,13 @@ pub(crate) struct Visitors {
 
 impl Visitors {
     /// Sends four visitors to each `(host, database)`.
-    pub(crate) fn come(address: SocketAddr, hosts: &[(&'static str, &'static str)]) -> Self {
+    pub(crate) fn come(way: impl Into<Way>, hosts: &[(&'static str, &'static str)]) -> Self {
+        let way = way.into();
         let (leaving, answered) = (Arc::new(AtomicBool::default()), Arc::new(AtomicU64::default()));
         let visit = |number: usize| {
             let (host, database) = hosts[number % hosts.len()];
             let visitor =
-                Visitor { address, host, database, keeps: (number / hosts.len()).is_multiple_of(2) };
+                Visitor { way: way.clone(), host, database, keeps: (number / hosts.len()).is_multiple_of(2) };
             tokio::spawn(visitor.visit(Arc::clone(&leaving), Arc::clone(&answered)))
         };
         let tasks = (0..4 * hosts.len()).map(visit).collect();
@@ -51,8 +55,36 @@ impl Visitors {
     }
 }
 
+/// How visitors reach a gateway.
+#[derive(Debug, Clone)]
+pub(crate) enum Way {
+    Tcp(SocketAddr),
+    Unix(PathBuf),
+}
+
+impl From<SocketAddr> for Way {
+    fn from(address: SocketAddr) -> Self {
+        Self::Tcp(address)
+    }
+}
+
+impl From<PathBuf> for Way {
+    fn from(path: PathBuf) -> Self {
+        Self::Unix(path)
+    }
+}
+
+impl Way {
+    async fn connect(&self) -> io::Result<Connection> {
+        match self {
+            Self::Tcp(address) => Connection::http1(*address).await,
+            Self::Unix(path) => Connection::over(UnixStream::connect(path).await?).await,
+        }
+    }
+}
+
 struct Visitor {
-    address: SocketAddr,
+    way: Way,
     host: &'static str,
     database: &'static str,
     keeps: bool,
@@ -83,7 +115,7 @@ impl Visitor {
     async fn ask(&self, number: u64, kept: &mut Option<Connection>) -> Result<(), String> {
         let mut connection = match kept.take().filter(|connection| !connection.is_closed()) {
             Some(connection) => connection,
-            None => Connection::http1(self.address).await.map_err(|error| format!("connecting: {error}"))?,
+            None => self.way.connect().await.map_err(|error| format!("connecting: {error}"))?,
         };
         let request = match number % 3 {
             0 => Request::post(self.host, "/stub/upload", vec![b'x'; 10_000]),

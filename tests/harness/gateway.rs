@@ -135,7 +135,7 @@ pub struct Gateway {
     pid: Pid,
     access_log: Lines,
     operational_log: Lines,
-    listeners: Vec<(String, SocketAddr)>,
+    listeners: Vec<(String, String)>,
 }
 
 impl Gateway {
@@ -154,7 +154,7 @@ impl Gateway {
     /// The address of the first listener.
     pub fn address(&self) -> SocketAddr {
         match self.listeners.first() {
-            Some((_, address)) => *address,
+            Some((_, address)) => parsed(address),
             None => panic!("the gateway said that it has no listener"),
         }
     }
@@ -162,7 +162,7 @@ impl Gateway {
     /// The address of a listener by the name it has in the status.
     pub fn listener(&self, name: &str) -> SocketAddr {
         match self.listeners.iter().find(|(listener, _)| listener == name) {
-            Some((_, address)) => *address,
+            Some((_, address)) => parsed(address),
             None => panic!("no listener `{name}` in {:?}", self.listeners),
         }
     }
@@ -251,12 +251,16 @@ impl Gateway {
     }
 }
 
+fn parsed(address: &str) -> SocketAddr {
+    address.parse().unwrap_or_else(|_| panic!("`{address}` is no address and port"))
+}
+
 /// `listeners: [{name, address}]` of the status.
-fn listening(status: &Value) -> Vec<(String, SocketAddr)> {
+fn listening(status: &Value) -> Vec<(String, String)> {
     let listeners = status.get("listeners").and_then(Value::as_array);
     let listener = |listener: &Value| {
-        let name = listener.get("name")?.as_str()?.to_owned();
-        Some((name, listener.get("address")?.as_str()?.parse().ok()?))
+        let text = |key: &str| Some(listener.get(key)?.as_str()?.to_owned());
+        Some((text("name")?, text("address")?))
     };
     listeners.into_iter().flatten().filter_map(listener).collect()
 }

@@ -42,17 +42,42 @@ pub fn is_trusted(peer: IpAddr, trusted: &[IpNet]) -> bool {
     trusted.iter().any(|net| net.contains(&peer))
 }
 
+/// What a peer is believed about the client behind it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum PeerTrust {
+    /// What its address says: whether it is one of the trusted proxies.
+    #[default]
+    ByAddress,
+    /// Everything: it has no address, and its listener says so.
+    Always,
+    /// Nothing: it has no address, and its listener says nothing.
+    Never,
+}
+
+impl PeerTrust {
+    /// Whether the peer's words count.
+    #[must_use]
+    pub fn covers(self, peer: IpAddr, trusted: &[IpNet]) -> bool {
+        match self {
+            Self::ByAddress => is_trusted(peer, trusted),
+            Self::Always => true,
+            Self::Never => false,
+        }
+    }
+}
+
 /// Finds the client's address: from the right, the first address of `X-Forwarded-For` that is no trusted proxy.
 ///
 /// A hop that is no address ends the walk, and the nearest address before it counts: what lies beyond was not
 /// written by a proxy that we trust. From an untrusted peer the header counts for nothing.
 pub fn client_address<'a>(
     peer: IpAddr,
+    peer_trusted: bool,
     forwarded_for: impl DoubleEndedIterator<Item = &'a [u8]>,
     trusted: &[IpNet],
 ) -> IpAddr {
     let mut client = peer.to_canonical();
-    if !is_trusted(client, trusted) {
+    if !peer_trusted {
         return client;
     }
     for hop in forwarded_for.rev().flat_map(|line| line.rsplit(|&byte| byte == b',')).take(HOPS_MAX) {
@@ -101,12 +126,26 @@ mod tests {
 
     fn client(peer: &str, lines: &[&str]) -> String {
         let trusted: Vec<IpNet> = ["10.0.0.0/8", "fd00::/8"].iter().map(|net| net.parse().unwrap()).collect();
-        client_address(peer.parse().unwrap(), lines.iter().map(|line| line.as_bytes()), &trusted).to_string()
+        let peer = peer.parse().unwrap();
+        let peer_trusted = PeerTrust::ByAddress.covers(peer, &trusted);
+        client_address(peer, peer_trusted, lines.iter().map(|line| line.as_bytes()), &trusted).to_string()
     }
 
     #[test]
     fn a_forged_header_of_an_untrusted_peer_counts_for_nothing() {
         assert_eq!(client("203.0.113.9", &["1.2.3.4"]), "203.0.113.9");
+    }
+
+    #[test]
+    fn a_peer_without_an_address_is_believed_by_its_listener_alone() {
+        let everybody: Vec<IpNet> = vec!["0.0.0.0/0".parse().unwrap()];
+        let nobody = IpAddr::V4(core::net::Ipv4Addr::UNSPECIFIED);
+        assert!(!PeerTrust::Never.covers(nobody, &everybody));
+        assert!(PeerTrust::Always.covers(nobody, &[]));
+        let hops: [&[u8]; 1] = [b"1.2.3.4, 203.0.113.9"];
+        assert_eq!(client_address(nobody, true, hops.into_iter(), &[]).to_string(), "203.0.113.9");
+        assert_eq!(client_address(nobody, false, hops.into_iter(), &everybody), nobody);
+        assert_eq!(client_address(nobody, true, [].into_iter(), &[]), nobody);
     }
 
     #[test]

@@ -25,6 +25,7 @@ pub mod path;
 mod percent;
 pub mod pool;
 pub mod progress;
+pub mod proxy_protocol;
 pub mod query;
 pub mod quota;
 pub mod region;

@@ -13,7 +13,7 @@ use crate::site::{Site, facts, until_trouble};
 const UNPROVABLE: &str = "acme.example";
 
 /// The folder of issued certificates.
-fn kept(gateway: &Gateway) -> PathBuf {
+pub(crate) fn kept(gateway: &Gateway) -> PathBuf {
     let servers = fs::read_dir(gateway.directory().path("state/acme")).unwrap();
     let folders: Vec<PathBuf> = servers.map(|server| server.unwrap().path().join("certificates")).collect();
     assert_eq!(folders.len(), 1, "one server, one folder: {folders:?}");

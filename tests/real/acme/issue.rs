@@ -1,7 +1,12 @@
 //! Certificates that come.
 
-use fleetgate_tests::{DEADLINE, KEY_NAME, KEY_SECRET, Request, raw_exchange};
+use std::fs;
+use std::process::Stdio;
 
+use fleetgate_tests::{DEADLINE, KEY_NAME, KEY_SECRET, Request, raw_exchange};
+use tokio::process::Command;
+
+use crate::authority::Authority;
 use crate::site::{Site, facts, until_trouble};
 
 const ACME: &str = "- { id: acme, hosts: [acme.test] }\n";
@@ -42,6 +47,30 @@ async fn a_host_can_be_proved_by_a_handshake_alone() {
     let gateway = site.gateway("  challenges: [tls-alpn-01]\n", "", ACME).start().await;
     site.until_served("acme.test", &gateway).await;
     gateway.operational_log().wait_for_text("tls-alpn-01", fleetgate_tests::DEADLINE).await;
+}
+
+#[tokio::test]
+async fn a_tenant_that_requires_client_certificates_is_proved_by_a_handshake_like_others() {
+    let site = Site::with_pebble().await;
+    let clients = Authority::new("clients");
+    let tenants = "- { id: acme, hosts: [acme.test], client_certificates: { ca: clients.pem } }\n";
+    let builder = site.gateway("  challenges: [tls-alpn-01]\n", "", tenants);
+    let gateway = builder.file("clients.pem", &clients.pem).start().await;
+    gateway.operational_log().wait_for_text("a certificate was issued", 2 * DEADLINE).await;
+    let folder = tempfile::tempdir().unwrap();
+    let (trust, shown) = (folder.path().join("root.pem"), folder.path().join("client.pem"));
+    fs::write(&trust, site.pebble.root().await).unwrap();
+    let client = clients.sign("a client");
+    fs::write(&shown, client.chain + &client.key).unwrap();
+    assert!(site.served_to("acme.test", &trust, Some(&shown)).await.is_some());
+    assert_eq!(site.served_to("acme.test", &trust, None).await, None, "nobody else gets in");
+    // What proves a name opens nothing: the connection ends with the handshake.
+    let mut handshake = Command::new("openssl");
+    handshake.args(["s_client", "-connect", &site.secure.to_string(), "-servername", "acme.test"]);
+    handshake.args(["-alpn", "acme-tls/1", "-ign_eof"]).stdin(Stdio::null());
+    let output = handshake.output().await.expect("openssl is there: install the package openssl");
+    let said = String::from_utf8_lossy(&output.stdout).into_owned();
+    assert!(!output.status.success() && !said.contains("BEGIN CERTIFICATE"), "{said}");
 }
 
 /// Dynamic updates of the zone `test` with a key.

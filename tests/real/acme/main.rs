@@ -8,6 +8,10 @@
     reason = "a test says what failed and what it saw"
 )]
 
+#[path = "../../e2e/authority.rs"]
+#[allow(dead_code, reason = "its other users need the rest of it")]
+mod authority;
 mod failure;
 mod issue;
+mod leave;
 mod site;

@@ -2,7 +2,7 @@
 
 use std::fs;
 use std::net::SocketAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use fleetgate_stub::{StubOdoo, StubOptions};
 use fleetgate_tests::{
@@ -73,6 +73,16 @@ impl Site {
 
     /// The same, trusting a file.
     pub(crate) async fn served_by(&self, host: &str, trust: &PathBuf) -> Option<String> {
+        self.served_to(host, trust, None).await
+    }
+
+    /// The same, to a client who shows a certificate: a file of it and its key.
+    pub(crate) async fn served_to(
+        &self,
+        host: &str,
+        trust: &PathBuf,
+        certificate: Option<&Path>,
+    ) -> Option<String> {
         let mut command = Command::new("curl");
         command.args([
             "--silent",
@@ -85,6 +95,9 @@ impl Site {
             "/dev/null",
         ]);
         command.arg("--cacert").arg(trust);
+        if let Some(certificate) = certificate {
+            command.arg("--cert").arg(certificate);
+        }
         command.arg("--resolve").arg(format!("{host}:{}:{}", self.secure.port(), self.secure.ip()));
         command.arg(format!("https://{host}:{}/stub/echo", self.secure.port()));
         let output = command.output().await.expect("curl is there: install the package curl");

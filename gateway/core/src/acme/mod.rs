@@ -9,6 +9,7 @@ mod domain;
 mod ledger;
 mod moment;
 mod renewal;
+mod unwanted;
 mod wanted;
 
 pub use attempt::{Failure, Failures};
@@ -17,4 +18,5 @@ pub use domain::registered_domain;
 pub use ledger::{Budget, Ledger, Ordered};
 pub use moment::Moment;
 pub use renewal::{Lifetime, Seed, Window, renewal};
+pub use unwanted::Unwanted;
 pub use wanted::{Wanted, wanted};

@@ -8,6 +8,7 @@ use crate::acme::{Budget, Challenge};
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use core::net::{IpAddr, SocketAddr};
+use core::time::Duration;
 
 /// Certificates by ACME.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -28,6 +29,8 @@ pub struct Acme {
     pub resolvers: Vec<SocketAddr>,
     /// Part of a lifetime, in hundredths, after which a certificate is renewed.
     pub renew_at_percent: u8,
+    /// How long the certificate of a host is kept that no tenant has.
+    pub unwanted_kept_for: Duration,
     /// How much may be ordered.
     pub budget: Budget,
 }
@@ -107,6 +110,7 @@ pub(super) fn check(
                 .collect(),
             resolvers: written.resolvers.into_iter().flat_map(|list| list.0).map(|server| server.0).collect(),
             renew_at_percent: percent,
+            unwanted_kept_for: written.unwanted_kept_for.0,
             budget: Budget {
                 orders_per_hour: written.orders_per_hour.0,
                 orders_per_domain_per_week: written.orders_per_domain_per_week.0,

@@ -3,11 +3,11 @@
 use super::acme;
 use super::connections;
 use super::dns_zone;
-use super::file::{FileConfig, ListenerEntry, Named, ObserveEntry, POOLS_MAX, PoolEntry, RegionEntry};
+use super::file::{FileConfig, Named, ObserveEntry, POOLS_MAX, PoolEntry, RegionEntry};
 use super::guards::GuardChanges;
 use super::limits::Plans;
-use super::model::{Drain, ListenerConfig, ListenerTls, Observe, ProcessConfig, QuotaWebhook, Spool};
-use super::passthrough;
+use super::listen::{self, ListenAddress};
+use super::model::{Drain, ListenerConfig, Observe, ProcessConfig, QuotaWebhook, Spool};
 use super::pools;
 use super::problem::{Problem, Spot};
 use super::read::{At, Lenient, Read, Reader, Step};
@@ -15,7 +15,6 @@ use super::reference::References;
 use super::tenants::TenantFile;
 use super::yaml::{Document, Start};
 use crate::pool::{Pool, PoolIndex, Region};
-use core::net::SocketAddr;
 use ipnet::IpNet;
 use std::sync::Arc;
 
@@ -210,66 +209,12 @@ fn check_pools(
     pools
 }
 
-/// The listeners, and where they stand.
-fn check_listeners(written: Vec<At<ListenerEntry>>, reader: &mut Reader<'_>) -> Vec<(Spot, ListenerConfig)> {
-    let mut checked: Vec<(Spot, ListenerConfig)> = Vec::with_capacity(written.len());
-    for (index, At { at, value: listener }) in written.into_iter().enumerate() {
-        let address = listener.address.0;
-        if let Some(other) = taken(&checked, address) {
-            reader.inside(Step::Key("listeners"), |reader| {
-                reader.inside(Step::Index(index), |reader| {
-                    reader.conflict(
-                        at,
-                        other,
-                        format!("`{address}` is there twice"),
-                        Some("remove one of them".into()),
-                    );
-                });
-            });
-        }
-        if let Some(tls) = listener.tls.as_ref().filter(|_| listener.redirect_to_https) {
-            reader.inside(Step::Key("listeners"), |reader| {
-                reader.inside(Step::Index(index), |reader| {
-                    let message = "a listener that speaks TLS has nowhere to redirect to".into();
-                    reader.error(tls.at, message, Some("remove `tls` or `redirect_to_https`".into()));
-                });
-            });
-        }
-        let passthrough =
-            passthrough::check(index, listener.passthrough.0, listener.redirect_to_https, reader);
-        if let Some(tls) =
-            listener.tls.as_ref().filter(|tls| tls.value.certificates.is_none() && !tls.value.acme)
-        {
-            reader.inside(Step::Key("listeners"), |reader| {
-                reader.inside(Step::Index(index), |reader| {
-                    let message = "the listener has no certificates".into();
-                    let hint = "write `certificates:` and a folder, or `acme: true`, or both";
-                    reader.error(tls.at, message, Some(hint.into()));
-                });
-            });
-        }
-        let config = ListenerConfig {
-            address,
-            passthrough,
-            tls: listener.tls.map(|At { value: tls, .. }| ListenerTls {
-                certificates: tls.certificates.map(|folder| folder.0),
-                acme: tls.acme,
-                minimum_version: tls.minimum_version.0,
-            }),
-            redirect_to_https: listener.redirect_to_https,
-            proxy_protocol: listener.proxy_protocol.0.into_iter().map(|network| network.0).collect(),
-        };
-        checked.push((at, config));
-    }
-    checked
-}
-
 fn check_process(written: FileConfig, reader: &mut Reader<'_>, cores: u16) -> Option<ProcessConfig> {
     let threads = match written.threads {
         Some(threads) => threads.0?.0,
         None => cores.max(1),
     };
-    let listeners = check_listeners(written.listeners.0?.0, reader);
+    let listeners = listen::check(written.listeners.0?.0, reader);
     let acme = match written.acme {
         Some(Lenient(acme)) => acme::check(Some(acme?), &listeners, reader)?,
         None => acme::check(None, &listeners, reader)?,
@@ -296,6 +241,7 @@ fn check_process(written: FileConfig, reader: &mut Reader<'_>, cores: u16) -> Op
         spool: Spool {
             directory: spool.directory.0,
             memory_per_body: spool.memory_per_body.0,
+            memory_max: spool.memory_max.0,
             disk_max: spool.disk_max.0,
             disk_max_per_tenant: spool.disk_max_per_tenant.0,
         },
@@ -311,7 +257,7 @@ fn check_observe(
     listeners: &[(Spot, ListenerConfig)],
     reader: &mut Reader<'_>,
 ) -> Observe {
-    if let Some(other) = taken(listeners, written.address.value.0) {
+    if let Some(other) = listen::taken(listeners, &ListenAddress::Tcp(written.address.value.0)) {
         let message = format!("clients connect to `{}`", written.address.value.0);
         let hint = "give probes and metrics an address of their own";
         reader.inside(Step::Key("observe"), |reader| {
@@ -320,9 +266,4 @@ fn check_observe(
     }
     let bearer_token = written.bearer_token.map(|secret| secret.0);
     Observe { address: written.address.value.0, bearer_token }
-}
-
-/// Where an address is taken already. Port 0 never is: every use of it is another free port.
-fn taken(listeners: &[(Spot, ListenerConfig)], address: SocketAddr) -> Option<Spot> {
-    listeners.iter().find(|(_, other)| other.address == address && address.port() != 0).map(|(at, _)| *at)
 }

@@ -12,6 +12,7 @@ mod dns_zone;
 mod file;
 mod guards;
 mod limits;
+mod listen;
 mod main_file;
 mod model;
 mod passthrough;
@@ -33,6 +34,7 @@ pub use acme::{Acme, ExternalAccount};
 pub use compile::{Compiled, compile};
 pub use connections::Connections;
 pub use dns_zone::{DnsZone, TsigAlgorithm};
+pub use listen::{ListenAddress, UnixListen, UnixTrust};
 pub use main_file::MainFile;
 pub use model::{
     Drain, Fleet, GatewayConfig, ListenerConfig, ListenerTls, Observe, PassthroughRoute, ProcessConfig,

@@ -3,6 +3,7 @@
 use super::acme::Acme;
 use super::connections::Connections;
 use super::dns_zone::DnsZone;
+use super::listen::ListenAddress;
 use crate::client_certificate::ClientCertificates;
 use crate::guard::Guards;
 use crate::host::HostPattern;
@@ -54,8 +55,8 @@ pub struct ProcessConfig {
 /// An address that clients connect to.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ListenerConfig {
-    /// Address.
-    pub address: SocketAddr,
+    /// Where.
+    pub address: ListenAddress,
     /// TLS, unless it speaks plain HTTP.
     pub tls: Option<ListenerTls>,
     /// Names whose connections somebody else answers.
@@ -73,6 +74,10 @@ pub struct PassthroughRoute {
     pub hosts: Vec<HostPattern>,
     /// Who answers them.
     pub address: SocketAddr,
+    /// How long a connection may be without a byte.
+    pub idle_timeout: Duration,
+    /// Whether who answers is told whose a connection is, by the PROXY protocol.
+    pub proxy_protocol: bool,
 }
 
 /// TLS of a listener.
@@ -84,6 +89,8 @@ pub struct ListenerTls {
     pub acme: bool,
     /// Oldest version that is spoken.
     pub minimum_version: TlsVersion,
+    /// Time between two keys for tickets.
+    pub ticket_rotation: Duration,
 }
 
 /// A version of TLS.
@@ -111,6 +118,8 @@ pub struct Spool {
     pub directory: Box<str>,
     /// Bytes of memory that one body may take.
     pub memory_per_body: u64,
+    /// Bytes of memory that all bodies may take.
+    pub memory_max: u64,
     /// Bytes of disk that all bodies may take.
     pub disk_max: u64,
     /// Bytes of disk that the bodies of one tenant entry may take.

@@ -6,25 +6,21 @@ use super::problem::Spot;
 use super::read::{At, Reader, Step};
 use crate::host::HostPattern;
 
-/// The routes of the listener at a place in the list. A name leads to one server.
+/// The routes of the listener that is read. A name leads to one server.
 pub(super) fn check(
-    listener: usize,
     written: Vec<At<PassthroughEntry>>,
     redirects: bool,
     reader: &mut Reader<'_>,
 ) -> Vec<PassthroughRoute> {
     let mut report = |index: usize, report: &mut dyn FnMut(&mut Reader<'_>)| {
-        reader.inside(Step::Key("listeners"), |reader| {
-            reader.inside(Step::Index(listener), |reader| {
-                reader.inside(Step::Key("passthrough"), |reader| {
-                    reader.inside(Step::Index(index), report);
-                });
-            });
+        reader.inside(Step::Key("passthrough"), |reader| {
+            reader.inside(Step::Index(index), report);
         });
     };
     let mut taken: Vec<(Spot, HostPattern)> = Vec::new();
     let mut routes = Vec::with_capacity(written.len());
-    for (index, At { at, value: PassthroughEntry { hosts, address } }) in written.into_iter().enumerate() {
+    for (index, At { at, value: route }) in written.into_iter().enumerate() {
+        let PassthroughEntry { hosts, address, idle_timeout, proxy_protocol } = route;
         if redirects {
             let message = "a listener that redirects to `https://` sees no TLS that it could pass on";
             let hint = "remove `passthrough` or `redirect_to_https`";
@@ -39,7 +35,8 @@ pub(super) fn check(
             taken.push((*at, host.0.clone()));
         }
         let hosts = hosts.0.into_iter().map(|host| host.value.0).collect();
-        routes.push(PassthroughRoute { hosts, address: address.0 });
+        let idle_timeout = idle_timeout.0;
+        routes.push(PassthroughRoute { hosts, address: address.0, idle_timeout, proxy_protocol });
     }
     routes
 }

@@ -1,6 +1,7 @@
 //! Facts about Odoo, each with its source.
 
 pub mod agents;
+pub mod cookies;
 pub mod filestore;
 pub mod headers;
 pub mod health;

@@ -12,7 +12,7 @@ use super::trouble::{StartError, Trouble};
 use super::vault::{Lock, Vault};
 use crate::certificates::CertificateStore;
 use crate::dns::DnsZones;
-use crate::snapshot::SnapshotStore;
+use crate::snapshot::{Snapshot, SnapshotStore};
 use crate::state_directory::StateDirectory;
 use fleetgate_core::acme::{Challenge, Failure, Moment, Ordered, Window, registered_domain, wanted};
 use fleetgate_core::config::{Acme, DnsZone};
@@ -20,6 +20,7 @@ use fleetgate_core::host::HostPattern;
 use instant_acme::Account;
 use jiff::Timestamp;
 use rustls::crypto::ring;
+use std::io;
 use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
@@ -140,6 +141,9 @@ impl AcmeKeeper {
     /// Does what is due now, one thing after the other, and says how long nothing will be.
     async fn look(&self, look: &mut Look) -> Duration {
         self.take_stock(look);
+        if let Err(error) = self.give_up(look) {
+            tracing::warn!(%error, "cannot look for certificates that nobody wants any more; it is tried again");
+        }
         loop {
             if look.parts.stop.is_cancelled() {
                 return Duration::ZERO;
@@ -181,8 +185,7 @@ impl AcmeKeeper {
             };
             !folders.is_empty() && folders.iter().all(holds)
         };
-        let hosts =
-            snapshot.fleet.tenants.hosts().filter_map(|(host, _)| HostPattern::parse(&host.to_string()).ok());
+        let hosts = hosts_of(&snapshot).into_iter();
         let wanted =
             wanted(hosts, &look.parts.challenges, in_folder, |host| self.proofs.reach(host.as_str()));
         let mut book = self.book();
@@ -198,6 +201,28 @@ impl AcmeKeeper {
                 (entry.lifetime, entry.window, entry.ask_window_at) = (lifetime, None, Moment::default());
             }
         }
+    }
+
+    /// Gives certificates up that no host of a tenant has wanted for long.
+    fn give_up(&self, look: &Look) -> io::Result<()> {
+        // Whoever has the lock will look, too.
+        let Some(_lock) = self.vault.lock()? else { return Ok(()) };
+        let before = self.vault.unwanted();
+        let mut unwanted = self.vault.unwanted();
+        let kept = self.vault.names()?.into_iter();
+        let hosts = hosts_of(&look.parts.snapshots.load());
+        let given_up = unwanted.look(kept, hosts.into_iter(), now(), self.settings.unwanted_kept_for);
+        if unwanted != before {
+            self.vault.keep_unwanted(&unwanted)?;
+        }
+        for name in &given_up {
+            self.vault.remove_certificate(name)?;
+            tracing::info!(name = %name, "a certificate was given up: no tenant has its host any more");
+        }
+        if !given_up.is_empty() {
+            self.store.reload();
+        }
+        Ok(())
     }
 
     async fn order(&self, look: &mut Look, name: &HostPattern, lock: Lock) {
@@ -346,6 +371,12 @@ impl AcmeKeeper {
     fn book(&self) -> MutexGuard<'_, Book> {
         self.book.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// The hosts of all tenants.
+fn hosts_of(snapshot: &Snapshot) -> Vec<HostPattern> {
+    let hosts = snapshot.fleet.tenants.hosts();
+    hosts.filter_map(|(host, _)| HostPattern::parse(&host.to_string()).ok()).collect()
 }
 
 /// A name without its star.

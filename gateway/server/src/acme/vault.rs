@@ -4,16 +4,21 @@
 //! folder order one after the other, by a lock on a file; a node that dies gives it back.
 
 use crate::state_directory::{StateDirectory, StateDirectoryError, replace_file};
-use fleetgate_core::acme::{Ledger, Moment, Ordered};
+use fleetgate_core::acme::{Ledger, Moment, Ordered, Unwanted};
 use fleetgate_core::host::HostPattern;
 use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
 use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io;
 use std::path::{Path, PathBuf};
 
 const ACCOUNT: &str = "account.json";
 const LEDGER: &str = "orders.json";
+const UNWANTED: &str = "unwanted.json";
 const LOCK: &str = "lock";
+/// What the file of a star's certificate begins with. No host holds a `_` alone in its first label.
+const STAR: &str = "_.";
+const ENDING: &str = ".pem";
 
 /// The folder of one server of ACME.
 #[derive(Debug)]
@@ -50,13 +55,47 @@ impl Vault {
         &self.certificates
     }
 
-    /// The file of a name's certificate and key. No host holds a `_` alone in its first label.
+    /// The file of a name's certificate and key.
     pub(super) fn file_of(&self, name: &HostPattern) -> PathBuf {
-        let stem = match name {
-            HostPattern::Exact(host) => host.to_string(),
-            HostPattern::Suffix(suffix) => format!("_.{suffix}"),
-        };
-        self.certificates.join(format!("{stem}.pem"))
+        self.certificates.join(match name {
+            HostPattern::Exact(host) => format!("{host}{ENDING}"),
+            HostPattern::Suffix(suffix) => format!("{STAR}{suffix}{ENDING}"),
+        })
+    }
+
+    /// Names that certificates are kept for. Files that this process would not write are nobody's.
+    pub(super) fn names(&self) -> io::Result<Vec<HostPattern>> {
+        let mut names = Vec::new();
+        for file in fs::read_dir(&self.certificates)? {
+            let file = file?.file_name();
+            let Some(stem) = file.to_str().and_then(|file| file.strip_suffix(ENDING)) else { continue };
+            let name =
+                stem.strip_prefix(STAR).map_or_else(|| stem.to_owned(), |suffix| format!("*.{suffix}"));
+            names.extend(HostPattern::parse(&name).ok());
+        }
+        Ok(names)
+    }
+
+    /// Gives a name's certificate up.
+    pub(super) fn remove_certificate(&self, name: &HostPattern) -> io::Result<()> {
+        fs::remove_file(self.file_of(name))
+    }
+
+    /// Names whose certificates nobody wants, as noted by whoever shares the folder. What cannot be read is noted anew.
+    pub(super) fn unwanted(&self) -> Unwanted {
+        let text = fs::read(self.folder.join(UNWANTED)).unwrap_or_default();
+        let since: BTreeMap<Box<str>, i64> = serde_json::from_slice(&text).unwrap_or_default();
+        let names = since.into_iter();
+        Unwanted::new(
+            names.filter_map(|(name, since)| Some((HostPattern::parse(&name).ok()?, Moment(since)))),
+        )
+    }
+
+    /// Notes names whose certificates nobody wants.
+    pub(super) fn keep_unwanted(&self, unwanted: &Unwanted) -> io::Result<()> {
+        let since: BTreeMap<String, i64> =
+            unwanted.iter().map(|(name, since)| (name.to_string(), since.0)).collect();
+        replace_file(&self.folder.join(UNWANTED), &serde_json::to_vec(&since)?)
     }
 
     /// Keeps a certificate with its key, whole or not at all.
@@ -162,5 +201,15 @@ mod tests {
         let file = |name: &str| vault.file_of(&HostPattern::parse(name).unwrap());
         assert!(file("*.odoo.test").ends_with("_.odoo.test.pem"));
         assert!(file("odoo.test").ends_with("odoo.test.pem"));
+        let names = ["*.odoo.test", "odoo.test"].map(|name| HostPattern::parse(name).unwrap());
+        for name in &names {
+            vault.keep_certificate(name, "").unwrap();
+        }
+        fs::write(vault.certificates().join("notes.txt"), "").unwrap();
+        let mut kept = vault.names().unwrap();
+        kept.sort_by_key(ToString::to_string);
+        assert_eq!(kept, names);
+        vault.remove_certificate(&names[1]).unwrap();
+        assert_eq!(vault.names().unwrap(), names[..1]);
     }
 }

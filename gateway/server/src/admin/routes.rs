@@ -10,6 +10,7 @@ use crate::certificates::CertificateStore;
 use crate::region::RegionWatch;
 use crate::reload::{ReloadReport, Reloader};
 use crate::snapshot::SnapshotStore;
+use crate::spool::SpoolStore;
 use crate::telemetry::metrics::Metrics;
 use crate::usage::{Act, Usage};
 use axum::extract::{Query, State};
@@ -35,6 +36,8 @@ pub struct AdminState {
     pub usage: Arc<Usage>,
     /// Metrics.
     pub metrics: Arc<Metrics>,
+    /// Where bodies wait.
+    pub spool: Arc<SpoolStore>,
     /// Phase of the process.
     pub phase: Arc<PhaseCell>,
     /// Certificates of all listeners.

@@ -4,6 +4,7 @@ use super::routes::AdminState;
 use crate::acme::AcmeFacts;
 use crate::certificates::CertificateStore;
 use crate::reload::{HeldBack, ProblemNote};
+use crate::spool::{SpoolBounds, SpoolStore};
 use fleetgate_core::admission::{Load, WorkClass};
 use fleetgate_core::pool::Pool;
 use fleetgate_core::region::region_of;
@@ -54,6 +55,8 @@ pub struct Status {
     pub connections: i64,
     /// Client connections that are taken at once.
     pub connections_max: i64,
+    /// Bodies that wait for the slower side.
+    pub spool: SpoolStatus,
     /// Addresses.
     pub listeners: Vec<ListenerStatus>,
     /// Certificates.
@@ -68,6 +71,26 @@ pub struct Status {
     pub usage_problem: Option<String>,
     /// Panics since the start; each failed one request.
     pub panics: u64,
+}
+
+/// Bodies that wait, in bytes.
+#[derive(Debug, Serialize, Deserialize)]
+pub struct SpoolStatus {
+    /// In memory now.
+    pub memory_bytes: u64,
+    /// In memory, before further ones go to disk at once.
+    pub memory_max: u64,
+    /// On disk now.
+    pub disk_bytes: u64,
+    /// On disk at most.
+    pub disk_max: u64,
+}
+
+impl SpoolStatus {
+    fn of(store: &SpoolStore) -> Self {
+        let SpoolBounds { memory_max, disk_max, .. } = *store.bounds();
+        Self { memory_bytes: store.in_memory(), memory_max, disk_bytes: store.on_disk(), disk_max }
+    }
 }
 
 /// A listening address.
@@ -232,6 +255,7 @@ pub(super) fn status(state: &AdminState) -> Status {
         uptime_seconds: state.started.elapsed().as_secs(),
         connections: state.metrics.connections(),
         connections_max: state.metrics.connections_max(),
+        spool: SpoolStatus::of(&state.spool),
         listeners: state.listeners.clone(),
         certificates: CertificatesStatus::of(&state.certificates),
         acme: state.keeper.as_ref().map(|keeper| keeper.facts()),

@@ -50,6 +50,15 @@ pub(super) fn text(status: &Status) -> String {
         acme_text(&mut text, acme);
     }
     line!(text, "clients    {} connections of {} at most", status.connections, status.connections_max);
+    let spool = &status.spool;
+    line!(
+        text,
+        "bodies     {} of {} in memory, {} of {} on disk",
+        size(spool.memory_bytes),
+        size(spool.memory_max),
+        size(spool.disk_bytes),
+        size(spool.disk_max)
+    );
     for pool in &status.pools {
         let standby = match pool.standby.as_slice() {
             [] => String::new(),
@@ -138,6 +147,16 @@ fn problems(text: &mut String, problems: &[ProblemNote], held_back: &[HeldBack],
     }
     if !restart_needed.is_empty() {
         line!(text, "RESTART    changed, but only a restart applies: {}", restart_needed.join(", "));
+    }
+}
+
+/// A size with its largest unit, cut off.
+fn size(bytes: u64) -> String {
+    match bytes {
+        0..1_024 => format!("{bytes} B"),
+        1_024..1_048_576 => format!("{} KiB", bytes >> 10),
+        1_048_576..1_073_741_824 => format!("{} MiB", bytes >> 20),
+        1_073_741_824.. => format!("{} GiB", bytes >> 30),
     }
 }
 

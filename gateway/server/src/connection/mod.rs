@@ -5,17 +5,20 @@ mod client_certificate;
 mod deadline;
 mod gate;
 mod paced;
+mod socket;
 mod transport;
 
 pub use backend::BackendStream;
 pub use client_certificate::ClientCertificate;
 pub use paced::Paced;
+pub use socket::Socket;
 pub use transport::Transport;
 
 use crate::telemetry::metrics::{Cut, Metrics};
 use async_trait::async_trait;
 use deadline::Deadline;
 use fleetgate_core::config::Connections;
+use fleetgate_core::forwarded::PeerTrust;
 use fleetgate_core::host::HostKey;
 use fleetgate_core::http2::FrameMeter;
 use fleetgate_core::rejection::Rejection;
@@ -44,7 +47,7 @@ const LINGER: Duration = Duration::from_secs(2);
 /// Bytes read at a time while lingering.
 const LINGER_BYTES: usize = 4_096;
 
-/// A client's TCP connection.
+/// A client's connection.
 ///
 /// Reads are not buffered, because Pingora reads into a buffer of its own; writes are, so that a small answer is
 /// one system call. Pingora's own stream keeps 64 KiB per connection for this.
@@ -94,6 +97,8 @@ pub struct Origin {
     pub certificate: Option<Arc<ClientCertificate>>,
     /// Whether its listener sends requests on to `https://`.
     pub redirect_to_https: bool,
+    /// What its peer is believed about the client.
+    pub peer_trust: PeerTrust,
 }
 
 impl Origin {
@@ -105,13 +110,14 @@ impl Origin {
 }
 
 impl ClientStream {
-    /// Wraps an accepted connection. `http2` says that the client speaks HTTP/2.
+    /// Wraps an accepted connection. `peer` is the address of the client, if it is known; `http2` says that it speaks
+    /// HTTP/2.
     ///
     /// # Errors
     /// Never in practice: Pingora refuses a status of its own.
     pub fn new(
         stream: Transport,
-        peer: SocketAddr,
+        peer: Option<SocketAddr>,
         http2: bool,
         origin: Origin,
         clocks: &Connections,
@@ -120,7 +126,7 @@ impl ClientStream {
         let digest = SocketDigest::from_raw_fd(stream.as_raw_fd());
         let origin = ProxyDigest::new(Box::new(ResponseHeader::build(200, None)?), Some(Box::new(origin)));
         // The cell is new, so it takes the value.
-        let _set = digest.peer_addr.set(Some(PeerAddr::Inet(peer)));
+        let _set = digest.peer_addr.set(peer.map(PeerAddr::Inet));
         let frames = || Box::new(Frames { meter: FrameMeter::default(), began: Instant::now() });
         let paced = Paced::new(stream, clocks.floor, Arc::clone(metrics));
         Ok(Self {

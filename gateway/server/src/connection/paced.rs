@@ -1,6 +1,6 @@
 //! A client's connection that does not wait for its client for ever.
 
-use super::Transport;
+use super::{Socket, Transport};
 use crate::telemetry::metrics::{Cut, Metrics};
 use fleetgate_core::progress::{Floor, Progress};
 use socket2::SockRef;
@@ -39,7 +39,10 @@ impl Paced {
     /// Watches over a transport.
     #[must_use]
     pub fn new(mut transport: Transport, floor: Floor, metrics: Arc<Metrics>) -> Self {
-        if let Err(error) = SockRef::from(transport.tcp()).set_tcp_notsent_lowat(UNSENT_BYTES_MAX) {
+        // The kernel holds 208 KiB for a unix socket at most, and its peer is on this machine.
+        if let Socket::Tcp(stream) = transport.socket()
+            && let Err(error) = SockRef::from(stream).set_tcp_notsent_lowat(UNSENT_BYTES_MAX)
+        {
             tracing::debug!(%error, "a slow reader will be noticed late");
         }
         if let Transport::Tls(stream) = &mut transport
@@ -61,7 +64,7 @@ impl Paced {
     pub(super) fn cut(&mut self, why: Cut) -> io::Error {
         self.metrics.count_cut(why);
         self.progress.waited(Duration::MAX, 0);
-        let dropped = SockRef::from(self.transport.tcp()).set_linger(Some(Duration::ZERO));
+        let dropped = SockRef::from(self.transport.socket()).set_linger(Some(Duration::ZERO));
         if let Err(error) = dropped {
             tracing::debug!(%error, "the system keeps what a client does not read");
         }

@@ -1,25 +1,25 @@
 //! The bytes of a connection, in the clear or through TLS.
 
+use super::Socket;
 use std::io;
 use std::os::fd::{AsRawFd, RawFd};
 use std::pin::Pin;
 use std::task::{Context, Poll};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
-use tokio::net::TcpStream;
 use tokio_rustls::TlsStream;
 
-/// A TCP connection with a client or a backend, with or without TLS.
+/// A connection with a client or a backend, with or without TLS.
 #[derive(Debug)]
 pub enum Transport {
     /// In the clear.
-    Plain(TcpStream),
+    Plain(Socket),
     /// Through TLS, whose state is large.
-    Tls(Box<TlsStream<TcpStream>>),
+    Tls(Box<TlsStream<Socket>>),
 }
 
 impl Transport {
     /// The connection below.
-    pub(super) fn tcp(&self) -> &TcpStream {
+    pub(super) fn socket(&self) -> &Socket {
         match self {
             Self::Plain(stream) => stream,
             Self::Tls(stream) => stream.get_ref().0,
@@ -29,9 +29,10 @@ impl Transport {
 
 impl AsRawFd for Transport {
     fn as_raw_fd(&self) -> RawFd {
-        self.tcp().as_raw_fd()
+        self.socket().as_raw_fd()
     }
 }
+
 impl AsyncRead for Transport {
     fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         match self.get_mut() {

@@ -2,20 +2,18 @@
 
 use super::hello;
 use super::passthrough::{Passing, Passthrough};
-use super::proxy_protocol;
 use super::tls::{Secured, TlsFront};
-use crate::connection::{ClientStream, Origin, Transport};
+use crate::connection::{ClientStream, Origin, Socket, Transport};
 use crate::telemetry::metrics::Metrics;
-use fleetgate_core::config::Connections;
-use fleetgate_core::forwarded::is_trusted;
+use fleetgate_core::config::{Connections, UnixTrust};
+use fleetgate_core::forwarded::{PeerTrust, is_trusted};
 use fleetgate_core::http2::PREFACE;
 use ipnet::IpNet;
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
-use tokio::io::{AsyncWriteExt, Interest};
-use tokio::net::TcpStream;
+use tokio::io::AsyncWriteExt;
 use tokio::time::{sleep, timeout};
 
 /// The fatal alert `unrecognized_name` (RFC 6066, section 3), for names that lead nowhere.
@@ -31,10 +29,32 @@ pub struct Entrance {
     pub passthrough: Passthrough,
     /// Whether requests are sent on to `https://`.
     pub redirect_to_https: bool,
-    /// Peers that say in front of each connection whose it is.
-    pub proxy_protocol: Vec<IpNet>,
+    /// Who connects.
+    pub peers: Peers,
     /// How slow clients may be.
     pub clocks: Connections,
+}
+
+/// Who connects to a listener, and who of them speaks for others.
+pub enum Peers {
+    /// Whoever is in a network.
+    Network {
+        /// Those that say in front of each connection whose it is.
+        balancers: Vec<IpNet>,
+    },
+    /// Processes of this machine, which have no address.
+    Unix(UnixTrust),
+}
+
+impl Peers {
+    /// What is believed of the peer of a connection whose client is known by its address, or not at all.
+    const fn trust(&self, client: Option<SocketAddr>) -> PeerTrust {
+        match (self, client) {
+            (Self::Network { .. }, _) | (Self::Unix(_), Some(_)) => PeerTrust::ByAddress,
+            (Self::Unix(UnixTrust::Forwarded), None) => PeerTrust::Always,
+            (Self::Unix(UnixTrust::Nothing | UnixTrust::ProxyProtocol), None) => PeerTrust::Never,
+        }
+    }
 }
 
 /// A connection that was let in.
@@ -52,26 +72,18 @@ pub(super) enum Entered {
 
 impl Entrance {
     /// Whether a peer is a balancer, which says whose each of its connections is.
-    pub(super) fn is_balancer(&self, peer: SocketAddr) -> bool {
-        is_trusted(peer.ip().to_canonical(), &self.proxy_protocol)
-    }
-
-    /// The client that a balancer names. `None` when it names nobody as it should.
-    pub(super) async fn client_of(&self, stream: &mut TcpStream, balancer: SocketAddr) -> Option<SocketAddr> {
-        match proxy_protocol::client_of(stream, balancer).await {
-            Ok(client) => Some(client),
-            Err(error) => {
-                tracing::warn!(%error, %balancer, "a balancer did not say whose a connection is; it was closed");
-                None
-            }
+    pub(super) fn is_balancer(&self, peer: Option<SocketAddr>) -> bool {
+        match &self.peers {
+            Peers::Network { balancers } => peer.is_some_and(|peer| is_trusted(peer.ip(), balancers)),
+            Peers::Unix(trust) => *trust == UnixTrust::ProxyProtocol,
         }
     }
 
     /// Lets a connection in. `None` when it does not come to a request.
     pub(super) async fn enter(
         &self,
-        stream: TcpStream,
-        client: SocketAddr,
+        stream: Socket,
+        client: Option<SocketAddr>,
         metrics: &Arc<Metrics>,
     ) -> Option<Entered> {
         if self.tls.is_some() || !self.passthrough.is_empty() {
@@ -85,7 +97,8 @@ impl Entrance {
             };
         }
         let http2 = timeout(self.clocks.idle_timeout, speaks_http2(&stream)).await.ok()??;
-        let origin = Origin { redirect_to_https: self.redirect_to_https, ..Origin::default() };
+        let (redirect_to_https, peer_trust) = (self.redirect_to_https, self.peers.trust(client));
+        let origin = Origin { redirect_to_https, peer_trust, ..Origin::default() };
         let transport = Transport::Plain(stream);
         let stream = ClientStream::new(transport, client, http2, origin, &self.clocks, metrics).ok()?;
         Some(Entered::Http { stream: Box::new(stream), http2 })
@@ -93,13 +106,18 @@ impl Entrance {
 
     async fn enter_tls(
         &self,
-        mut stream: TcpStream,
-        client: SocketAddr,
+        mut stream: Socket,
+        client: Option<SocketAddr>,
         metrics: &Arc<Metrics>,
     ) -> io::Result<Option<Entered>> {
         let hello = hello::read(&mut stream).await?;
         if let Some(to) = hello.server_name.and_then(|name| self.passthrough.find(&name)) {
-            return Ok(Some(Entered::Passing(Passing { client: stream, first: hello.bytes, to })));
+            return Ok(Some(Entered::Passing(Passing {
+                client: stream,
+                first: hello.bytes,
+                address: client,
+                to,
+            })));
         }
         let Some(tls) = &self.tls else {
             stream.write_all(&UNRECOGNIZED_NAME).await?;
@@ -107,8 +125,9 @@ impl Entrance {
         };
         let Secured { transport, http2, server_name, asked_certificate, certificate } =
             tls.answer(hello, stream).await?;
-        let redirect_to_https = self.redirect_to_https;
-        let origin = Origin { server_name, tls: true, asked_certificate, certificate, redirect_to_https };
+        let (redirect_to_https, peer_trust) = (self.redirect_to_https, self.peers.trust(client));
+        let origin =
+            Origin { server_name, tls: true, asked_certificate, certificate, redirect_to_https, peer_trust };
         let stream = ClientStream::new(transport, client, http2, origin, &self.clocks, metrics)
             .map_err(io::Error::other)?;
         Ok(Some(Entered::Http { stream: Box::new(stream), http2 }))
@@ -116,7 +135,7 @@ impl Entrance {
 }
 
 /// Looks at the first bytes without taking them. `None` when the client left.
-async fn speaks_http2(stream: &TcpStream) -> Option<bool> {
+async fn speaks_http2(stream: &Socket) -> Option<bool> {
     let mut start = [0; PREFACE.len()];
     loop {
         let seen = stream.peek(&mut start).await.ok().filter(|&seen| seen > 0)?;
@@ -128,7 +147,7 @@ async fn speaks_http2(stream: &TcpStream) -> Option<bool> {
             return Some(true);
         }
         // More cannot come from a client that has finished, and a peek does not tell.
-        if stream.ready(Interest::READABLE).await.ok()?.is_read_closed() {
+        if stream.readable().await.ok()?.is_read_closed() {
             return None;
         }
         sleep(PREFACE_PAUSE).await;

@@ -1,10 +1,10 @@
 //! The first message of a TLS connection, read before it is decided who answers it.
 
+use crate::connection::Socket;
 use fleetgate_core::host::HostKey;
 use rustls::server::{Accepted, Acceptor};
 use std::io;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::TcpStream;
 
 /// Bytes of the usual message.
 const BYTES_USUAL: usize = 2 * 1024;
@@ -25,7 +25,7 @@ pub(super) struct Hello {
 ///
 /// # Errors
 /// The client leaves, speaks no TLS, or sends too much. It has been told.
-pub(super) async fn read(stream: &mut TcpStream) -> io::Result<Hello> {
+pub(super) async fn read(stream: &mut Socket) -> io::Result<Hello> {
     let mut acceptor = Acceptor::default();
     let mut bytes = Vec::with_capacity(BYTES_USUAL);
     loop {

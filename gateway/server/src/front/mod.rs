@@ -7,11 +7,13 @@ mod listen;
 mod passthrough;
 mod proxy_protocol;
 mod serve;
+mod socket_file;
+mod tickets;
 mod tls;
 
 pub use capacity::{Capacity, Full};
-pub use entrance::Entrance;
-pub use listen::{INHERITED_NAMES_VARIABLE, Inherited, Listener, bind};
+pub use entrance::{Entrance, Peers};
+pub use listen::{INHERITED_NAMES_VARIABLE, Inherited, ListenSocket, Listener, bind};
 pub use passthrough::Passthrough;
 pub use serve::{Front, FrontState};
 pub use tls::{Certificates, TlsFront};

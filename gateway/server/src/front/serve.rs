@@ -2,8 +2,10 @@
 
 use super::capacity::{Capacity, Full, Place};
 use super::entrance::{Entered, Entrance};
+use super::listen::{Acceptor, ListenSocket};
 use super::passthrough::Passing;
-use crate::connection::ClientStream;
+use super::proxy_protocol;
+use crate::connection::{ClientStream, Socket};
 use crate::proxy::{Gateway, Tunnel};
 use crate::snapshot::SnapshotStore;
 use crate::telemetry::metrics::{Metrics, PassthroughResult};
@@ -17,7 +19,6 @@ use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
-use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
 use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
@@ -69,8 +70,8 @@ impl Front {
     ///
     /// # Errors
     /// The socket cannot be used by the runtime.
-    pub async fn accept(self, socket: std::net::TcpListener, entrance: Arc<Entrance>) -> io::Result<()> {
-        let socket = TcpListener::from_std(socket)?;
+    pub async fn accept(self, socket: ListenSocket, entrance: Arc<Entrance>) -> io::Result<()> {
+        let socket = Acceptor::new(socket)?;
         let (failures, mut pause) = (Pace::default(), ACCEPT_PAUSE_MIN);
         loop {
             let accepted = tokio::select! {
@@ -94,15 +95,14 @@ impl Front {
                 }
             }
         }
-        let socket = socket.into_std()?;
-        while let Ok((stream, peer)) = socket.accept() {
-            stream.set_nonblocking(true)?;
-            self.begin(TcpStream::from_std(stream)?, peer, &entrance);
+        let rest = socket.into_rest()?;
+        while let Some((stream, peer)) = rest.next()? {
+            self.begin(stream, peer, &entrance);
         }
         Ok(())
     }
 
-    fn begin(&self, stream: TcpStream, peer: SocketAddr, entrance: &Arc<Entrance>) {
+    fn begin(&self, stream: Socket, peer: Option<SocketAddr>, entrance: &Arc<Entrance>) {
         let place = self.state.capacity.enter().and_then(|mut place| {
             if !entrance.is_balancer(peer) {
                 self.count_client(&mut place, peer)?;
@@ -120,29 +120,33 @@ impl Front {
         }
     }
 
-    /// Counts a connection as one of its client, unless that is a proxy which stands for many.
-    fn count_client(&self, place: &mut Place, client: SocketAddr) -> Result<(), Full> {
-        if is_trusted(client.ip(), &self.state.store.load().fleet.trusted_proxies) {
-            return Ok(());
+    /// Counts a connection as one of its client, unless that is a proxy which stands for many, or a peer of a unix
+    /// socket, who cannot be told from others.
+    fn count_client(&self, place: &mut Place, client: Option<SocketAddr>) -> Result<(), Full> {
+        match client {
+            Some(client) if !is_trusted(client.ip(), &self.state.store.load().fleet.trusted_proxies) => {
+                place.belongs_to(client.ip())
+            }
+            Some(_) | None => Ok(()),
         }
-        place.belongs_to(client.ip())
     }
 
     /// Notes a connection that is closed for want of room. Nothing of it is read, and it costs no task.
-    fn refuse(&self, full: Full, client: SocketAddr) {
+    fn refuse(&self, full: Full, client: Option<SocketAddr>) {
         self.state.metrics.count_refused_connection(full.as_str());
         if let Some(times) = self.refusals.note() {
             let key = match full {
                 Full::Total => "connections.max",
                 Full::Client => "connections.max_per_client",
             };
-            tracing::warn!(times, key, last = %client.ip(), "connections were refused: there are as many as there may be");
+            let last = client.map_or_else(|| "a unix socket".to_owned(), |client| client.ip().to_string());
+            tracing::warn!(times, key, last, "connections were refused: there are as many as there may be");
         }
     }
 
-    async fn serve(self, stream: TcpStream, peer: SocketAddr, entrance: &Entrance, mut place: Place) {
+    async fn serve(self, stream: Socket, peer: Option<SocketAddr>, entrance: &Entrance, mut place: Place) {
         let _counted = self.state.metrics.count_connection();
-        if stream.set_nodelay(true).is_err() {
+        if stream.set_nodelay().is_err() {
             return;
         }
         let entered = tokio::select! {
@@ -167,14 +171,16 @@ impl Front {
 
     async fn enter(
         &self,
-        mut stream: TcpStream,
-        peer: SocketAddr,
+        mut stream: Socket,
+        peer: Option<SocketAddr>,
         entrance: &Entrance,
         place: &mut Place,
     ) -> Option<Entered> {
         let mut client = peer;
         if entrance.is_balancer(peer) {
-            client = entrance.client_of(&mut stream, peer).await?;
+            let named = proxy_protocol::client_of(&mut stream).await;
+            // A balancer that speaks for itself is its own client.
+            client = named.inspect_err(|error| warn_of_balancer(error, peer)).ok()?.or(peer);
             if let Err(full) = self.count_client(place, client) {
                 self.refuse(full, client);
                 return None;
@@ -192,7 +198,7 @@ impl Front {
             }
             Err(error) => {
                 self.state.metrics.count_passthrough(PassthroughResult::Unreachable);
-                tracing::warn!(%error, address = %passing.to, "a connection cannot be passed on: is the server of `passthrough` running?");
+                tracing::warn!(%error, address = %passing.to.address, "a connection cannot be passed on: is the server of `passthrough` running?");
             }
         }
     }
@@ -213,6 +219,11 @@ impl Front {
             stream = next;
         }
     }
+}
+
+fn warn_of_balancer(error: &io::Error, balancer: Option<SocketAddr>) {
+    let balancer = balancer.map_or_else(|| "a unix socket".to_owned(), |balancer| balancer.to_string());
+    tracing::warn!(%error, balancer, "a balancer did not say whose a connection is; it was closed");
 }
 
 /// Whether an error of `accept` is about the connection alone: the next one may be fine (`accept(2)`, "Error handling").

@@ -1,11 +1,12 @@
 //! The server's side of TLS.
 
 use super::hello::Hello;
+use super::tickets::tickets;
 use crate::acme::Answers;
 use crate::certificates::CertificateStore;
-use crate::connection::{ClientCertificate, Transport};
+use crate::connection::{ClientCertificate, Socket, Transport};
 use crate::snapshot::SnapshotStore;
-use fleetgate_core::config::TlsVersion;
+use fleetgate_core::config::{ListenerTls, TlsVersion};
 use fleetgate_core::host::HostKey;
 use rustls::crypto::{CryptoProvider, ring};
 use rustls::server::danger::ClientCertVerifier;
@@ -15,7 +16,6 @@ use rustls::version::{TLS12, TLS13};
 use rustls::{ServerConfig, SupportedProtocolVersion};
 use std::io;
 use std::sync::Arc;
-use tokio::net::TcpStream;
 use tokio_rustls::server::StartHandshake;
 
 /// HTTP/2 over TLS (RFC 9113, section 3.3).
@@ -54,15 +54,18 @@ impl ResolvesServerCert for Certificates {
     fn resolve(&self, hello: ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
         let name = hello.server_name()?;
         if let Some((_, answers)) = &self.acme
-            && hello
-                .alpn()
-                .is_some_and(|mut offered| offered.next() == Some(ACME) && offered.next().is_none())
+            && asks_for_proof(&hello)
         {
             return answers.handshake(name);
         }
         let in_folder = self.folder.as_ref().and_then(|folder| folder.find(name));
         in_folder.or_else(|| self.acme.as_ref()?.0.find(name))
     }
+}
+
+/// Whether a client is a server of ACME that wants a name to be proved: it offers nothing else (RFC 8737, section 3).
+fn asks_for_proof(hello: &ClientHello<'_>) -> bool {
+    hello.alpn().is_some_and(|mut offered| offered.next() == Some(ACME) && offered.next().is_none())
 }
 
 /// A connection after its handshake.
@@ -83,17 +86,16 @@ impl TlsFront {
     /// Prepares TLS of a listener. `tenants` say who asks for certificates of clients.
     ///
     /// # Errors
-    /// This build of rustls lacks a version of TLS.
+    /// This build of rustls lacks a version of TLS, or the system gives no randomness.
     pub fn new(
         certificates: Certificates,
-        minimum_version: TlsVersion,
+        listener: &ListenerTls,
         tenants: Arc<SnapshotStore>,
     ) -> io::Result<Self> {
         let provider = Arc::new(ring::default_provider());
-        let offer = Offer { provider, minimum_version, certificates };
+        let offer = Offer { provider, minimum_version: listener.minimum_version, certificates };
         let mut settings = offer.settings(None).map_err(io::Error::other)?;
-        // Keys change by themselves every few hours; a ticket is good for both keys.
-        settings.ticketer = ring::Ticketer::new().map_err(io::Error::other)?;
+        settings.ticketer = tickets(listener.ticket_rotation).map_err(io::Error::other)?;
         Ok(Self { offer, settings: Arc::new(settings), tenants })
     }
 
@@ -101,10 +103,12 @@ impl TlsFront {
     ///
     /// # Errors
     /// The client leaves, asks for a name without a certificate, or was a server of ACME that has seen enough.
-    pub(super) async fn answer(&self, hello: Hello, stream: TcpStream) -> io::Result<Secured> {
+    pub(super) async fn answer(&self, hello: Hello, stream: Socket) -> io::Result<Secured> {
         let Hello { accepted, server_name, .. } = hello;
+        // A server of ACME has no certificate of a tenant's authority, and gets nothing but the handshake.
+        let proves = self.offer.certificates.acme.is_some() && asks_for_proof(&accepted.client_hello());
+        let asking = server_name.filter(|_| !proves).and_then(|name| self.asking(&name));
         let start = StartHandshake::from_parts(accepted, stream);
-        let asking = server_name.and_then(|name| self.asking(&name));
         let asked_certificate = asking.is_some();
         let settings = asking.unwrap_or_else(|| Arc::clone(&self.settings));
         let stream = start.into_stream(settings).await?;

@@ -6,7 +6,7 @@ use super::target;
 use crate::acme::Answers;
 use crate::connection::{ClientStream, Origin};
 use crate::upstream::RetryRule;
-use fleetgate_core::forwarded::{Scheme, client_address, client_scheme, is_trusted};
+use fleetgate_core::forwarded::{PeerTrust, Scheme, client_address, client_scheme};
 use fleetgate_core::guard::BodyLength;
 use fleetgate_core::host::{HostKey, HostName};
 use fleetgate_core::region::region_of;
@@ -49,7 +49,7 @@ pub(super) fn decide(
     let refusal = refusal(session);
     let origin = Origin::of(session.digest()).cloned().unwrap_or_default();
     let spoken = if origin.tls { Scheme::Https } else { Scheme::Http };
-    context.client = client_of(context, session.req_header(), peer, spoken);
+    context.client = client_of(context, session.req_header(), (peer, origin.peer_trust), spoken);
     if let Some(rejection) = refusal {
         context.refused_unread = session.req_header().version != http::Version::HTTP_2;
         session.set_keepalive(None);
@@ -131,11 +131,16 @@ fn enter_region(context: &mut RequestContext, target: Target, reads: bool) -> De
     region.map_or_else(Decision::Reject, |_| Decision::Forward)
 }
 
-fn client_of(context: &RequestContext, head: &RequestHeader, peer: IpAddr, spoken: Scheme) -> Client {
+fn client_of(
+    context: &RequestContext,
+    head: &RequestHeader,
+    (peer, trust): (IpAddr, PeerTrust),
+    spoken: Scheme,
+) -> Client {
     let trusted = &context.snapshot.fleet.trusted_proxies;
-    let through_trusted_proxy = is_trusted(peer, trusted);
+    let through_trusted_proxy = trust.covers(peer, trusted);
     let hops = head.headers.get_all(&X_FORWARDED_FOR).iter().map(http::HeaderValue::as_bytes);
-    let address = client_address(peer, hops, trusted);
+    let address = client_address(peer, through_trusted_proxy, hops, trusted);
     let proto = head.headers.get_all(&X_FORWARDED_PROTO).iter().next_back().map(http::HeaderValue::as_bytes);
     Client { address, scheme: client_scheme(through_trusted_proxy, proto, spoken), through_trusted_proxy }
 }

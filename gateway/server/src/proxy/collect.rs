@@ -1,7 +1,7 @@
 //! The body of a request, taken from the client before any backend is asked: a worker of Odoo serves one request at
 //! a time and must not wait for a slow client (Odoo 14.0 to 19.0 `odoo/service/server.py`, `WorkerHTTP`).
 
-use crate::spool::{BodySpool, DiskUse, SpoolError, SpoolStore};
+use crate::spool::{BodySpool, BytesHeld, SpoolError, SpoolStore};
 use fleetgate_core::progress::{Floor, Progress};
 use fleetgate_core::rejection::Rejection;
 use fleetgate_core::rpc::RpcGuard;
@@ -25,7 +25,7 @@ pub(super) enum Incomplete {
 pub(super) async fn collect(
     session: &mut Session,
     store: &SpoolStore,
-    tenant: &Arc<DiskUse>,
+    tenant: &Arc<BytesHeld>,
     bytes_max: u64,
     floor: Floor,
     guard: &mut RpcGuard,

@@ -1,5 +1,6 @@
 //! Cookies between browsers and Odoo.
 
+use fleetgate_core::odoo::cookies;
 use fleetgate_core::odoo::headers::SESSION_COOKIE;
 use fleetgate_core::pool::SessionCookie;
 use http::header::{COOKIE, SET_COOKIE};
@@ -7,16 +8,13 @@ use http::{HeaderMap, HeaderValue};
 use pingora::http::ResponseHeader;
 use pingora::{ErrorType, OrErr, Result};
 
-/// Joins the cookie fields of an HTTP/2 request into one (RFC 9113, section 8.2.3). Werkzeug joins several lines
-/// with a comma and loses the session.
+/// Joins the cookie fields of a request into one.
 pub(super) fn join_cookies(fields: &mut HeaderMap) -> Result<()> {
-    let mut values = fields.get_all(COOKIE).iter();
-    let (Some(first), Some(second)) = (values.next(), values.next()) else { return Ok(()) };
-    let mut joined = first.as_bytes().to_vec();
-    for value in std::iter::once(second).chain(values) {
-        joined.extend_from_slice(b"; ");
-        joined.extend_from_slice(value.as_bytes());
+    let values = fields.get_all(COOKIE);
+    if values.iter().nth(1).is_none() {
+        return Ok(());
     }
+    let joined = cookies::join(values.iter().map(HeaderValue::as_bytes));
     let joined = HeaderValue::from_bytes(&joined).or_err(ErrorType::InvalidHTTPHeader, "joining cookies")?;
     fields.insert(COOKIE, joined);
     Ok(())

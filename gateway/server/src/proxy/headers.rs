@@ -6,7 +6,8 @@ use super::cookies::{harden_session, join_cookies};
 use super::hop;
 use super::service::GatewayState;
 use crate::telemetry::trace::trace_id;
-use fleetgate_core::odoo::headers::{DATABASE, DBFILTER, SESSION_COOKIE, is_internal_answer, is_reserved};
+use fleetgate_core::odoo::cookies;
+use fleetgate_core::odoo::headers::{DATABASE, DBFILTER, is_internal_answer, is_reserved};
 use fleetgate_core::outbound::Outbound;
 use fleetgate_core::path::NormalPath;
 use http::header::{CONNECTION, CONTENT_LENGTH, COOKIE, HOST, SERVER, TE, TRANSFER_ENCODING, UPGRADE};
@@ -94,7 +95,7 @@ fn rewrite_fields(context: &RequestContext, target: &Uri, fields: &mut HeaderMap
         client: context.client.address,
         scheme: context.client.scheme,
         path: &path,
-        has_session: has_session(fields),
+        has_session: cookies::name_session(fields.get_all(COOKIE).iter().map(HeaderValue::as_bytes)),
         client_certificate: context.certificate.as_ref().and_then(Shown::field),
     };
     outbound.try_for_each(|name, value| set(fields, name, value))
@@ -193,13 +194,6 @@ pub(super) fn refuse_unasked_upgrade(head: &ResponseHeader) -> Result<()> {
         );
     }
     Ok(())
-}
-
-fn has_session(fields: &HeaderMap) -> bool {
-    let cookies =
-        fields.get_all(COOKIE).iter().flat_map(|value| value.as_bytes().split(|&byte| byte == b';'));
-    let mut names = cookies.filter_map(|cookie| cookie.split(|&byte| byte == b'=').next());
-    names.any(|name| name.trim_ascii() == SESSION_COOKIE.as_bytes())
 }
 
 fn remove_reserved(fields: &mut HeaderMap) {

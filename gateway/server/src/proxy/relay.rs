@@ -5,7 +5,7 @@ use super::context::RequestContext;
 use super::exchange::{Answering, client_gone, release_place, unreadable};
 use super::service::GatewayState;
 use super::{headers, limit, permit};
-use crate::spool::{AnswerSpool, DiskUse, SpoolStore};
+use crate::spool::{AnswerSpool, BytesHeld, SpoolStore};
 use pingora::protocols::http::HttpTask;
 use pingora::protocols::http::v1::client::HttpSession;
 use pingora::proxy::Session;
@@ -28,7 +28,7 @@ pub(super) async fn relay(
     context: &mut RequestContext,
     state: &GatewayState,
     answering: Answering,
-    tenant: &Arc<DiskUse>,
+    tenant: &Arc<BytesHeld>,
 ) -> Result<()> {
     let Answering { connection, peer, may_be_kept, mut head, ends } = answering;
     limit::watch_login(context, head.status.as_u16(), None);
@@ -57,7 +57,7 @@ async fn pass(
 ) -> Result<()> {
     let mut batch = vec![head];
     loop {
-        let last = answer.fill(&mut batch).await?;
+        let last = answer.fill(&mut batch, keep.store).await?;
         if !batch.is_empty() {
             context.answer_leaves(body_bytes(&batch));
             answer.write(session, context, keep, std::mem::take(&mut batch)).await?;
@@ -85,7 +85,7 @@ fn body_bytes(batch: &[HttpTask]) -> usize {
 /// What an answer needs while it is under way.
 struct Keep<'a> {
     store: &'a SpoolStore,
-    tenant: &'a Arc<DiskUse>,
+    tenant: &'a Arc<BytesHeld>,
     backends: &'a BackendConnections,
 }
 
@@ -159,11 +159,12 @@ impl Answer {
         self.broken = Some(error.into_up());
     }
 
-    /// Adds to a batch what is there for the client; true when it is the last of it.
-    async fn fill(&mut self, batch: &mut Vec<HttpTask>) -> Result<bool> {
+    /// Adds to a batch what is there for the client; true when it is the last of it. The batch before has been written.
+    async fn fill(&mut self, batch: &mut Vec<HttpTask>, store: &SpoolStore) -> Result<bool> {
+        self.spool.left();
         let mut bytes = 0_usize;
         while bytes < BATCH_BYTES {
-            let Some(piece) = self.spool.pop().await.map_err(unreadable)? else { break };
+            let Some(piece) = self.spool.pop(store).await.map_err(unreadable)? else { break };
             bytes = bytes.saturating_add(piece.len());
             batch.push(HttpTask::Body(Some(piece), false));
         }

@@ -3,28 +3,29 @@
 use super::drain::Drainer;
 use super::tls::Tls;
 use super::upgrade::upgrade;
-use crate::admin::{AdminState, ListenerStatus, PhaseCell, admin_router, bind_socket, observe_router};
+use crate::admin::{
+    AdminState, ListenerStatus, PhaseCell, Status, admin_router, bind_socket, observe_router,
+};
 use crate::config::{Loaded, Loader, open_files};
-use crate::front::{Capacity, Front, FrontState, Inherited, Listener, bind};
+use crate::front::{Capacity, Front, FrontState, Inherited, ListenSocket, Listener, bind};
 use crate::lookup::NameLookup;
 use crate::proxy::{BackendConnections, DrainSchedule, Gateway, GatewayState};
 use crate::region::{Memory, RegionMetrics, RegionWatch};
 use crate::reload::Reloader;
 use crate::snapshot::{Snapshot, SnapshotStore};
-use crate::spool::SpoolStore;
+use crate::spool::{SpoolBounds, SpoolStore};
 use crate::state_directory::StateDirectory;
 use crate::telemetry::access_log::AccessLog;
 use crate::telemetry::lines::LinesGuard;
 use crate::telemetry::metrics::Metrics;
 use crate::telemetry::{operations, panic};
 use crate::usage::Usage;
-use fleetgate_core::config::{GatewayConfig, ProcessConfig, Spool};
+use fleetgate_core::config::{GatewayConfig, ListenAddress, ProcessConfig, Spool};
 use pingora::apps::HttpServerOptions;
 use pingora::protocols::http::v2::server::{H2Options, default_h2_options};
 use pingora::proxy::http_proxy;
 use pingora::server::configuration::ServerConf;
 use std::io;
-use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -62,10 +63,10 @@ pub enum StartError {
     #[error("the config cannot be used; `fleetgate check` shows what to change")]
     Config,
     /// An address cannot be bound.
-    #[error("cannot listen on {address}: is another program using it, and may this user bind the port?")]
+    #[error("cannot listen on {address}: is another program using it, and may this user bind it?")]
     Listen {
         /// Address.
-        address: SocketAddr,
+        address: String,
         /// Cause.
         #[source]
         source: io::Error,
@@ -207,16 +208,12 @@ struct Server {
 impl Server {
     fn start(
         process: ProcessConfig,
-        mut inherited: Inherited,
+        inherited: Inherited,
         tls: Tls,
         shared: Shared,
     ) -> Result<Self, StartError> {
         let Shared { store, spool, usage, log, metrics, capacity, reload, regions } = shared;
-        let mut bind_at =
-            |address| bind(address, &mut inherited).map_err(|source| StartError::Listen { address, source });
-        let addresses = process.listeners.iter().map(|listener| listener.address);
-        let listeners = addresses.map(&mut bind_at).collect::<Result<Vec<_>, _>>()?;
-        let observe = process.observe.as_ref().map(|observe| bind_at(observe.address)).transpose()?;
+        let (listeners, observe) = bind_all(&process, inherited)?;
         let kept =
             listeners.iter().chain(&observe).map(Listener::duplicate).collect::<io::Result<Vec<_>>>()?;
         let (draining_sender, draining) = watch::channel(false);
@@ -226,7 +223,7 @@ impl Server {
             store: Arc::clone(&store),
             log,
             metrics: Arc::clone(&metrics),
-            spool,
+            spool: Arc::clone(&spool),
             usage: Arc::clone(&usage),
             backends: BackendConnections::start(KEPT_BACKEND_CONNECTIONS),
             clocks: process.connections,
@@ -256,6 +253,7 @@ impl Server {
             regions,
             usage: Arc::clone(&usage),
             metrics,
+            spool: Arc::clone(&spool),
             phase: Arc::clone(&phase),
             listeners: listeners.iter().chain(&observe).map(listener_status).collect(),
             started: Instant::now(),
@@ -286,6 +284,7 @@ impl Server {
         let watching = Arc::clone(&self.reload).watch();
         let counting = tokio::spawn(count_workers(Arc::clone(&self.admin.store)));
         self.announce();
+        let mut taken_over = Vec::new();
         loop {
             tokio::select! {
                 _ = signals.terminate.recv() => break,
@@ -295,30 +294,34 @@ impl Server {
                     // Told to end while it waits for a successor, it ends without one.
                     _ = signals.terminate.recv() => break,
                     _ = signals.interrupt.recv() => break,
-                    handed_over = self.hand_over() => if handed_over { break },
+                    successor = self.hand_over() => if let Some(successor) = successor {
+                        taken_over = successor.listeners;
+                        break;
+                    },
                 }
             }
         }
         watching.abort();
-        drop(self.sockets);
+        leave(self.sockets, &taken_over);
         end(self.drainer, &mut signals).await;
         counting.abort();
         drop(log_guard);
     }
 
-    /// Replaces the program; `false` when this process has to go on.
-    async fn hand_over(&self) -> bool {
+    /// Replaces the program; `None` when this process has to go on.
+    async fn hand_over(&self) -> Option<Status> {
         match upgrade(&self.sockets, Path::new(&*self.process.admin_socket)).await {
-            Ok(pid) => {
+            Ok(successor) => {
                 self.handed_over.cancel();
                 self.admin.usage.resign();
+                let pid = successor.pid;
                 tracing::info!(pid, "a new process serves; this one ends what is in flight");
-                true
+                Some(successor)
             }
             Err(error) => {
                 let error: &dyn std::error::Error = &error;
                 tracing::error!(error, "the upgrade failed; this process goes on serving");
-                false
+                None
             }
         }
     }
@@ -350,8 +353,29 @@ async fn count_workers(store: Arc<SnapshotStore>) {
     }
 }
 
+/// Binds the listeners, and the one for probes and metrics, or takes them over.
+fn bind_all(
+    process: &ProcessConfig,
+    mut inherited: Inherited,
+) -> Result<(Vec<Listener>, Option<Listener>), StartError> {
+    let mut bind_at = |address: &ListenAddress| {
+        bind(address, &mut inherited)
+            .map_err(|source| StartError::Listen { address: address.to_string(), source })
+    };
+    let addresses = process.listeners.iter().map(|listener| &listener.address);
+    let listeners = addresses.map(&mut bind_at).collect::<Result<Vec<_>, _>>()?;
+    let observe = process.observe.as_ref().map(|observe| ListenAddress::Tcp(observe.address));
+    Ok((listeners, observe.as_ref().map(bind_at).transpose()?))
+}
+
+/// Closes listening sockets. The files of those that no successor has are removed: they would lead to nobody.
+fn leave(sockets: Vec<Listener>, taken_over: &[ListenerStatus]) {
+    let left = |socket: &&Listener| taken_over.iter().all(|taken| taken.name != socket.configured);
+    sockets.iter().filter(left).for_each(Listener::remove_file);
+}
+
 fn listener_status(listener: &Listener) -> ListenerStatus {
-    ListenerStatus { name: listener.configured.to_string(), address: listener.actual.to_string() }
+    ListenerStatus { name: listener.configured.clone(), address: listener.actual.clone() }
 }
 
 async fn end(drainer: Drainer, signals: &mut Signals) {
@@ -381,8 +405,9 @@ fn usage(process: &ProcessConfig, config_path: &Path, snapshot: &Snapshot) -> Ar
 
 fn spool_store(config: &Spool) -> Result<SpoolStore, StartError> {
     let directory = Path::new(&*config.directory);
-    let memory_per_body = usize::try_from(config.memory_per_body).unwrap_or(usize::MAX);
-    SpoolStore::new(directory, memory_per_body, config.disk_max, config.disk_max_per_tenant)
+    let Spool { memory_per_body, memory_max, disk_max, disk_max_per_tenant, .. } = *config;
+    let bounds = SpoolBounds { memory_per_body, memory_max, disk_max, disk_max_per_tenant };
+    SpoolStore::new(directory, bounds)
         .map_err(|source| StartError::Spool { directory: directory.to_owned(), source })
 }
 
@@ -430,7 +455,8 @@ fn serve_admin(
     if let Some(listener) = observe {
         let token = process.observe.as_ref().and_then(|observe| observe.bearer_token.clone());
         let router = observe_router(Arc::clone(admin), token);
-        let socket = TcpListener::from_std(listener.socket)?;
+        let ListenSocket::Tcp(socket) = listener.socket else { return Ok(()) };
+        let socket = TcpListener::from_std(socket)?;
         let served = axum::serve(socket, router).with_graceful_shutdown(handed_over.cancelled_owned());
         tokio::spawn(served.into_future());
     }

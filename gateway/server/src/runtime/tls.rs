@@ -3,11 +3,11 @@
 use super::start::StartError;
 use crate::acme::{AcmeKeeper, Answers, KeeperParts};
 use crate::certificates::CertificateStore;
-use crate::front::{Certificates, Entrance, Passthrough, TlsFront};
+use crate::front::{Certificates, Entrance, Passthrough, Peers, TlsFront};
 use crate::snapshot::SnapshotStore;
 use crate::state_directory::StateDirectory;
 use fleetgate_core::acme::Challenge;
-use fleetgate_core::config::{ListenerConfig, ListenerTls, ProcessConfig};
+use fleetgate_core::config::{ListenAddress, ListenerConfig, ListenerTls, ProcessConfig};
 use rustls::crypto::ring;
 use std::path::Path;
 use std::sync::Arc;
@@ -71,13 +71,13 @@ impl Tls {
         let entrance = |(listener, folder): (&ListenerConfig, &Option<Arc<CertificateStore>>)| {
             let tls = |tls: &ListenerTls| {
                 let certificates = self.certificates(tls, folder.clone());
-                TlsFront::new(certificates, tls.minimum_version, Arc::clone(tenants))
+                TlsFront::new(certificates, tls, Arc::clone(tenants))
             };
             Ok(Entrance {
                 tls: listener.tls.as_ref().map(tls).transpose()?,
                 passthrough: Passthrough::new(&listener.passthrough),
                 redirect_to_https: listener.redirect_to_https,
-                proxy_protocol: listener.proxy_protocol.clone(),
+                peers: peers(listener),
                 clocks: process.connections,
             })
         };
@@ -109,5 +109,12 @@ impl Tls {
         let challenges = challenges.filter(|challenge| *challenge != Challenge::Http01 || plain).collect();
         keeper.start(KeeperParts { snapshots, folders: folders.collect(), challenges, stop })?;
         Ok(())
+    }
+}
+
+fn peers(listener: &ListenerConfig) -> Peers {
+    match &listener.address {
+        ListenAddress::Tcp(_) => Peers::Network { balancers: listener.proxy_protocol.clone() },
+        ListenAddress::Unix(unix) => Peers::Unix(unix.trust),
     }
 }

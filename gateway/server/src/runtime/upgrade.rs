@@ -54,9 +54,9 @@ impl Drop for Successor {
     }
 }
 
-/// Starts the program anew with the same arguments; returns its process id when it serves. Dropped before, it ends
-/// the new process.
-pub(super) async fn upgrade(sockets: &[Listener], admin_socket: &Path) -> Result<u32, UpgradeError> {
+/// Starts the program anew with the same arguments; returns its status when it serves. Dropped before, it ends the new
+/// process.
+pub(super) async fn upgrade(sockets: &[Listener], admin_socket: &Path) -> Result<Status, UpgradeError> {
     let mut successor = Successor { child: spawn(sockets)?, serves: false };
     let deadline = Instant::now() + READY_TIMEOUT;
     let client = AdminClient::new(admin_socket);
@@ -67,7 +67,7 @@ pub(super) async fn upgrade(sockets: &[Listener], admin_socket: &Path) -> Result
         let serving = status.filter(|status| status.phase == Phase::Serving);
         if let Some(status) = serving.filter(|status| status.pid != std::process::id()) {
             successor.serves = true;
-            return Ok(status.pid);
+            return Ok(status);
         }
         if let Ok(Some(status)) = successor.child.try_wait() {
             return Err(UpgradeError::Ended(status));
@@ -86,7 +86,7 @@ fn spawn(sockets: &[Listener]) -> Result<Child, UpgradeError> {
         listener.socket.try_clone().map(|socket| FdMapping { parent_fd: socket.into(), child_fd })
     });
     let mappings = mappings.collect::<io::Result<Vec<_>>>().map_err(UpgradeError::Sockets)?;
-    let names: Vec<String> = sockets.iter().map(|listener| listener.configured.to_string()).collect();
+    let names: Vec<&str> = sockets.iter().map(|listener| &*listener.configured).collect();
     let mut command = Command::new(program);
     command
         .args(arguments)

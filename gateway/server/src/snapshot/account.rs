@@ -1,7 +1,7 @@
 //! What is counted and held for one tenant while the process lives.
 
 use crate::limits::{Gauge, HasPlaces, PlaceFor, PlaceLease, TenantUse};
-use crate::spool::DiskUse;
+use crate::spool::BytesHeld;
 use crate::usage::{TenantUsage, UsageStore};
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
@@ -18,7 +18,7 @@ pub struct TenantAccount {
     requests: AtomicU64,
     rejections: AtomicU64,
     used: TenantUse,
-    disk_use: Arc<DiskUse>,
+    disk_use: Arc<BytesHeld>,
     /// What it has used of its quotas, once it has any.
     usage: OnceLock<Arc<TenantUsage>>,
     /// Ends its websockets when it is suspended, once it has had any since it was.
@@ -82,7 +82,7 @@ impl TenantAccount {
 
     /// Bytes of bodies that are on disk now.
     #[must_use]
-    pub const fn disk_use(&self) -> &Arc<DiskUse> {
+    pub const fn disk_use(&self) -> &Arc<BytesHeld> {
         &self.disk_use
     }
 

@@ -9,7 +9,7 @@ use rustls::{ClientConfig, RootCertStore};
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::io;
 use std::sync::Arc;
-use tokio::net::TcpStream;
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
 
@@ -56,7 +56,7 @@ impl BackendTlsClient {
     ///
     /// # Errors
     /// The backend left, or does not show what the pool's `tls` asks for. The cause is then a [`rustls::Error`].
-    pub async fn secure(&self, stream: TcpStream) -> io::Result<TlsStream<TcpStream>> {
+    pub async fn secure<S: AsyncRead + AsyncWrite + Unpin>(&self, stream: S) -> io::Result<TlsStream<S>> {
         match &self.session {
             Ok(Session { connector, name }) => connector.connect(name.clone(), stream).await,
             Err(error) => Err(io::Error::other(error.clone())),

@@ -1,16 +1,20 @@
 //! The body of a request, whole before a backend is asked.
 
 use super::file::{SpoolError, SpoolFile};
-use super::store::{DiskUse, SpoolStore};
+use super::store::{BytesHeld, MemoryShare, SpoolStore};
 use bytes::{Bytes, BytesMut};
 use std::ops::Range;
 use std::sync::Arc;
+
+/// Bytes that are read from the file at once at most. A backend takes them at once.
+const READ_BYTES_MAX: usize = 64 * 1024;
 
 /// A body that is written once and can be read as often as backends are asked.
 #[derive(Debug, Default)]
 pub struct BodySpool {
     /// The start of the body; what comes after it is in the file.
     memory: Bytes,
+    share: MemoryShare,
     file: Option<SpoolFile>,
     edit: Option<Edit>,
 }
@@ -64,9 +68,12 @@ impl BodySpool {
         &mut self,
         chunk: Bytes,
         store: &SpoolStore,
-        tenant: &Arc<DiskUse>,
+        tenant: &Arc<BytesHeld>,
     ) -> Result<(), SpoolError> {
-        let fits = self.memory.len().saturating_add(chunk.len()) <= store.memory_per_body();
+        let length = length(&self.memory).saturating_add(length(&chunk));
+        let fits = self.file.is_none()
+            && length <= store.bounds().memory_per_body
+            && self.share.take(chunk.len(), store);
         let file = match &mut self.file {
             None if self.memory.is_empty() && fits => {
                 self.memory = chunk;
@@ -113,7 +120,7 @@ impl BodySpool {
             None => match &self.file {
                 Some(file) => {
                     let before = u64::try_from(in_memory).unwrap_or(u64::MAX);
-                    file.read(at.saturating_sub(before)).await
+                    file.read(at.saturating_sub(before), READ_BYTES_MAX).await
                 }
                 None => Ok(Bytes::new()),
             },

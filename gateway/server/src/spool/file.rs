@@ -9,9 +9,6 @@ use std::path::Path;
 use std::sync::Arc;
 use tokio::task::spawn_blocking;
 
-/// Bytes that one read takes at most.
-const READ_BYTES_MAX: u64 = 64 * 1024;
-
 /// Why something could not be kept.
 #[derive(Debug, thiserror::Error)]
 pub enum SpoolError {
@@ -58,9 +55,10 @@ impl SpoolFile {
         Ok(())
     }
 
-    /// Reads from an offset; empty at the end.
-    pub(super) async fn read(&self, at: u64) -> Result<Bytes, SpoolError> {
-        let bytes = usize::try_from(self.len.saturating_sub(at).min(READ_BYTES_MAX)).unwrap_or(0);
+    /// Reads so many bytes at most from an offset; empty at the end.
+    pub(super) async fn read(&self, at: u64, bytes_max: usize) -> Result<Bytes, SpoolError> {
+        let left = usize::try_from(self.len.saturating_sub(at)).unwrap_or(usize::MAX);
+        let bytes = left.min(bytes_max);
         let file = Arc::clone(&self.file);
         // Made here, not there: what one thread takes and another frees stays with the first one's share of the heap, and
         // there are many threads for disks. A body of 100 MiB would leave 20 MiB behind.

@@ -391,6 +391,8 @@ struct SnapshotCollector {
     accounts: IntGauge,
     accounts_overflowed: IntCounter,
     spool_bytes: IntGauge,
+    spool_memory: IntGauge,
+    spool_memory_full: IntCounter,
     certificate_problems: IntGauge,
     certificate_ends: IntGaugeVec,
     panics: IntCounter,
@@ -434,6 +436,11 @@ impl SnapshotCollector {
                 "Requests counted for the entry, as too many tenants of `*.suffix` hosts were asked for.",
             )?,
             spool_bytes: IntGauge::new("fleetgate_spool_bytes", "Bytes of bodies on disk now.")?,
+            spool_memory: IntGauge::new("fleetgate_spool_memory_bytes", "Bytes of bodies in memory now.")?,
+            spool_memory_full: IntCounter::new(
+                "fleetgate_spool_memory_full_total",
+                "Pieces of bodies that went to disk because bodies had used up the memory for them.",
+            )?,
             certificate_problems: IntGauge::new(
                 "fleetgate_certificate_problems",
                 "Certificates whose files cannot be used; what was good before serves on.",
@@ -482,7 +489,10 @@ impl SnapshotCollector {
         self.accounts.set(gauge(u64::try_from(snapshot.accounts().len()).unwrap_or(u64::MAX)));
         self.accounts_overflowed.reset();
         self.accounts_overflowed.inc_by(snapshot.accounts().overflowed());
-        self.spool_bytes.set(gauge(self.spool.used().bytes()));
+        self.spool_bytes.set(gauge(self.spool.on_disk()));
+        self.spool_memory.set(gauge(self.spool.in_memory()));
+        self.spool_memory_full.reset();
+        self.spool_memory_full.inc_by(self.spool.memory_refusals());
         self.read_certificates();
         self.panics.reset();
         self.panics.inc_by(panic::count());
@@ -529,13 +539,15 @@ impl SnapshotCollector {
         self.certificate_problems.set(problems);
     }
 
-    fn parts(&self) -> [&dyn Collector; 14] {
+    fn parts(&self) -> [&dyn Collector; 16] {
         [
             &self.generation,
             &self.tenants,
             &self.accounts,
             &self.accounts_overflowed,
             &self.spool_bytes,
+            &self.spool_memory,
+            &self.spool_memory_full,
             &self.certificate_problems,
             &self.certificate_ends,
             &self.panics,

@@ -1,6 +1,6 @@
 //! Making a connection to a backend.
 
-use crate::connection::Transport;
+use crate::connection::{Socket, Transport};
 use crate::snapshot::BackendTlsClient;
 use socket2::{SockRef, TcpKeepalive};
 use std::io;
@@ -33,9 +33,9 @@ pub async fn dial(address: SocketAddr, tls: Option<&BackendTlsClient>) -> Result
     let keepalive = TcpKeepalive::new().with_time(time).with_interval(interval);
     SockRef::from(&stream).set_tcp_keepalive(&keepalive).map_err(DialError::Connect)?;
     match tls {
-        None => Ok(Transport::Plain(stream)),
+        None => Ok(Transport::Plain(Socket::Tcp(stream))),
         Some(tls) => {
-            let secured = tls.secure(stream).await.map_err(DialError::Tls)?;
+            let secured = tls.secure(Socket::Tcp(stream)).await.map_err(DialError::Tls)?;
             Ok(Transport::Tls(Box::new(secured.into())))
         }
     }

@@ -2,7 +2,7 @@
 
 use super::address::{Address, Server};
 use super::collection::{Choice, List, OneOf};
-use super::value::{Folder, SecretText, Sentence, Whole, text_schema};
+use super::value::{Folder, Lasting, SecretText, Sentence, Whole, text_schema};
 use crate::acme::Challenge;
 use crate::config::read::{At, Text, section};
 use std::borrow::Cow;
@@ -45,6 +45,9 @@ section! {
         /// Part of a certificate's lifetime, in hundredths, after which it is renewed, less up to a twentieth so that not
         /// all come at once. A server that says when (ARI, RFC 9773) is followed instead.
         renew_at_percent: Whole<10, 95> = 66,
+        /// How long the certificate of a host is kept after no tenant has the host any more. One that comes back in time
+        /// needs no order. At `0s` it goes at once.
+        unwanted_kept_for: Lasting<0, 31_536_000_000> = "720h",
         /// Most orders in an hour. Let's Encrypt allows 300 in three hours.
         orders_per_hour: Whole<1, 10_000> = 80,
         /// Most new certificates in a week for hosts of one registered domain. Let's Encrypt allows 50; renewals do not

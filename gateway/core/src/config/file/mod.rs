@@ -10,6 +10,7 @@ mod dns_zone;
 mod guards;
 mod health;
 mod limits;
+mod listener;
 mod pool;
 mod quotas;
 mod rpc;
@@ -19,33 +20,30 @@ mod value;
 
 pub(super) use acme::AcmeEntry;
 pub(super) use address::BackendAddress;
-pub(super) use collection::Named;
+pub(super) use collection::{List, Named};
 pub(super) use connections::ConnectionsEntry;
 pub(super) use dns_zone::DnsZoneEntry;
 pub(super) use guards::{ClassNetworksEntry, GuardsEntry, Networks};
 pub(super) use health::{AgentEntry, FailoverEntry, HealthEntry, PostgresUrl};
 pub(super) use limits::{Burst, ClassLimitEntry, ClassLimitsEntry, LimitsEntry, PerSecond, RateEntry};
+pub(super) use listener::{ListenerEntry, PassthroughEntry, Place, UnixEntry};
 pub(super) use pool::{
     BackendEntry, IdentityEntry, PoolEntry, PoolRegionEntry, PoolTlsEntry, PostgresTlsEntry,
 };
 pub(super) use quotas::{QuotaCount, QuotaWebhookEntry, QuotasEntry};
 pub(super) use rpc::{CallNames, RpcEntry};
-pub(super) use tenant::{ClientCertificatesEntry, Host, IdText, MaintenanceEntry, StateWord, TenantEntry};
+pub(super) use tenant::{ClientCertificatesEntry, IdText, MaintenanceEntry, StateWord, TenantEntry};
 pub(super) use value::Count;
 
 use address::{Network, Server, Socket};
-use collection::{Choice, List, OneOf};
 use size::Size;
 pub(super) use value::FilePath;
 use value::{Folder, Lasting, Name, SecretText, SocketPath, Whole};
 
-use super::model::TlsVersion;
 use super::read::{At, Lenient, section};
 
 /// Most addresses to listen on.
 const LISTENERS_MAX: usize = 64;
-/// Most routes of a listener whose connections are passed on, and names of each.
-const PASSTHROUGH_MAX: usize = 1000;
 /// Most regions.
 pub(super) const REGIONS_MAX: usize = 64;
 /// Most pools. A tenant holds the place of its pool in 16 bits.
@@ -122,53 +120,6 @@ section! {
 }
 
 section! {
-    /// An address that clients connect to.
-    pub(in crate::config) struct ListenerEntry {
-        /// Address and port.
-        address: Socket,
-        /// Speaks TLS. Left out, the listener speaks plain HTTP.
-        tls: Option<At<ListenerTlsEntry>> = null,
-        /// Names whose TLS connections somebody else answers: they are passed on byte by byte, and nothing in them is seen
-        /// here. On a listener without `tls`, all others are closed.
-        passthrough: List<At<PassthroughEntry>, 0, PASSTHROUGH_MAX> = [],
-        /// Sends every request to the same address with `https://`, and serves nothing else. On listeners without
-        /// `tls`.
-        redirect_to_https: bool = false,
-        /// Networks of balancers that put the client's address in front of each connection (PROXY protocol, version 1 or
-        /// 2). From them the header is required, from anybody else it is refused.
-        proxy_protocol: List<Network, 0, TRUSTED_PROXIES_MAX> = [],
-    }
-}
-
-section! {
-    /// Names whose TLS connections are passed on.
-    pub(in crate::config) struct PassthroughEntry {
-        /// Names that clients ask for: exact ones, or `*.suffix` for every name one label longer.
-        hosts: List<At<Host>, 1, PASSTHROUGH_MAX>,
-        /// Who answers.
-        address: Server,
-    }
-}
-
-section! {
-    /// TLS of a listener.
-    pub(in crate::config) struct ListenerTlsEntry {
-        /// Folder of certificates in PEM: pairs of files that differ in their endings (`.crt`, `.pem` or `.cert`, and
-        /// `.key`), or subfolders with `tls.crt` and `tls.key` as Kubernetes mounts them. Each serves the names that it
-        /// holds. Changes are taken live; a pair that is broken keeps what it last was. May be left out beside `acme: true`.
-        certificates: Option<Folder> = null,
-        /// Serves certificates that are ordered by `acme`, to names that the folder has none for.
-        acme: bool = false,
-        /// Oldest version of TLS that is spoken.
-        minimum_version: OneOf<TlsVersion> = "1.2",
-    }
-}
-
-impl Choice for TlsVersion {
-    const CHOICES: &'static [(&'static str, Self)] = &[("1.2", Self::V12), ("1.3", Self::V13)];
-}
-
-section! {
     /// The admin API.
     pub(in crate::config) struct AdminEntry {
         /// Unix socket of the admin API. Who may connect to it may do everything: its folder's permissions decide.
@@ -206,6 +157,9 @@ section! {
         directory: Folder = "/var/tmp",
         /// What one body may take of memory before it goes to disk.
         memory_per_body: Size<4_096, 16_777_216> = "256KiB",
+        /// What all bodies together may take of memory. When it is used up, more of them goes to disk at once; each
+        /// body keeps 4 KiB in memory nevertheless.
+        memory_max: Size<1_048_576, 1_099_511_627_776> = "256MiB",
         /// What all bodies may take of the disk. When it is used up, a request that needs more is answered with 507,
         /// and a backend waits for its client.
         disk_max: Size<1_048_576, 1_125_899_906_842_624> = "16GiB",

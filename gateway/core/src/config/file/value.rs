@@ -252,7 +252,7 @@ impl Text for Name {
 pub(in crate::config) struct SocketPath(pub(in crate::config) Box<str>);
 
 /// Longest path of a unix socket in bytes (Linux: `sun_path` holds 108 with the closing zero; `unix(7)`).
-const SOCKET_PATH_BYTES_MAX: usize = 107;
+pub(super) const SOCKET_PATH_BYTES_MAX: usize = 107;
 
 impl Text for SocketPath {
     fn expected() -> Cow<'static, str> {

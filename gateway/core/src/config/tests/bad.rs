@@ -172,6 +172,27 @@ fn values_are_of_their_kind() {
 }
 
 #[test]
+fn unix_sockets_are_explained() {
+    let listener = |written: &str| with("{ address: \"127.0.0.1:8080\" }", written);
+    let long = "x".repeat(95);
+    for (written, parts) in [
+        ("{ address: \"unix:gate.sock\" }", ["listeners[0].address", "absolute path"]),
+        ("{ address: \"unix:/run/\" }", ["listeners[0].address", "absolute path"]),
+        ("{ address: \"unix:/a,b\" }", ["listeners[0].address", "comma"]),
+        (&format!("{{ address: \"unix:/{long}\" }}"), ["listeners[0].address", "longer than Linux allows"]),
+        ("{ address: \"unix:/s\", unix: { mode: 888 } }", ["listeners[0].unix.mode", "octal"]),
+        ("{ address: \"unix:/s\", unix: { mode: 01777 } }", ["listeners[0].unix.mode", "octal"]),
+        ("{ address: \"unix:/s\", unix: { trust: everybody } }", ["listeners[0].unix.trust", "not allowed"]),
+        ("{ address: \"unix:/s\", unix: { owner: \"a b\" } }", ["listeners[0].unix.owner", "no name has"]),
+        ("{ address: \"unix:/s\", proxy_protocol: [10.0.0.1] }", ["listeners[0]", "in no network"]),
+        ("{ address: \"127.0.0.1:80\", unix: {} }", ["listeners[0]", "no unix socket"]),
+        ("{ address: \"unix:/s\" }, { address: \"unix:/s\" }", ["listeners[1]", "is there twice"]),
+    ] {
+        one(&listener(written), &parts);
+    }
+}
+
+#[test]
 fn addresses_are_explained() {
     for (address, reason) in [
         ("10.0.0.11", "it has no port"),

@@ -2,7 +2,7 @@
 
 use super::{MAIN, World, config, main_file};
 use crate::acme::Challenge;
-use crate::config::{MainFile, TsigAlgorithm};
+use crate::config::{ListenAddress, MainFile, TsigAlgorithm, UnixTrust};
 use crate::host::HostKey;
 use crate::odoo::OdooVersion;
 use crate::pool::{BackendPlace, DatabaseSelection, SameSite};
@@ -146,6 +146,24 @@ fn a_main_file_without_tenants_is_fine_but_says_so() {
     let compiled = super::compile(&main, &[]);
     assert!(compiled.config.is_some());
     assert!(compiled.problems[0].message.starts_with("there are no tenants"), "{:?}", compiled.problems);
+}
+
+#[test]
+fn a_listener_may_be_a_unix_socket() {
+    let written = "listeners:\n  - { address: \"unix:/run/gate.sock\" }\n  \
+                   - { address: \"unix:/run/other.sock\", unix: { mode: 0600, owner: web, group: \"33\", trust: forwarded } }\n#";
+    let tenants = [("t.yaml", "- { id: acme, hosts: [acme.test] }")];
+    let process = config(&MAIN.replace("listeners:", written), &tenants).process;
+    let [plain, other] = &process.listeners[..] else { panic!("{:?}", process.listeners) };
+    assert_eq!(plain.address.to_string(), "unix:/run/gate.sock");
+    let ListenAddress::Unix(plain) = &plain.address else { panic!("{plain:?}") };
+    assert_eq!(
+        (plain.mode, &plain.owner, &plain.group, plain.trust),
+        (0o660, &None, &None, UnixTrust::Nothing)
+    );
+    let ListenAddress::Unix(other) = &other.address else { panic!("{other:?}") };
+    assert_eq!((other.mode, other.trust), (0o600, UnixTrust::Forwarded));
+    assert_eq!((other.owner.as_deref(), other.group.as_deref()), (Some("web"), Some("33")));
 }
 
 #[test]
