@@ -440,7 +440,7 @@ async fn promtool_finds_nothing_to_say_about_the_metrics() {
 
 /// Metrics of what does not happen in the test below, and of pools whose servers are probed; tests of their own look at
 /// them.
-const NEVER_HERE: [(&str, &str); 11] = [
+const NEVER_HERE: [(&str, &str); 12] = [
     ("fleetgate_admission_shed_total", "counter"),
     ("fleetgate_connections_cut_total", "counter"),
     ("fleetgate_connections_refused_total", "counter"),
@@ -450,6 +450,7 @@ const NEVER_HERE: [(&str, &str); 11] = [
     ("fleetgate_region_backends", "gauge"),
     ("fleetgate_region_database_lag_seconds", "gauge"),
     ("fleetgate_region_database_state", "gauge"),
+    ("fleetgate_region_held_total", "counter"),
     ("fleetgate_region_near_misses_total", "counter"),
     ("fleetgate_region_state", "gauge"),
 ];

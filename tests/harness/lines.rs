@@ -26,7 +26,7 @@ struct Kept {
 
 impl Lines {
     /// Reads an output to its end in the background.
-    pub(crate) fn follow(output: impl AsyncRead + Send + Unpin + 'static) -> Self {
+    pub fn follow(output: impl AsyncRead + Send + Unpin + 'static) -> Self {
         let lines = Self::default();
         let kept = lines.clone();
         tokio::spawn(async move {

@@ -28,14 +28,19 @@ pub struct Postgres {
 impl Postgres {
     /// Starts a primary that takes writes.
     pub fn primary() -> Self {
-        let folder = tempfile::Builder::new().prefix("fleetgate-pg-").tempdir();
-        let folder = folder.unwrap_or_else(|error| panic!("cannot make a temporary folder: {error}"));
-        // PostgreSQL does not run as root.
-        if is_root() {
-            run(Command::new("chown").arg("postgres").arg(folder.path()));
-        }
-        let server = Self { folder: Arc::new(folder), name: "primary", port: free_port() };
+        let server = Self::empty();
         server.program("initdb", &["-A", "trust", "-U", "postgres", "-N", "-D", &server.data()]);
+        server.start();
+        server.sql(&format!("CREATE ROLE {PROBE} LOGIN"));
+        server
+    }
+
+    /// Starts a primary with everything that a running server has on a loopback port, whose user `postgres` may copy it.
+    pub fn copy_of(port: u16) -> Self {
+        let server = Self::empty();
+        let (port, data) = (port.to_string(), server.data());
+        let arguments = ["-h", "127.0.0.1", "-p", &port, "-U", "postgres", "-c", "fast", "-D", &data];
+        server.program("pg_basebackup", &arguments);
         server.start();
         server.sql(&format!("CREATE ROLE {PROBE} LOGIN"));
         server
@@ -73,15 +78,35 @@ impl Postgres {
         format!("postgres://{PROBE}@127.0.0.1:{}/postgres", self.port)
     }
 
+    fn empty() -> Self {
+        let folder = tempfile::Builder::new().prefix("fleetgate-pg-").tempdir();
+        let folder = folder.unwrap_or_else(|error| panic!("cannot make a temporary folder: {error}"));
+        // PostgreSQL does not run as root.
+        if is_root() {
+            run(Command::new("chown").arg("postgres").arg(folder.path()));
+        }
+        Self { folder: Arc::new(folder), name: "primary", port: free_port() }
+    }
+
+    /// Its loopback port.
+    pub fn port(&self) -> u16 {
+        self.port
+    }
+
     /// Starts it again as it was.
     pub fn start(&self) {
         let options = format!(
             "-p {} -c listen_addresses=127.0.0.1 -c unix_socket_directories= -c fsync=off -c wal_level=replica \
-             -c shared_buffers=1MB",
+             -c shared_buffers=16MB",
             self.port
         );
         let log = self.folder.path().join(format!("{}.log", self.name)).display().to_string();
         self.program("pg_ctl", &["-w", "-D", &self.data(), "-l", &log, "-o", &options, "start"]);
+    }
+
+    /// Ends it in order: sessions are cut, and standbys have got everything.
+    pub fn stop(&self) {
+        self.program("pg_ctl", &["-w", "-D", &self.data(), "-m", "fast", "stop"]);
     }
 
     /// Ends it at once, as a power cut does.
@@ -96,6 +121,11 @@ impl Postgres {
 
     /// Runs a statement as the superuser, and returns what it prints.
     pub fn sql(&self, statement: &str) -> String {
+        self.sql_in("postgres", statement)
+    }
+
+    /// Runs a statement in a database as the superuser, and returns what it prints.
+    pub fn sql_in(&self, database: &str, statement: &str) -> String {
         let port = self.port.to_string();
         let arguments = [
             "-qAtX",
@@ -107,6 +137,8 @@ impl Postgres {
             &port,
             "-U",
             "postgres",
+            "-d",
+            database,
             "-c",
             statement,
         ];

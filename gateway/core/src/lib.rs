@@ -4,6 +4,9 @@
 //! thread, no randomness, no panic. The gateway and the Traefik plugin call the same code, and tests can run
 //! it by the million.
 
+#[cfg(test)]
+extern crate self as fleetgate_core;
+
 pub mod acme;
 pub mod admission;
 pub mod backend;

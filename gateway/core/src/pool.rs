@@ -212,6 +212,8 @@ pub struct HealthProbes {
     pub damping: Damping,
     /// From a server's return until it takes its whole share.
     pub slow_start: Duration,
+    /// For how long at most a server that came back is asked for a page of each tenant before it serves.
+    pub warm_up: Duration,
 }
 
 /// Who is asked about a backend beside Odoo.

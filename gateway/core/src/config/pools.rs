@@ -86,6 +86,7 @@ fn health(written: &HealthEntry) -> Option<HealthProbes> {
         timeout: written.timeout.0,
         damping: Damping { fall: count(written.fall.0), rise: count(written.rise.0) },
         slow_start: written.slow_start.0,
+        warm_up: written.warm_up.0,
     })
 }
 
@@ -113,6 +114,7 @@ fn failover(written: &FailoverEntry) -> FailoverPolicy {
         hold_down: written.hold_down.0,
         moves_per_day_max: u8::try_from(written.moves_per_day_max.0).unwrap_or(u8::MAX),
         lag_max: written.lag_max.0,
+        hold: written.hold.0,
     }
 }
 

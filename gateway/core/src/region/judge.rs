@@ -103,6 +103,9 @@ pub struct Move {
 
 /// A day, for the bound on moves.
 const DAY: Duration = Duration::from_secs(86_400);
+/// For how long all backends of a region are down before it is left for another. Over a network that loses one packet in
+/// twenty, two backends that are well look dead at once for a few seconds about once a year.
+const DEAD_FOR: Duration = Duration::from_secs(10);
 /// Moves that are remembered.
 const MOVES_MAX: usize = 32;
 
@@ -116,6 +119,8 @@ pub struct Judge {
     frozen: bool,
     led: Option<Led>,
     conflict_since: Option<Moment>,
+    /// Since when no backend of the active region serves.
+    dead_since: Option<Moment>,
     moves: Vec<Move>,
     moved: [u64; MoveCause::ALL.len()],
     agreement: Agreement,
@@ -126,9 +131,22 @@ impl Judge {
     #[must_use]
     pub fn new(policy: FailoverPolicy, regions: Vec<RegionState>, led: Option<Led>) -> Self {
         let active = regions.iter().position(|region| !region.standby).unwrap_or(0);
-        let (pinned, frozen, conflict_since, moves) = (None, false, None, Vec::new());
-        let (moved, agreement) = ([0; MoveCause::ALL.len()], Agreement::default());
-        Self { policy, regions, active, pinned, frozen, led, conflict_since, moves, moved, agreement }
+        let (pinned, frozen, moves) = (None, false, Vec::new());
+        let (conflict_since, dead_since, agreement) = (None, None, Agreement::default());
+        let moved = [0; MoveCause::ALL.len()];
+        Self {
+            policy,
+            regions,
+            active,
+            pinned,
+            frozen,
+            led,
+            conflict_since,
+            dead_since,
+            moves,
+            moved,
+            agreement,
+        }
     }
 
     /// Goes on with a region that served under an earlier config.
@@ -367,7 +385,9 @@ impl Judge {
     fn leave_dead_backends(&mut self, now: Moment) {
         let serves = |region: &RegionState| region.backends_up > 0;
         let dead = self.regions.get(self.active).is_some_and(|region| region.backends > 0 && !serves(region));
-        if !dead || self.policy.mode == FailoverMode::Manual || self.frozen {
+        self.dead_since = dead.then(|| self.dead_since.unwrap_or(now));
+        let long_dead = self.dead_since.is_some_and(|since| now.saturating_sub(since) >= DEAD_FOR);
+        if !long_dead || self.policy.mode == FailoverMode::Manual || self.frozen {
             return;
         }
         let since_last = self.moves.last().map(|last| now.saturating_sub(last.at));
@@ -396,6 +416,7 @@ impl Judge {
         if let Some((_, count)) = counted {
             *count = count.saturating_add(1);
         }
+        self.dead_since = None;
         self.active = to;
     }
 

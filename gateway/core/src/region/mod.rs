@@ -5,15 +5,20 @@
 //! take writes at once, both are fenced until a person or the databases themselves have settled it.
 
 mod agreement;
+mod entry;
 mod judge;
 mod observers;
 mod policy;
 mod verdict;
 
 #[cfg(test)]
+#[allow(clippy::indexing_slicing, reason = "arrays of a fixed size, by places below it")]
+mod simulation;
+#[cfg(test)]
 mod tests;
 
 pub use agreement::{Heard, Quorum};
+pub use entry::{Entry, HELD_MAX};
 pub use judge::{Judge, Led, Move, MoveCause, Route, region_of};
 pub use observers::{Sight, merge};
 pub use policy::{FailoverMode, FailoverPolicy};

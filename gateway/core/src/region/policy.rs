@@ -23,6 +23,8 @@ pub struct FailoverPolicy {
     pub moves_per_day_max: u8,
     /// Furthest that a standby may be behind to be called ready.
     pub lag_max: Duration,
+    /// For how long after the end of service in one region requests wait for another.
+    pub hold: Duration,
 }
 
 impl Default for FailoverPolicy {
@@ -32,6 +34,7 @@ impl Default for FailoverPolicy {
             hold_down: Duration::from_secs(600),
             moves_per_day_max: 3,
             lag_max: Duration::from_secs(30),
+            hold: Duration::from_secs(5),
         }
     }
 }

@@ -1,5 +1,4 @@
 //! The judge on its own, and in worlds that break at random.
 
 mod cases;
-mod nodes;
-mod world;
+mod worlds;

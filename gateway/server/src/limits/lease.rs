@@ -34,6 +34,8 @@ pub enum PlaceFor {
     Class(TrafficClass),
     /// An open websocket.
     Websocket,
+    /// A request that waits for its pool to have a region.
+    Hold,
 }
 
 /// Who has places to give.

@@ -59,6 +59,7 @@ impl TenantUse {
     #[must_use]
     pub fn places(&self, of: PlaceFor) -> Option<&Gauge> {
         match of {
+            PlaceFor::Hold => None,
             PlaceFor::Request => Some(&self.in_flight),
             PlaceFor::Websocket => Some(&self.websockets),
             PlaceFor::Class(class) => self.class(class).map(|class| &class.in_flight),

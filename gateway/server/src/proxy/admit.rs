@@ -2,14 +2,13 @@
 
 use super::certificate::prove;
 use super::context::{Client, RequestContext, Target};
-use super::target;
+use super::{region, target};
 use crate::acme::Answers;
 use crate::connection::{ClientStream, Origin};
 use crate::upstream::RetryRule;
 use fleetgate_core::forwarded::{PeerTrust, Scheme, client_address, client_scheme};
 use fleetgate_core::guard::BodyLength;
 use fleetgate_core::host::{HostKey, HostName};
-use fleetgate_core::region::region_of;
 use fleetgate_core::rejection::Rejection;
 use fleetgate_core::request::{Target as RequestTarget, judge_parsed};
 use fleetgate_core::tenant::TenantMatch;
@@ -98,7 +97,7 @@ pub(super) fn decide(
         Verdict::Forward(route) => {
             let Route { found, class, body_bytes_max, streamed, .. } = route;
             let target = Target { class: Some(class), body_bytes_max, streamed, ..target_of(found) };
-            enter_region(context, target, view.safe_method)
+            enter_region(context, target)
         }
         Verdict::Redirect { host, found } => {
             context.target = Some(target_of(found));
@@ -123,10 +122,9 @@ fn target_of(found: TenantMatch<'_, '_>) -> Target {
     }
 }
 
-/// Sends a request to the region that serves its pool now.
-fn enter_region(context: &mut RequestContext, target: Target, reads: bool) -> Decision {
-    let route = context.snapshot.route(target.pool).map(|route| route.get());
-    let region = route.ok_or(Rejection::Internal).and_then(|route| region_of(route, reads));
+/// Sends a request to the region that serves its pool.
+fn enter_region(context: &mut RequestContext, target: Target) -> Decision {
+    let region = region::expect(context, target);
     context.target = Some(Target { region: region.unwrap_or_default(), ..target });
     region.map_or_else(Decision::Reject, |_| Decision::Forward)
 }

@@ -70,6 +70,8 @@ pub struct RequestContext {
     pub(super) permit: Option<Permit>,
     /// How long the request waited for a worker.
     pub(super) queued: Option<Duration>,
+    /// How long the request waited for its pool to have a region.
+    pub(super) held: Option<Duration>,
     /// Place at the backend that is being asked.
     pub(super) lease: Option<BackendLease>,
     /// From the start to the first byte of the backend's answer.
@@ -147,6 +149,7 @@ impl RequestContext {
             retry: RetryRule::of(&http::Method::POST),
             permit: None,
             queued: None,
+            held: None,
             lease: None,
             first_byte: None,
             guard: None,

@@ -8,7 +8,7 @@ use super::context::RequestContext;
 use super::permit::{self, NoPermit};
 use super::relay::relay;
 use super::service::GatewayState;
-use super::{answer, filestore, forward, headers, limit, rpc, target};
+use super::{answer, filestore, forward, headers, limit, region, rpc, target};
 use crate::snapshot::BackendLease;
 use crate::spool::{BodySpool, SpoolError};
 use crate::upstream::Failure;
@@ -90,12 +90,8 @@ pub(super) async fn exchange(
             return Box::pin(answer::reject(session, context, guard.rejection())).await;
         }
     }
-    match permit::obtain(session, context, &state.metrics).await {
-        Ok(()) => {}
-        Err(NoPermit::Refused(rejection)) => {
-            return Box::pin(answer::reject(session, context, rejection)).await;
-        }
-        Err(NoPermit::Gone(error)) => return Err(error),
+    if !enter(session, context, state).await? {
+        return Ok(());
     }
     loop {
         match ask(session, context, &state.backends, &body).await {
@@ -106,9 +102,28 @@ pub(super) async fn exchange(
                 }
                 return relay(session, context, state, answering, tenant.disk_use()).await;
             }
-            Err(error) if error.retry() => {}
+            // It may be sent again: then to where its pool is now.
+            Err(error) if error.retry() => {
+                if region::has_moved(context) {
+                    context.permit = None;
+                    if !enter(session, context, state).await? {
+                        return Ok(());
+                    }
+                }
+            }
             Err(error) => return Err(error),
         }
+    }
+}
+
+/// Gets a region and a worker there; `false` when the client was told that there is none.
+async fn enter(session: &mut Session, context: &mut RequestContext, state: &GatewayState) -> Result<bool> {
+    match region::enter(session, context, &state.metrics).await {
+        Ok(()) => Ok(true),
+        Err(NoPermit::Refused(rejection)) => {
+            Box::pin(answer::reject(session, context, rejection)).await.map(|()| false)
+        }
+        Err(NoPermit::Gone(error)) => Err(error),
     }
 }
 

@@ -16,6 +16,7 @@ mod kept;
 mod limit;
 mod permit;
 mod record;
+mod region;
 mod relay;
 mod rpc;
 mod service;

@@ -73,6 +73,7 @@ pub(super) fn describe<'a>(context: &'a RequestContext, head: &'a RequestHeader)
         bytes_out: 0,
         duration: Duration::ZERO,
         queued: context.queued,
+        held: context.held,
         first_byte: context.first_byte,
         websocket_end: None,
         error: None,
@@ -101,6 +102,9 @@ pub(super) fn conclude<'a>(
 pub(super) fn count(context: &RequestContext, status: u16, duration: Duration, metrics: &Metrics) {
     for account in context.account.iter().chain(context.entry_account()) {
         account.count_request(context.rejection.is_some());
+    }
+    if let (Some(account), Some(host), None) = (&context.account, &context.host, context.rejection) {
+        account.note_host(host.as_str());
     }
     if let (Some(pool), Some(class)) = (context.pool(), context.class()) {
         metrics.count_request(&pool.name, class, status, duration);

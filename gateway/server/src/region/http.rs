@@ -12,8 +12,11 @@ use std::net::SocketAddr;
 /// Largest body of an answer that is read, in bytes: those that probes want are a few dozen.
 const BODY_BYTES_MAX: usize = 64 * 1024;
 
-/// Asks over a connection of its own: a server that serves old connections and takes no new ones is not well. The caller
-/// keeps the time. Redirects are answers like any other.
+/// Who asks.
+const USER_AGENT: http::HeaderValue =
+    http::HeaderValue::from_static(concat!("fleetgate/", env!("CARGO_PKG_VERSION")));
+
+/// Asks for a path; see [`exchange`].
 ///
 /// # Errors
 /// What went wrong, in words for an operator.
@@ -22,6 +25,23 @@ pub(super) async fn get(
     path: &str,
     tls: Option<&BackendTlsClient>,
 ) -> Result<(u16, Bytes), String> {
+    let request = Request::get(path).header(http::header::HOST, address.to_string());
+    exchange(address, request.body(Empty::new()).map_err(|error| error.to_string())?, tls).await
+}
+
+/// Asks over a connection of its own: a server that serves old connections and takes no new ones is not well. The caller
+/// keeps the time. Redirects are answers like any other.
+///
+/// # Errors
+/// What went wrong, in words for an operator.
+pub(super) async fn exchange(
+    address: SocketAddr,
+    mut request: Request<Empty<Bytes>>,
+    tls: Option<&BackendTlsClient>,
+) -> Result<(u16, Bytes), String> {
+    let headers = request.headers_mut();
+    headers.insert(http::header::USER_AGENT, USER_AGENT);
+    headers.insert(http::header::CONNECTION, http::HeaderValue::from_static("close"));
     let stream = dial(address, tls).await.map_err(|error| match error {
         DialError::Connect(error) => format!("cannot connect: {error}"),
         DialError::Tls(error) => format!("no TLS as the pool asks for: {error}"),
@@ -29,12 +49,6 @@ pub(super) async fn get(
     let broken = |error: hyper::Error| format!("it does not speak HTTP: {error}");
     let (mut sender, connection) = handshake(TokioIo::new(stream)).await.map_err(broken)?;
     let driver = tokio::spawn(connection);
-    let request = Request::get(path)
-        .header(http::header::HOST, address.to_string())
-        .header(http::header::USER_AGENT, concat!("fleetgate/", env!("CARGO_PKG_VERSION")))
-        .header(http::header::CONNECTION, "close")
-        .body(Empty::<Bytes>::new())
-        .map_err(|error| error.to_string())?;
     let answer = async {
         let answer = sender.send_request(request).await.map_err(broken)?;
         let status = answer.status().as_u16();

@@ -9,6 +9,7 @@ mod odoo;
 mod pool;
 mod postgres;
 mod report;
+mod warm_up;
 mod watch;
 
 pub use memory::{Draining, Memory, Pin};

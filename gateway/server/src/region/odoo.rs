@@ -4,7 +4,7 @@ use super::http::get;
 use crate::snapshot::BackendTlsClient;
 use fleetgate_core::health::Reading;
 use fleetgate_core::odoo::OdooVersion;
-use fleetgate_core::odoo::health::{gevent_path, http_path, is_well};
+use fleetgate_core::odoo::health::{Answered, gevent_path, http_path, read};
 use fleetgate_core::traffic::BackendPort;
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -26,10 +26,13 @@ pub(super) async fn ask(
         BackendPort::Gevent => gevent_path(version),
     };
     match timeout(patience, get(address, path, tls)).await {
-        Ok(Ok((status, _))) => {
-            let reading = if is_well(version, status) { Reading::Pass } else { Reading::Fail };
-            (reading, format!("{path} says {status}"))
-        }
+        Ok(Ok((status, body))) => match read(version, status, &body) {
+            Answered::Well => (Reading::Pass, format!("{path} says {status}")),
+            Answered::Ill => (Reading::Fail, format!("{path} says {status}")),
+            Answered::NotOdoo => {
+                (Reading::Fail, format!("{path} says {status} with a body that is not Odoo's"))
+            }
+        },
         Ok(Err(words)) => (Reading::Fail, words),
         Err(_) => (Reading::Fail, format!("no answer within {patience:?}")),
     }

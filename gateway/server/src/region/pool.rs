@@ -190,6 +190,11 @@ impl PoolWatch {
         self.route.get()
     }
 
+    /// Requests that wait for a region.
+    pub(super) fn held(&self) -> u32 {
+        self.route.held()
+    }
+
     pub(super) fn now(&self) -> Moment {
         self.born.elapsed()
     }
@@ -215,12 +220,16 @@ impl PoolWatch {
         let before = backend.health.verdict();
         backend.health.note(signal, reading, self.probes.damping, now);
         let health = backend.health;
+        let is_back = before == BackendVerdict::Down && health.verdict() != BackendVerdict::Down;
         let slot = BackendSignal::ALL.iter().position(|known| *known == signal);
         if let Some(slot) = slot.and_then(|slot| backend.words.get_mut(slot)) {
             slot.clone_from(&words);
         }
         if let Some(state) = self.backends.get(region).and_then(|region| region.get(place)) {
             state.set_health(&health, self.probes.slow_start, now);
+            if is_back && !self.probes.warm_up.is_zero() {
+                state.set_cold();
+            }
         }
         let Seen { judge, backends, .. } = &mut *seen;
         count_backends(judge, region, backends.get(region).map_or(&[], Vec::as_slice));

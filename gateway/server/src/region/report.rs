@@ -18,6 +18,9 @@ pub struct PoolReport {
     pub route: String,
     /// Region that requests go to, if they go anywhere.
     pub serving: Option<String>,
+    /// Requests that wait for a region.
+    #[serde(default)]
+    pub held: u32,
     /// What it means and what to do, in a sentence.
     pub means: String,
     /// Region that an operator pinned.
@@ -154,6 +157,7 @@ pub(super) fn of(watch: &Arc<PoolWatch>, memory: &Memory) -> PoolReport {
     PoolReport {
         pool: watch.pool.name.to_string(),
         route: route.as_str().to_owned(),
+        held: watch.held(),
         means: means(route, serving.as_deref().unwrap_or_default(), &seen.judge.database_verdicts()),
         serving,
         pin,

@@ -4,7 +4,7 @@ use super::memory::{Draining, Memory, Pin};
 use super::pool::PoolWatch;
 use super::postgres::PostgresProbe;
 use super::report::PoolReport;
-use super::{agent, odoo, report};
+use super::{agent, odoo, report, warm_up};
 use crate::snapshot::{BackendState, Snapshot, SnapshotStore};
 use fleetgate_core::health::{BackendSignal, Reading};
 use fleetgate_core::pool::{Agent, PoolIndex};
@@ -75,7 +75,10 @@ impl RegionWatch {
                     generation = snapshot.generation;
                     watch.follow(&snapshot);
                 }
-                watch.watched().iter().for_each(|pool| pool.conclude());
+                for pool in watch.watched() {
+                    pool.conclude();
+                    warm_up::begin(&watch.store, &pool);
+                }
             }
         });
         watch

@@ -15,6 +15,8 @@ pub struct TenantAccount {
     pub(super) labelled: bool,
     /// Seconds on the clock of [`Accounts`](super::Accounts) at which somebody held it last.
     pub(super) used_at: AtomicU32,
+    /// A host at which it was served.
+    host: OnceLock<Box<str>>,
     requests: AtomicU64,
     rejections: AtomicU64,
     used: TenantUse,
@@ -33,6 +35,7 @@ impl TenantAccount {
             id,
             labelled,
             used_at: AtomicU32::new(0),
+            host: OnceLock::new(),
             requests: AtomicU64::new(0),
             rejections: AtomicU64::new(0),
             used: TenantUse::default(),
@@ -52,6 +55,17 @@ impl TenantAccount {
     #[must_use]
     pub fn usage(&self, store: &UsageStore) -> &Arc<TenantUsage> {
         self.usage.get_or_init(|| store.tenant(&self.id))
+    }
+
+    /// Notes a host at which it was served. The first one stays.
+    pub fn note_host(&self, host: &str) {
+        self.host.get_or_init(|| host.into());
+    }
+
+    /// A host at which it was served, if it was.
+    #[must_use]
+    pub fn host(&self) -> Option<&str> {
+        self.host.get().map(|host| &**host)
     }
 
     /// Counts a request that has been answered.

@@ -39,7 +39,14 @@ struct HealthCell {
     /// Requests of clients that were answered, and that failed without one, since they were last taken.
     answered: AtomicU32,
     failed: AtomicU32,
+    /// One of the three below.
+    warmth: AtomicU8,
 }
+
+const WARM: u8 = 0;
+/// It came back, and nobody has begun to warm it.
+const COLD: u8 = 1;
+const WARMING: u8 = 2;
 
 impl Default for HealthCell {
     fn default() -> Self {
@@ -50,6 +57,7 @@ impl Default for HealthCell {
             share: AtomicU16::new(WHOLE_SHARE),
             answered: AtomicU32::new(0),
             failed: AtomicU32::new(0),
+            warmth: AtomicU8::new(WARM),
         }
     }
 }
@@ -135,7 +143,8 @@ impl BackendState {
         let state = self.port(port);
         let failing_until = state.failing_until_ms.load(Ordering::Relaxed);
         let failing = failing_until > 0 && self.age_ms() < failing_until;
-        let failing = failing || state.avoided.load(Ordering::Relaxed);
+        let cold = port == BackendPort::Http && self.health.warmth.load(Ordering::Relaxed) != WARM;
+        let failing = failing || cold || state.avoided.load(Ordering::Relaxed);
         let in_flight = state.in_flight();
         let full = in_flight >= state.workers();
         let draining = self.health.draining.load(Ordering::Relaxed);
@@ -171,6 +180,26 @@ impl BackendState {
     #[must_use]
     pub fn drained(&self) -> CancellationToken {
         self.health.drained.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Notes that it came back with nothing in memory: others are asked first until it is warm.
+    pub fn set_cold(&self) {
+        self.health.warmth.store(COLD, Ordering::Relaxed);
+    }
+
+    /// Whether the caller is the one to warm it.
+    #[must_use]
+    pub fn begin_warming(&self) -> bool {
+        let begun = self.health.warmth.compare_exchange(COLD, WARMING, Ordering::Relaxed, Ordering::Relaxed);
+        begun.is_ok()
+    }
+
+    /// It is as warm as it will be. One that has come back again meanwhile is warmed again.
+    pub fn end_warming(&self) {
+        let ended = self.health.warmth.compare_exchange(WARMING, WARM, Ordering::Relaxed, Ordering::Relaxed);
+        if ended.is_err() {
+            tracing::debug!(backend = %self.http.address, "a backend came back again while it was warmed");
+        }
     }
 
     /// What the watch of its pool last said.

@@ -15,7 +15,7 @@ pub use addresses::{NameFacts, NamedAddresses};
 pub use backend::{BackendLease, BackendState, PortState};
 pub use backend_tls::{BackendTlsClient, client_config};
 pub use client_authorities::ClientAuthorities;
-pub use route::PoolRoute;
+pub use route::{HeldPlace, PoolRoute};
 pub use suspension::Suspension;
 
 use crate::admission::PoolAdmission;

@@ -1,8 +1,10 @@
 //! Where the requests of a pool go now.
 
-use fleetgate_core::region::{RegionIndex, Route};
+use crate::limits::{Gauge, HasPlaces, PlaceFor, PlaceLease};
+use fleetgate_core::region::{Entry, HELD_MAX, RegionIndex, Route};
 use std::sync::atomic::{AtomicU16, Ordering};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
 use tokio_util::sync::CancellationToken;
 
 /// Bits of a code that say what is done, above those that say where.
@@ -17,8 +19,27 @@ const ISOLATED: u16 = 0x0400;
 #[derive(Debug)]
 pub struct PoolRoute {
     code: AtomicU16,
+    last: Mutex<LastChange>,
+    /// Requests that wait for a region.
+    held: Gauge,
+}
+
+/// What changes with the route, and is looked at where it has changed.
+#[derive(Debug, Default)]
+struct LastChange {
     /// Ends what stays where it began, such as a websocket, when requests go elsewhere.
-    left: Mutex<CancellationToken>,
+    left: CancellationToken,
+    /// When the last region stopped to serve, while none does.
+    stopped: Option<Instant>,
+}
+
+/// The place of a request that waits for a region.
+pub type HeldPlace = PlaceLease<PoolRoute>;
+
+impl HasPlaces for PoolRoute {
+    fn places(&self, of: PlaceFor) -> Option<&Gauge> {
+        (of == PlaceFor::Hold).then_some(&self.held)
+    }
 }
 
 impl PoolRoute {
@@ -27,7 +48,8 @@ impl PoolRoute {
     pub fn to(region: RegionIndex) -> Self {
         Self {
             code: AtomicU16::new(encode(Route::Serve(region))),
-            left: Mutex::new(CancellationToken::new()),
+            last: Mutex::default(),
+            held: Gauge::default(),
         }
     }
 
@@ -49,16 +71,47 @@ impl PoolRoute {
     pub fn set(&self, route: Route) -> bool {
         let changed = self.code.swap(encode(route), Ordering::AcqRel) != encode(route);
         if changed {
-            let mut left = self.left.lock().unwrap_or_else(PoisonError::into_inner);
-            std::mem::take(&mut *left).cancel();
+            let mut last = self.last();
+            last.stopped = match route {
+                Route::Serve(_) => None,
+                Route::Fenced(_) | Route::Unwritable | Route::Agreeing(_) | Route::Isolated => {
+                    Some(last.stopped.unwrap_or_else(Instant::now))
+                }
+            };
+            std::mem::take(&mut last.left).cancel();
         }
         changed
+    }
+
+    fn last(&self) -> MutexGuard<'_, LastChange> {
+        self.last.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// What becomes of a request now, and the token that is cancelled when that changes.
+    #[must_use]
+    pub fn entry(&self, reads: bool, hold: Duration) -> (Entry, CancellationToken) {
+        let last = self.last();
+        // Between a change and its note here, the token is the one that the note cancels.
+        let stopped = last.stopped.map_or(Duration::ZERO, |stopped| stopped.elapsed());
+        (self.get().entry(reads, stopped, hold), last.left.clone())
+    }
+
+    /// A place to wait; `None` when as many wait as may.
+    #[must_use]
+    pub fn hold(self: &Arc<Self>) -> Option<HeldPlace> {
+        PlaceLease::take(self, PlaceFor::Hold, HELD_MAX)
+    }
+
+    /// Requests that wait now.
+    #[must_use]
+    pub fn held(&self) -> u32 {
+        self.held.held()
     }
 
     /// Cancelled when requests no longer go where they go now.
     #[must_use]
     pub fn left(&self) -> CancellationToken {
-        self.left.lock().unwrap_or_else(PoisonError::into_inner).clone()
+        self.last().left.clone()
     }
 }
 
@@ -76,6 +129,33 @@ fn encode(route: Route) -> u16 {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    const HOLD: Duration = Duration::from_secs(60);
+
+    #[test]
+    fn requests_wait_while_a_pool_has_no_region_and_are_told_when_it_has_one() {
+        let route = PoolRoute::to(0);
+        assert_eq!(route.entry(false, HOLD).0, Entry::Enter(0));
+        route.set(Route::Unwritable);
+        let (entry, changed) = route.entry(false, HOLD);
+        assert!(matches!(entry, Entry::Hold(left) if left <= HOLD && !left.is_zero()), "{entry:?}");
+        route.set(Route::Agreeing(1));
+        assert!(changed.is_cancelled());
+        assert!(matches!(route.entry(false, HOLD).0, Entry::Hold(_)));
+        route.set(Route::Serve(1));
+        assert_eq!(route.entry(false, HOLD).0, Entry::Enter(1));
+    }
+
+    #[test]
+    fn as_many_requests_wait_as_may_and_places_come_back() {
+        let route = Arc::new(PoolRoute::to(0));
+        let places: Vec<_> = (0..HELD_MAX).map_while(|_| route.hold()).collect();
+        assert_eq!((places.len(), route.held()), (1_000, 1_000));
+        assert!(route.hold().is_none());
+        drop(places);
+        assert_eq!(route.held(), 0);
+        assert!(route.hold().is_some());
+    }
 
     #[test]
     fn a_route_is_read_as_it_was_set_and_ends_what_was_there() {

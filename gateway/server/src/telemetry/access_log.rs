@@ -63,6 +63,8 @@ pub struct AccessEvent<'a> {
     pub duration: Duration,
     /// How long the request waited for a worker.
     pub queued: Option<Duration>,
+    /// How long the request waited for its pool to have a region.
+    pub held: Option<Duration>,
     /// From the request's head to the first byte of the backend's answer.
     pub first_byte: Option<Duration>,
     /// Why a websocket ended.
@@ -125,6 +127,7 @@ impl AccessEvent<'_> {
             bytes_out,
             duration,
             queued,
+            held,
             first_byte,
             websocket_end,
             error,
@@ -159,6 +162,7 @@ impl AccessEvent<'_> {
         line.number("bytes_out", *bytes_out);
         line.milliseconds("duration_ms", *duration);
         line.maybe_milliseconds("queue_ms", *queued);
+        line.maybe_milliseconds("held_ms", *held);
         line.maybe_milliseconds("first_byte_ms", *first_byte);
         line.maybe_text("websocket_end", *websocket_end);
         line.maybe_text("error", error.as_deref());

@@ -5,6 +5,7 @@
 
 use super::acme::AcmeCollector;
 use super::admission::{AdmissionCounters, AdmissionGauges};
+use super::held::{Held, HeldCounter};
 use crate::acme::AcmeKeeper;
 use crate::certificates::CertificateStore;
 use crate::snapshot::{Snapshot, SnapshotStore};
@@ -39,6 +40,7 @@ pub struct Metrics {
     guard_refusals: IntCounterVec,
     limit_refusals: IntCounterVec,
     admission: AdmissionCounters,
+    held: HeldCounter,
     websockets_closed: IntCounterVec,
     connections: IntGauge,
     connections_accepted: IntCounter,
@@ -121,6 +123,7 @@ impl Metrics {
                 &["limit"],
             )?,
             admission: AdmissionCounters::new()?,
+            held: HeldCounter::new()?,
             websockets_closed: counter(
                 "fleetgate_websockets_closed_total",
                 "Websockets ended.",
@@ -206,6 +209,7 @@ impl Metrics {
             Box::new(self.reload_problems.clone()),
         ];
         collectors.extend(self.admission.collectors());
+        collectors.push(self.held.collector());
         collectors
     }
 
@@ -236,6 +240,11 @@ impl Metrics {
     /// Counts a request that got none.
     pub fn count_shed(&self, pool: &str, class: TrafficClass, shortage: Shortage) {
         self.admission.count_shed(pool, class, shortage);
+    }
+
+    /// Counts a request that waited for its pool to have a region.
+    pub fn count_held(&self, pool: &str, held: Held) {
+        self.held.count(pool, held);
     }
 
     /// Counts a websocket that ended.

@@ -3,6 +3,7 @@
 pub mod access_log;
 mod acme;
 mod admission;
+pub mod held;
 mod json;
 pub mod lines;
 pub mod metrics;

@@ -41,6 +41,12 @@ pub enum Fault {
     HugeHeaders,
     /// Answers that 1000 bytes follow, sends 10, and keeps silent until the client closes.
     HangMidBody,
+    /// Answers 200 with a page that says nothing of health, as a server does that stands where Odoo was.
+    Lies,
+    /// Answers 200 with 10 MiB.
+    HugeBody,
+    /// Sends every request to another path of the same server.
+    Redirects,
     /// Answers 413 as soon as it has the head, reads no body, and closes.
     AnswersBeforeBody,
     /// Answers 101 to every request, and takes what follows for another protocol.

@@ -12,6 +12,7 @@ use crate::odoo::body::Body;
 use crate::odoo::head::Head;
 
 const HUGE_HEADER_LINES: usize = 256;
+const HUGE_BODY_BYTES: usize = 10 * 1024 * 1024;
 const HUGE_HEADER_BYTES: usize = 8 * 1024;
 
 pub(super) async fn serve(mut stream: TcpStream, fault: Fault, seen: &Seen) -> io::Result<()> {
@@ -38,6 +39,16 @@ pub(super) async fn serve(mut stream: TcpStream, fault: Fault, seen: &Seen) -> i
             finish(&mut stream, answer).await
         }
         Fault::HugeHeaders => finish(&mut stream, huge_answer().as_bytes()).await,
+        Fault::Lies => finish(&mut stream, b"HTTP/1.1 200 OK\r\nContent-Length: 8\r\n\r\nwelcome!").await,
+        Fault::HugeBody => {
+            let head = format!("HTTP/1.1 200 OK\r\nContent-Length: {HUGE_BODY_BYTES}\r\n\r\n");
+            stream.write_all(head.as_bytes()).await?;
+            finish(&mut stream, &vec![b' '; HUGE_BODY_BYTES]).await
+        }
+        Fault::Redirects => {
+            let answer = b"HTTP/1.1 302 Found\r\nLocation: /elsewhere\r\nContent-Length: 0\r\n\r\n";
+            finish(&mut stream, answer).await
+        }
         Fault::HangMidBody => {
             stream.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 1000\r\n\r\n0123456789").await?;
             hold(&mut stream).await

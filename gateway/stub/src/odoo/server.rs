@@ -129,6 +129,16 @@ impl StubOdoo {
         self.state.orders.send(Order::Close { code, reason: reason.into() }).unwrap_or_default()
     }
 
+    /// Crashes: every connection is cut. What it had received and nobody took; nothing comes after it.
+    pub async fn crash(mut self) -> Vec<Received> {
+        for listener in std::mem::take(&mut self.listeners) {
+            listener.abort();
+            // It ends as cancelled, which is what was asked for.
+            let _cancelled = listener.await;
+        }
+        self.state.log.take()
+    }
+
     /// Stops as Odoo does: listeners close, websockets are sent 1001, requests end; after 2 s the rest is cut.
     pub async fn stop(mut self) {
         self.stopping.send_replace(true);

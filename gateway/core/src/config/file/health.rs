@@ -24,6 +24,10 @@ section! {
         rise: Whole<1, 100> = 2,
         /// From a server's return until it takes its whole share: its processes load a registry for each tenant.
         slow_start: Lasting<0, 3_600_000> = "30s",
+        /// For how long at most a server that came back is asked for the login page of each of its tenants, one after the
+        /// other, those with the most requests first, before it is asked like the others: its processes have loaded no
+        /// registry. Only where another server of the region serves meanwhile. `0s` turns it off.
+        warm_up: Lasting<0, 600_000> = "30s",
         /// Who else is asked about each backend, such as an agent that knows of its disk or its maintenance. Whoever says
         /// no as often as `fall` takes the backend down.
         agent: Option<At<AgentEntry>> = null,
@@ -81,6 +85,11 @@ section! {
         moves_per_day_max: Whole<1, 20> = 3,
         /// Furthest that a standby may be behind to be called ready.
         lag_max: Lasting<0, 86_400_000> = "30s",
+        /// For how long after no database takes writes any more requests wait for one that does, instead of being
+        /// refused: a switch from one region to another then costs time and no errors. At most 1,000 requests of a pool
+        /// wait, with their bodies in the spool. Counted from the end of service, so whoever comes later in an outage is
+        /// refused at once. `0s` holds nothing.
+        hold: Lasting<0, 60_000> = "5s",
     }
 }
 
