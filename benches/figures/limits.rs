@@ -102,7 +102,14 @@ fn pass(snapshot: &Snapshot, asked: &[Arc<TenantAccount>]) -> u32 {
         let limits = Limits::at(&snapshot.fleet.limits, LimitsIndex::default());
         let max = limits.concurrent_requests.unwrap_or(u32::MAX);
         let place = black_box(PlaceLease::take(account, PlaceFor::Request, max));
-        let charged = account.used().charge_request(limits, TrafficClass::Page, now, false, None);
+        let charged = account.used().charge_request(
+            snapshot.accounts().shares(),
+            limits,
+            TrafficClass::Page,
+            now,
+            false,
+            None,
+        );
         if place.is_some() && black_box(charged).is_ok() {
             served += 1;
         }

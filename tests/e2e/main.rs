@@ -33,6 +33,7 @@ mod forwarding;
 mod guards;
 mod isolation;
 mod limits;
+mod nodes;
 mod passthrough;
 mod quotas;
 mod routing;

@@ -187,9 +187,9 @@ fn run(command: &mut Command) -> Output {
     output
 }
 
-/// A port that is free now, below the range that outgoing connections use: PostgreSQL takes no port 0. Tests in other
+/// A port that is free now, below the range that outgoing connections use, for servers that take no port 0. Tests in other
 /// processes start their search elsewhere.
-fn free_port() -> u16 {
+pub(crate) fn free_port() -> u16 {
     let spread = std::process::id().wrapping_mul(211) % 18_000;
     let start = 12_000 + u16::try_from(spread).unwrap_or(0);
     let free = (start..32_000).find(|port| TcpListener::bind(("127.0.0.1", *port)).is_ok());

@@ -13,6 +13,7 @@ pub mod backend;
 pub mod certificate;
 pub mod client;
 pub mod client_certificate;
+pub mod cluster;
 pub mod config;
 pub mod forwarded;
 pub mod guard;

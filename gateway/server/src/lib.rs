@@ -6,6 +6,7 @@ pub mod admin_client;
 pub mod admission;
 pub mod certificates;
 pub mod cli;
+pub mod cluster;
 pub mod config;
 pub mod connection;
 pub mod dns;

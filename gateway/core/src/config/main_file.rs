@@ -11,6 +11,7 @@ use super::model::{Drain, ListenerConfig, Observe, ProcessConfig, QuotaWebhook, 
 use super::pools;
 use super::problem::{Problem, Spot};
 use super::read::{At, Lenient, Read, Reader, Step};
+use super::redis;
 use super::reference::References;
 use super::tenants::TenantFile;
 use super::yaml::{Document, Start};
@@ -224,6 +225,10 @@ fn check_process(written: FileConfig, reader: &mut Reader<'_>, cores: u16) -> Op
         None => None,
     };
     let connections = connections::check(written.connections.0?, reader);
+    let redis = match written.redis {
+        Some(Lenient(written)) => Some(redis::check(written?, reader)),
+        None => None,
+    };
     let dns_zones = dns_zone::check(written.dns_zones.0?.0, reader);
     let resolvers = match written.resolvers {
         Some(Lenient(resolvers)) => resolvers?.0,
@@ -249,6 +254,7 @@ fn check_process(written: FileConfig, reader: &mut Reader<'_>, cores: u16) -> Op
         dns_zones,
         resolvers: resolvers.into_iter().map(|server| server.0).collect(),
         acme,
+        redis,
     })
 }
 

@@ -20,6 +20,7 @@ mod pools;
 mod problem;
 mod quotas;
 mod read;
+mod redis;
 mod reference;
 mod restart;
 mod schema;
@@ -41,6 +42,7 @@ pub use model::{
     QuotaWebhook, Secret, Spool, TlsVersion,
 };
 pub use problem::{Place, Problem, Severity, Spot};
+pub use redis::{Redis, RedisServer};
 pub use reference::{NoReferences, References};
 pub use restart::needs_restart;
 pub use schema::{main_schema, tenants_schema};

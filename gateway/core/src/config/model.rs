@@ -4,6 +4,7 @@ use super::acme::Acme;
 use super::connections::Connections;
 use super::dns_zone::DnsZone;
 use super::listen::ListenAddress;
+use super::redis::Redis;
 use crate::client_certificate::ClientCertificates;
 use crate::guard::Guards;
 use crate::host::HostPattern;
@@ -50,6 +51,8 @@ pub struct ProcessConfig {
     pub resolvers: Vec<SocketAddr>,
     /// Certificates that are ordered and renewed.
     pub acme: Option<Acme>,
+    /// What several nodes share.
+    pub redis: Option<Redis>,
 }
 
 /// An address that clients connect to.

@@ -18,6 +18,7 @@ pub fn needs_restart(old: &ProcessConfig, new: &ProcessConfig) -> Vec<&'static s
         dns_zones,
         resolvers,
         acme,
+        redis,
     } = old;
     [
         ("listeners", *listeners != new.listeners),
@@ -31,6 +32,7 @@ pub fn needs_restart(old: &ProcessConfig, new: &ProcessConfig) -> Vec<&'static s
         ("dns_zones", *dns_zones != new.dns_zones),
         ("resolvers", *resolvers != new.resolvers),
         ("acme", *acme != new.acme),
+        ("redis", *redis != new.redis),
     ]
     .into_iter()
     .filter_map(|(key, differs)| differs.then_some(key))

@@ -59,6 +59,9 @@ impl Rate {
     #[must_use]
     pub fn share(self, parts: u32) -> Self {
         const WHOLE: u128 = 65_536;
+        if parts >= 65_536 {
+            return self;
+        }
         let parts = u128::from(parts.clamp(1, 65_536));
         let interval = u128::from(self.interval_ps).saturating_mul(WHOLE).div_ceil(parts);
         let burst = u128::from(self.burst).saturating_mul(parts).checked_div(WHOLE).unwrap_or(0);

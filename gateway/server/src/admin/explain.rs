@@ -274,7 +274,8 @@ fn tell_limits(told: &mut Explanation, snapshot: &Snapshot, route: &Route<'_>) {
     told.why.push(format!("the limits{plan} are {allowed}"));
     // Only who was asked for has used anything.
     let account = told.tenant.as_deref().and_then(|tenant| snapshot.accounts().get(tenant));
-    let used = account.and_then(|account| super::limits::used(limits, &account));
+    let used =
+        account.and_then(|account| super::limits::used(snapshot.accounts().shares(), limits, &account));
     told.why.extend(used);
 }
 

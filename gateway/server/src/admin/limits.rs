@@ -1,6 +1,6 @@
 //! Limits of a tenant, for people.
 
-use crate::limits::moment;
+use crate::limits::{RateShares, moment};
 use crate::snapshot::TenantAccount;
 use fleetgate_core::limit::{Limits, Rate};
 use std::time::Instant;
@@ -30,8 +30,8 @@ pub(super) fn allowed(limits: &Limits) -> Option<String> {
 }
 
 /// How much of it is in use now.
-pub(super) fn used(limits: &Limits, account: &TenantAccount) -> Option<String> {
-    let left = account.used().left(limits, moment(Instant::now()));
+pub(super) fn used(shares: &RateShares, limits: &Limits, account: &TenantAccount) -> Option<String> {
+    let left = account.used().left(shares, limits, moment(Instant::now()));
     let left = left.iter().map(|left| format!("{} {} of {} left", left.name, left.remaining, left.quota));
     let held =
         |name: &str, held: u32, max: Option<u32>| max.map(|max| format!("{name} {held} of {max} in use"));

@@ -7,6 +7,7 @@ use super::status::{ListenerStatus, PhaseCell, Status, status};
 use super::tenants::{TenantList, TenantQuery, list};
 use crate::acme::AcmeKeeper;
 use crate::certificates::CertificateStore;
+use crate::cluster::Cluster;
 use crate::region::RegionWatch;
 use crate::reload::{ReloadReport, Reloader};
 use crate::snapshot::SnapshotStore;
@@ -34,6 +35,8 @@ pub struct AdminState {
     pub regions: Arc<RegionWatch>,
     /// What tenants use of their quotas.
     pub usage: Arc<Usage>,
+    /// The other nodes; `None`: there are none.
+    pub cluster: Option<Arc<Cluster>>,
     /// Metrics.
     pub metrics: Arc<Metrics>,
     /// Where bodies wait.

@@ -3,6 +3,7 @@
 use super::routes::AdminState;
 use crate::acme::AcmeFacts;
 use crate::certificates::CertificateStore;
+use crate::cluster::ClusterFacts;
 use crate::reload::{HeldBack, ProblemNote};
 use crate::spool::{SpoolBounds, SpoolStore};
 use fleetgate_core::admission::{Load, WorkClass};
@@ -69,6 +70,8 @@ pub struct Status {
     pub pools: Vec<PoolStatus>,
     /// Why usage of quotas is not written down, and what to do.
     pub usage_problem: Option<String>,
+    /// This node among others; `None`: it is alone.
+    pub cluster: Option<ClusterFacts>,
     /// Panics since the start; each failed one request.
     pub panics: u64,
 }
@@ -269,6 +272,7 @@ pub(super) fn status(state: &AdminState) -> Status {
         },
         pools: pools.collect(),
         usage_problem: state.usage.opened().and_then(|store| store.problem()),
+        cluster: state.cluster.as_ref().map(|cluster| cluster.facts()),
         panics: crate::telemetry::panic::count(),
     }
 }

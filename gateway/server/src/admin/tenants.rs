@@ -100,7 +100,8 @@ pub(super) fn list(state: &AdminState, query: &TenantQuery) -> TenantList {
                 place: snapshot.fleet.place_of(tenant),
                 plan: limits.plan.as_deref().map(str::to_owned),
                 limits: super::limits::allowed(limits),
-                used: one.and_then(|account| super::limits::used(limits, account)),
+                used: one
+                    .and_then(|account| super::limits::used(snapshot.accounts().shares(), limits, account)),
                 requests: account.map_or(0, |account| account.requests()),
                 rejections: account.map_or(0, |account| account.rejections()),
                 websockets: account.map_or(0, |account| account.websockets()),

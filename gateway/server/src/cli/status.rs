@@ -2,6 +2,7 @@
 
 use crate::acme::AcmeFacts;
 use crate::admin::{AdmissionStatus, BackendStatus, Phase, Status};
+use crate::cluster::ClusterFacts;
 use crate::reload::{HeldBack, ProblemNote, ReloadReport};
 use std::fmt::Write;
 
@@ -34,6 +35,9 @@ pub(super) fn text(status: &Status) -> String {
     problems(&mut text, &config.problems, &config.held_back, &config.restart_needed);
     if let Some(problem) = &status.usage_problem {
         line!(text, "PROBLEM    {problem}");
+    }
+    if let Some(cluster) = &status.cluster {
+        cluster_text(&mut text, cluster);
     }
     for listener in &status.listeners {
         line!(text, "listening  {}", listener.address);
@@ -77,6 +81,18 @@ pub(super) fn text(status: &Status) -> String {
         line!(text, "\n{} panics; please report them: the log has the places", status.panics);
     }
     text
+}
+
+fn cluster_text(text: &mut String, cluster: &ClusterFacts) {
+    let ClusterFacts { node, redis, since, nodes, divided_tenants, problem } = cluster;
+    line!(
+        text,
+        "nodes      {node} of {}; Redis is {redis} since {since}; {divided_tenants} tenants divided by demand",
+        nodes.len()
+    );
+    if let Some(problem) = problem {
+        line!(text, "PROBLEM    {problem}; each node goes on with the part it has");
+    }
 }
 
 fn admission_text(admission: &AdmissionStatus) -> String {

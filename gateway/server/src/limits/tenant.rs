@@ -1,11 +1,13 @@
 //! What one tenant uses of its limits.
 
 use super::lease::{Gauge, PlaceFor};
+use super::shares::RateShares;
 use fleetgate_core::limit::{
     Exhausted, LimitCell, LimitName, LimitUnit, LimitUse, Limits, Moment, Rate, Remaining,
 };
 use fleetgate_core::traffic::TrafficClass;
 use std::sync::OnceLock;
+use std::sync::atomic::{AtomicU8, AtomicU32, Ordering};
 
 /// Nanoseconds of a second.
 const NS_PER_SECOND: u64 = 1_000_000_000;
@@ -21,7 +23,22 @@ pub struct TenantUse {
     websockets: Gauge,
     /// Made when a class has limits.
     classes: OnceLock<Box<[ClassUse; TrafficClass::ALL.len()]>>,
+    /// This node's part of the tenant's rates; 0: the same as of all others.
+    share: AtomicU32,
+    /// The part that what is used was counted with; 0 before the first request.
+    counted_with: AtomicU32,
+    /// Requests that asked for a place in a rate since the last look.
+    asked: AtomicU32,
+    /// Whether the tenant is near a limit here: see [`CALM`].
+    pressure: AtomicU8,
 }
+
+/// No limit was near since the last look.
+const CALM: u8 = 0;
+/// One was, and nobody has noted it.
+const NEWLY_PRESSED: u8 = 1;
+/// One was, and that is noted.
+const PRESSED: u8 = 2;
 
 /// What one traffic class of a tenant uses now.
 #[derive(Debug, Default)]
@@ -70,6 +87,68 @@ impl TenantUse {
         self.classes.get_or_init(Box::default).get(class.position())
     }
 
+    /// The part of the tenant's rates that this node has.
+    #[must_use]
+    pub fn share(&self, shares: &RateShares) -> u32 {
+        match self.share.load(Ordering::Relaxed) {
+            0 => shares.equal(),
+            own => own,
+        }
+    }
+
+    /// Gives the tenant a part of its own here; 0: the same as all others have.
+    pub fn set_share(&self, parts: u32) {
+        self.share.store(parts, Ordering::Relaxed);
+    }
+
+    /// Whether a limit is near for the first time since the last look; says so once.
+    #[must_use]
+    pub fn is_newly_pressed(&self) -> bool {
+        self.pressure.load(Ordering::Relaxed) == NEWLY_PRESSED
+            && self.pressure.swap(PRESSED, Ordering::Relaxed) == NEWLY_PRESSED
+    }
+
+    /// Requests that asked since the last look, and whether a limit was near.
+    #[must_use]
+    pub fn take_demand(&self) -> (u32, bool) {
+        (self.asked.swap(0, Ordering::Relaxed), self.pressure.swap(CALM, Ordering::Relaxed) != CALM)
+    }
+
+    fn press(&self) {
+        if self.pressure.load(Ordering::Relaxed) == CALM {
+            self.pressure.store(NEWLY_PRESSED, Ordering::Relaxed);
+        }
+    }
+
+    /// Counts with another part of the rates from now on. What this node could use at once stays what it was, or becomes
+    /// the part's burst if that is less: nodes that pass parts to each other never make more of them.
+    fn follow_share(&self, limits: &Limits, share: u32, now: Moment) {
+        let before = self.counted_with.load(Ordering::Relaxed);
+        if before == share {
+            return;
+        }
+        let won = self.counted_with.compare_exchange(before, share, Ordering::Relaxed, Ordering::Relaxed);
+        if won.is_err() || before == 0 {
+            return;
+        }
+        let follow = |cell: &LimitCell, rate: Option<Rate>| {
+            let Some(rate) = rate else { return };
+            let (old, new) = (rate.share(before), rate.share(share));
+            match new.burst().checked_sub(old.burst()) {
+                Some(more) => cell.charge_debt(old, now, more),
+                None => cell.refund(old, now, old.burst().saturating_sub(new.burst())),
+            }
+        };
+        follow(&self.requests, limits.requests);
+        follow(&self.bytes, limits.bytes);
+        for class in TrafficClass::ALL {
+            let Some(rate) = limits.class(class).and_then(|class| class.requests) else { continue };
+            if let Some(used) = self.class(class) {
+                follow(&used.requests, Some(rate));
+            }
+        }
+    }
+
     /// Charges one request to its class and to the tenant, and tells what is left when it is little. `essential` requests may
     /// still come when others may not; `slowed` is the percent that is left of the rates of requests.
     ///
@@ -77,66 +156,84 @@ impl TenantUse {
     /// The limit that was reached. Nothing is charged then.
     pub fn charge_request(
         &self,
+        shares: &RateShares,
         limits: &Limits,
         class: TrafficClass,
         now: Moment,
         essential: bool,
         slowed: Option<u8>,
     ) -> Result<Option<LimitUse>, Reached> {
-        let slow = |rate: Rate| slowed.map_or(rate, |percent| rate.percent(percent));
-        if let Some(rate) = limits.bytes {
+        let share = self.share(shares);
+        self.follow_share(limits, share, now);
+        if shares.are_divided() {
+            self.asked.fetch_add(1, Ordering::Relaxed);
+        }
+        if let Some(rate) = limits.bytes.map(|rate| rate.share(share)) {
             let debt_ns = self.bytes.peek(rate, now).full_in_ns;
+            if debt_ns > rate.burst_ns() / 2 {
+                self.press();
+            }
             let allowed_ns = rate.burst_ns().saturating_mul(if essential { 2 } else { 1 });
             if let Some(wait_ns) = debt_ns.checked_sub(allowed_ns).filter(|wait_ns| *wait_ns > 0) {
                 return Err(Reached::rate(LimitName::Bytes, rate, wait_ns));
             }
         }
-        let of_class = limits.class(class).and_then(|class| class.requests).map(slow);
+        let part = |rate: Rate| slowed.map_or(rate, |percent| rate.percent(percent)).share(share);
+        let of_class = limits.class(class).and_then(|class| class.requests).map(part);
         let of_class = of_class.and_then(|rate| Some((rate, &self.class(class)?.requests)));
         if let Some((rate, cell)) = of_class {
-            charge(cell, rate, now, LimitName::ClassRequests, essential)?;
+            self.charge(cell, rate, now, LimitName::ClassRequests, essential)?;
         }
-        let Some(rate) = limits.requests.map(slow) else { return Ok(None) };
-        charge(&self.requests, rate, now, LimitName::Requests, essential).inspect_err(|_| {
+        let Some(rate) = limits.requests.map(part) else { return Ok(None) };
+        self.charge(&self.requests, rate, now, LimitName::Requests, essential).inspect_err(|_| {
             if let Some((rate, cell)) = of_class {
                 cell.refund(rate, now, 1);
             }
         })
     }
 
-    /// Charges bytes that have been sent.
-    pub fn charge_bytes(&self, limits: &Limits, now: Moment, bytes: u64) {
-        if let Some(rate) = limits.bytes {
-            self.bytes.charge_debt(rate, now, bytes);
+    /// Charges one unit. What is left is told when it is little.
+    fn charge(
+        &self,
+        cell: &LimitCell,
+        rate: Rate,
+        now: Moment,
+        name: LimitName,
+        essential: bool,
+    ) -> Result<Option<LimitUse>, Reached> {
+        let reserve = if essential { rate.burst() } else { 0 };
+        match cell.charge(rate, now, 1, reserve) {
+            Ok(remaining) => {
+                if remaining.units < rate.burst() / 2 {
+                    self.press();
+                }
+                let little = remaining.units < rate.burst() / NEAR_EXHAUSTION;
+                Ok(little.then(|| used(rate, name, remaining)))
+            }
+            Err(Exhausted { wait_ns }) => {
+                self.press();
+                Err(Reached::rate(name, rate, wait_ns))
+            }
         }
     }
 
-    /// How much of each rate of the tenant is left.
+    /// Charges bytes that have been sent.
+    pub fn charge_bytes(&self, shares: &RateShares, limits: &Limits, now: Moment, bytes: u64) {
+        if let Some(rate) = limits.bytes {
+            self.bytes.charge_debt(rate.share(self.share(shares)), now, bytes);
+        }
+    }
+
+    /// How much of each rate of the tenant is left on this node.
     #[must_use]
-    pub fn left(&self, limits: &Limits, now: Moment) -> Vec<LimitUse> {
+    pub fn left(&self, shares: &RateShares, limits: &Limits, now: Moment) -> Vec<LimitUse> {
+        let share = self.share(shares);
         let of = |rate: Option<Rate>, name, cell: &LimitCell| {
+            let rate = rate.map(|rate| rate.share(share));
             rate.map(|rate| used(rate, name, cell.peek(rate, now)))
         };
         let requests = of(limits.requests, LimitName::Requests, &self.requests);
         requests.into_iter().chain(of(limits.bytes, LimitName::Bytes, &self.bytes)).collect()
-    }
-}
-
-/// Charges one unit. What is left is told when it is little.
-fn charge(
-    cell: &LimitCell,
-    rate: Rate,
-    now: Moment,
-    name: LimitName,
-    essential: bool,
-) -> Result<Option<LimitUse>, Reached> {
-    let reserve = if essential { rate.burst() } else { 0 };
-    match cell.charge(rate, now, 1, reserve) {
-        Ok(remaining) => {
-            let little = remaining.units < rate.burst() / NEAR_EXHAUSTION;
-            Ok(little.then(|| used(rate, name, remaining)))
-        }
-        Err(Exhausted { wait_ns }) => Err(Reached::rate(name, rate, wait_ns)),
     }
 }
 

@@ -63,7 +63,12 @@ pub(super) fn charge(
     let quotas = limits.quotas.as_ref().map(|terms| (terms, account.usage(usage.store())));
     let slowed = quotas.filter(|(_, tenant)| tenant.stage() >= Stage::Slowed);
     let slowed = slowed.map(|(terms, _)| terms.slowed_percent);
-    let charged = account.used().charge_request(limits, class, moment(context.started), essential, slowed);
+    let shares = snapshot.accounts().shares();
+    let now = moment(context.started);
+    let charged = account.used().charge_request(shares, limits, class, now, essential, slowed);
+    if account.used().is_newly_pressed() && shares.are_divided() {
+        shares.press(account.id());
+    }
     if let Some(told) = charged.map_err(|reached| refuse(context, reached))? {
         context.limit_report.push(told);
     }
@@ -190,7 +195,12 @@ pub(super) fn charge_bytes(context: &RequestContext, bytes: u64) {
     let (Some(account), Some(tenant)) = (&context.account, context.tenant()) else { return };
     let limits = Limits::at(&context.snapshot.fleet.limits, tenant.limits);
     if limits.bytes.is_some() {
-        account.used().charge_bytes(limits, moment(Instant::now()), bytes);
+        account.used().charge_bytes(
+            context.snapshot.accounts().shares(),
+            limits,
+            moment(Instant::now()),
+            bytes,
+        );
     }
 }
 

@@ -6,6 +6,7 @@ use super::upgrade::upgrade;
 use crate::admin::{
     AdminState, ListenerStatus, PhaseCell, Status, admin_router, bind_socket, observe_router,
 };
+use crate::cluster::Cluster;
 use crate::config::{Loaded, Loader, open_files};
 use crate::front::{Capacity, Front, FrontState, Inherited, ListenSocket, Listener, bind};
 use crate::lookup::NameLookup;
@@ -138,10 +139,12 @@ pub fn run(config_path: &Path, access_output: impl io::Write + Send + 'static) -
         let tls = Tls::open(&process, main_folder)?;
         let spool = Arc::new(spool_store(&process.spool)?);
         let usage = usage(&process, config_path, &store.load());
+        let cluster = cluster(&process, main_folder, &store).await;
         let metrics =
             Arc::new(Metrics::new(Arc::clone(&store), Arc::clone(&spool), tls.stores(), log.lines())?);
         metrics.watch_orders(tls.keeper.clone())?;
         metrics.show_usage(Arc::clone(&usage))?;
+        metrics.show_cluster(cluster.clone())?;
         let (store_of_reload, metrics_of_reload) = (Arc::clone(&store), Arc::clone(&metrics));
         let reload =
             Reloader::new(loader, store_of_reload, metrics_of_reload, process.clone(), &problems, &files);
@@ -154,8 +157,17 @@ pub fn run(config_path: &Path, access_output: impl io::Write + Send + 'static) -
         let server = {
             metrics.set_connections_max(connections_max);
             let capacity = Arc::new(Capacity::new(connections_max, process.connections.max_per_client));
-            let shared =
-                Shared { store, spool, usage, log, metrics, capacity, reload: Arc::new(reload), regions };
+            let shared = Shared {
+                store,
+                spool,
+                usage,
+                cluster,
+                log,
+                metrics,
+                capacity,
+                reload: Arc::new(reload),
+                regions,
+            };
             Server::start(process, inherited, tls, shared)?
         };
         server.until_signalled(signals, log_guard).await;
@@ -187,6 +199,8 @@ struct Shared {
     store: Arc<SnapshotStore>,
     spool: Arc<SpoolStore>,
     usage: Arc<Usage>,
+    /// `None`: this node is alone.
+    cluster: Option<Arc<Cluster>>,
     log: AccessLog,
     metrics: Arc<Metrics>,
     capacity: Arc<Capacity>,
@@ -212,7 +226,7 @@ impl Server {
         tls: Tls,
         shared: Shared,
     ) -> Result<Self, StartError> {
-        let Shared { store, spool, usage, log, metrics, capacity, reload, regions } = shared;
+        let Shared { store, spool, usage, cluster, log, metrics, capacity, reload, regions } = shared;
         let (listeners, observe) = bind_all(&process, inherited)?;
         let kept =
             listeners.iter().chain(&observe).map(Listener::duplicate).collect::<io::Result<Vec<_>>>()?;
@@ -252,6 +266,7 @@ impl Server {
             reload: Arc::clone(&reload),
             regions,
             usage: Arc::clone(&usage),
+            cluster,
             metrics,
             spool: Arc::clone(&spool),
             phase: Arc::clone(&phase),
@@ -283,6 +298,8 @@ impl Server {
     async fn until_signalled(self, mut signals: Signals, log_guard: LinesGuard) {
         let watching = Arc::clone(&self.reload).watch();
         let counting = tokio::spawn(count_workers(Arc::clone(&self.admin.store)));
+        let cluster = self.admin.cluster.clone();
+        let sharing = cluster.map(|cluster| tokio::spawn(cluster.keep(Arc::clone(&self.admin.store))));
         self.announce();
         let mut taken_over = Vec::new();
         loop {
@@ -305,6 +322,10 @@ impl Server {
         leave(self.sockets, &taken_over);
         end(self.drainer, &mut signals).await;
         counting.abort();
+        if let (Some(cluster), Some(sharing)) = (&self.admin.cluster, sharing) {
+            sharing.abort();
+            cluster.leave().await;
+        }
         drop(log_guard);
     }
 
@@ -401,6 +422,13 @@ fn usage(process: &ProcessConfig, config_path: &Path, snapshot: &Snapshot) -> Ar
         usage.store().tell(snapshot.fleet.quota_webhook.is_some());
     }
     Arc::new(usage)
+}
+
+/// This node among others, if there are any. It has spoken to them before it serves, or has waited long enough for them.
+async fn cluster(process: &ProcessConfig, main_folder: &Path, store: &SnapshotStore) -> Option<Arc<Cluster>> {
+    let cluster = Arc::new(Cluster::new(process.redis.clone()?, main_folder));
+    cluster.exchange(store.load().accounts()).await;
+    Some(cluster)
 }
 
 fn spool_store(config: &Spool) -> Result<SpoolStore, StartError> {

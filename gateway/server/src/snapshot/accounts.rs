@@ -4,6 +4,7 @@
 //! when it is first asked for, given up when it has been idle for a while, and there are only so many of them.
 
 use super::account::TenantAccount;
+use crate::limits::RateShares;
 use dashmap::DashMap;
 use fleetgate_core::tenant::NameTemplate;
 use std::sync::Arc;
@@ -32,6 +33,7 @@ pub struct Accounts {
     labelled: AtomicU64,
     /// Requests whose tenant had to share the account of its entry.
     overflowed: AtomicU64,
+    shares: RateShares,
 }
 
 impl Default for Accounts {
@@ -41,6 +43,7 @@ impl Default for Accounts {
             by_id: DashMap::with_shard_amount(PIECES),
             labelled: AtomicU64::new(0),
             overflowed: AtomicU64::new(0),
+            shares: RateShares::default(),
         }
     }
 }
@@ -85,6 +88,12 @@ impl Accounts {
     #[must_use]
     pub fn get(&self, id: &str) -> Option<Arc<TenantAccount>> {
         self.by_id.get(id).map(|account| Arc::clone(&account))
+    }
+
+    /// This node's parts of the rates of tenants.
+    #[must_use]
+    pub const fn shares(&self) -> &RateShares {
+        &self.shares
     }
 
     /// Calls a function with every account, in no order. It must not wait for anything.

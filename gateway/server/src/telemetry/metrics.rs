@@ -5,9 +5,11 @@
 
 use super::acme::AcmeCollector;
 use super::admission::{AdmissionCounters, AdmissionGauges};
+use super::cluster::ClusterCollector;
 use super::held::{Held, HeldCounter};
 use crate::acme::AcmeKeeper;
 use crate::certificates::CertificateStore;
+use crate::cluster::Cluster;
 use crate::snapshot::{Snapshot, SnapshotStore};
 use crate::spool::SpoolStore;
 use crate::telemetry::lines::Lines;
@@ -172,6 +174,14 @@ impl Metrics {
     /// As for [`Self::new`].
     pub fn show_usage(&self, usage: Arc<Usage>) -> prometheus::Result<()> {
         self.registry.register(Box::new(UsageCollector::new(usage)?))
+    }
+
+    /// Shows how this node does among others; alone, zeros.
+    ///
+    /// # Errors
+    /// As for [`Self::new`].
+    pub fn show_cluster(&self, cluster: Option<Arc<Cluster>>) -> prometheus::Result<()> {
+        self.registry.register(Box::new(ClusterCollector::new(cluster)?))
     }
 
     /// Registers what is counted of orders for certificates; of nobody, zeros.

@@ -3,6 +3,7 @@
 pub mod access_log;
 mod acme;
 mod admission;
+mod cluster;
 pub mod held;
 mod json;
 pub mod lines;

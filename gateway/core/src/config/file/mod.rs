@@ -13,6 +13,7 @@ mod limits;
 mod listener;
 mod pool;
 mod quotas;
+mod redis;
 mod rpc;
 mod size;
 mod tenant;
@@ -31,6 +32,7 @@ pub(super) use pool::{
     BackendEntry, IdentityEntry, PoolEntry, PoolRegionEntry, PoolTlsEntry, PostgresTlsEntry,
 };
 pub(super) use quotas::{QuotaCount, QuotaWebhookEntry, QuotasEntry};
+pub(super) use redis::RedisEntry;
 pub(super) use rpc::{CallNames, RpcEntry};
 pub(super) use tenant::{ClientCertificatesEntry, IdText, MaintenanceEntry, StateWord, TenantEntry};
 pub(super) use value::Count;
@@ -96,6 +98,9 @@ section! {
         /// Certificates that are ordered and renewed. Left out, none is.
         #[schemars(extend("x-applies" = "restart"))]
         acme: Option<Lenient<At<AcmeEntry>>> = null,
+        /// What [several nodes](nodes.md) share. Left out, this node counts by itself.
+        #[schemars(extend("x-applies" = "restart"))]
+        redis: Option<Lenient<RedisEntry>> = null,
         /// Networks of the proxies and load balancers in front of Fleetgate. Only their `X-Forwarded-*`
         /// headers are believed; those of anybody else are replaced.
         trusted_proxies: Lenient<List<Network, 0, TRUSTED_PROXIES_MAX>> = [],
