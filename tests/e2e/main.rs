@@ -49,6 +49,7 @@ mod admin;
 mod connections;
 mod lifecycle;
 mod moves;
+mod patroni;
 mod probes;
 mod regions;
 mod reload;

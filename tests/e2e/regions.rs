@@ -63,15 +63,15 @@ impl Fleet {
     }
 }
 
-async fn get(gateway: &Gateway) -> Answer {
+pub(crate) async fn get(gateway: &Gateway) -> Answer {
     Request::get("acme.test", "/stub/echo").send(gateway.address()).await
 }
 
-async fn post(gateway: &Gateway) -> Answer {
+pub(crate) async fn post(gateway: &Gateway) -> Answer {
     Request::post("acme.test", "/stub/echo", "x").send(gateway.address()).await
 }
 
-async fn served_by(gateway: &Gateway, server: &str) {
+pub(crate) async fn served_by(gateway: &Gateway, server: &str) {
     wait_for(&format!("{server} serves"), DEADLINE, async || {
         let answer = get(gateway).await;
         answer.status == 200 && answer.server() == Some(server)
@@ -79,7 +79,7 @@ async fn served_by(gateway: &Gateway, server: &str) {
     .await;
 }
 
-async fn refused(gateway: &Gateway, code: &str) {
+pub(crate) async fn refused(gateway: &Gateway, code: &str) {
     wait_for(&format!("writes are refused: {code}"), DEADLINE, async || {
         let answer = post(gateway).await;
         answer.status == 503 && answer.text().contains(code) && answer.header("retry-after").is_some()
@@ -87,11 +87,11 @@ async fn refused(gateway: &Gateway, code: &str) {
     .await;
 }
 
-async fn pool(gateway: &Gateway) -> Value {
+pub(crate) async fn pool(gateway: &Gateway) -> Value {
     gateway.admin("/v1/regions").await["pools"][0].clone()
 }
 
-async fn database_is(gateway: &Gateway, region: usize, verdict: &str) {
+pub(crate) async fn database_is(gateway: &Gateway, region: usize, verdict: &str) {
     wait_for(&format!("the database is {verdict}"), DEADLINE, async || {
         pool(gateway).await["regions"][region]["database"]["verdict"] == verdict
     })
@@ -204,7 +204,7 @@ async fn each_verdict_that_changes_is_an_event_and_a_metric_and_near_misses_are_
         assert!(text.contains(series), "`{series}` is not in:\n{text}");
     }
     // A database that takes no connections for a moment is silent, but not often enough to believe that it is gone.
-    let lost = "fleetgate_region_near_misses_total{pool=\"main\",region=\"paris\",signal=\"postgres\"} ";
+    let lost = "fleetgate_region_near_misses_total{pool=\"main\",region=\"paris\",signal=\"database\"} ";
     fleet.primary.sql("ALTER ROLE probe CONNECTION LIMIT 0");
     fleet.primary.sql("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE usename = 'probe'");
     wait_for("a probe fails", DEADLINE, async || {

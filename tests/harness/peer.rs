@@ -56,6 +56,12 @@ impl Peer {
         kill_process(pid, signal).unwrap_or_else(|error| panic!("cannot send {signal:?}: {error}"));
     }
 
+    /// Ends it at once.
+    pub fn end(&mut self) {
+        // It may have ended by itself.
+        let _gone = self.child.start_kill();
+    }
+
     /// What it wrote to standard error.
     pub fn log(&self) -> &Lines {
         &self.log

@@ -10,7 +10,7 @@ use std::sync::Arc;
 use tempfile::TempDir;
 
 /// Where Debian's package `postgresql-15` has its programs.
-const PROGRAMS: &str = "/usr/lib/postgresql/15/bin";
+pub(crate) const PROGRAMS: &str = "/usr/lib/postgresql/15/bin";
 /// Who may connect when probes have to speak TLS.
 const SECURED: &str = "hostssl all probe 127.0.0.1/32 trust\nhost all postgres 127.0.0.1/32 trust\n\
     host replication postgres 127.0.0.1/32 trust\n";
@@ -176,22 +176,31 @@ impl Drop for Postgres {
     }
 }
 
-fn is_root() -> bool {
+pub(crate) fn is_root() -> bool {
     rustix::process::getuid().is_root()
 }
 
-fn run(command: &mut Command) -> Output {
+pub(crate) fn run(command: &mut Command) -> Output {
     let output = command.output().unwrap_or_else(|error| panic!("cannot run {command:?}: {error}"));
     let errors = String::from_utf8_lossy(&output.stderr);
     assert!(output.status.success(), "{command:?} failed: {errors}");
     output
 }
 
-/// A port that is free now, below the range that outgoing connections use, for servers that take no port 0. Tests in other
+/// Ports that are free now, below the range that outgoing connections use: for servers that take no port 0. Tests in other
 /// processes start their search elsewhere.
-pub(crate) fn free_port() -> u16 {
+pub(crate) fn free_ports<const N: usize>() -> [u16; N] {
     let spread = std::process::id().wrapping_mul(211) % 18_000;
     let start = 12_000 + u16::try_from(spread).unwrap_or(0);
-    let free = (start..32_000).find(|port| TcpListener::bind(("127.0.0.1", *port)).is_ok());
-    free.unwrap_or_else(|| panic!("no port is free from {start} to 32000"))
+    let bound = (start..32_000).filter_map(|port| Some((port, TcpListener::bind(("127.0.0.1", port)).ok()?)));
+    // Held until there are enough, so that none is taken twice.
+    let bound: Vec<(u16, TcpListener)> = bound.take(N).collect();
+    let mut ports = bound.iter().map(|(port, _)| *port);
+    std::array::from_fn(|_| ports.next().unwrap_or_else(|| panic!("no port is free from {start} to 32000")))
+}
+
+/// As [`free_ports`], one of them.
+pub(crate) fn free_port() -> u16 {
+    let [port] = free_ports();
+    port
 }

@@ -20,6 +20,7 @@ pub mod guard;
 pub mod health;
 pub mod host;
 pub mod http2;
+pub mod http_target;
 pub mod inward;
 pub mod limit;
 pub mod lookup;

@@ -4,6 +4,7 @@ use crate::certificate::{Certificates, Identity};
 use crate::config::Secret;
 use crate::health::Damping;
 use crate::host::HostName;
+use crate::http_target::HttpTarget;
 use crate::odoo::OdooVersion;
 use crate::path::NormalPath;
 use crate::region::{FailoverPolicy, RegionIndex};
@@ -250,8 +251,17 @@ pub struct PoolRegion {
     pub standby: bool,
     /// At least one, at most [`BACKENDS_PER_REGION_MAX`].
     pub backends: Vec<BackendPlace>,
-    /// URL of the region's PostgreSQL server, with whatever password it holds.
-    pub postgres: Option<Secret>,
+    /// Who says whether the region's database takes writes.
+    pub database: Option<DatabaseSource>,
+}
+
+/// Who is asked whether the database of a region takes writes.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum DatabaseSource {
+    /// The PostgreSQL server itself, at a URL with whatever password it holds.
+    Postgres(Secret),
+    /// Members of a cluster that Patroni manages, at their REST APIs.
+    Patroni(Box<[HttpTarget]>),
 }
 
 /// Where the config says that backends are.

@@ -8,9 +8,9 @@ use super::redis::Redis;
 use crate::client_certificate::ClientCertificates;
 use crate::guard::Guards;
 use crate::host::HostPattern;
+use crate::http_target::HttpTarget;
 use crate::limit::Limits;
 use crate::pool::{Pool, Region};
-use crate::quota::WebhookTarget;
 use crate::tenant::{Tenant, TenantMatch, TenantTable};
 use core::net::SocketAddr;
 use core::time::Duration;
@@ -180,7 +180,7 @@ impl Fleet {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct QuotaWebhook {
     /// Where messages are sent.
-    pub target: WebhookTarget,
+    pub target: HttpTarget,
     /// What they are signed with.
     pub secret: Secret,
 }

@@ -3,8 +3,8 @@
 use super::Secret;
 use super::authorities;
 use super::file::{
-    AgentEntry, BackendAddress, BackendEntry, FailoverEntry, HealthEntry, IdentityEntry, PoolEntry,
-    PoolRegionEntry, PoolTlsEntry, PostgresTlsEntry, PostgresUrl,
+    AgentEntry, BackendAddress, BackendEntry, FailoverEntry, HealthEntry, IdentityEntry, List,
+    PATRONI_MEMBERS_MAX, PoolEntry, PoolRegionEntry, PoolTlsEntry, PostgresTlsEntry, PostgresUrl, Url,
 };
 use super::problem::Spot;
 use super::read::{At, Reader, Step};
@@ -12,8 +12,8 @@ use super::suggest;
 use crate::certificate::Identity;
 use crate::health::Damping;
 use crate::pool::{
-    Agent, AgentQuestion, Backend, BackendPlace, BackendTls, HealthProbes, Pool, PoolRegion, PostgresTls,
-    Region, SameSite, SessionCookie, Timeouts, WebsocketTimeouts,
+    Agent, AgentQuestion, Backend, BackendPlace, BackendTls, DatabaseSource, HealthProbes, Pool, PoolRegion,
+    PostgresTls, Region, SameSite, SessionCookie, Timeouts, WebsocketTimeouts,
 };
 use crate::region::{FailoverMode, FailoverPolicy};
 use core::num::NonZeroU16;
@@ -125,11 +125,12 @@ fn check_watched(
     regions: &[PoolRegion],
     reader: &mut Reader<'_>,
 ) -> bool {
-    let watched = regions.iter().filter(|region| region.postgres.is_some()).count();
+    let watched = regions.iter().filter(|region| region.database.is_some()).count();
     if watched > 0 && watched < regions.len() {
-        let without = regions.iter().find(|region| region.postgres.is_none());
+        let without = regions.iter().find(|region| region.database.is_none());
         let name = without.map_or("", |region| &region.name);
-        let message = format!("the region `{name}` of the pool has no `postgres`, and others have");
+        let message =
+            format!("the region `{name}` of the pool has no `postgres` or `patroni`, and others have");
         let hint = "write it for each region of the pool: nobody can say else which one takes writes";
         reader.error(at, message, Some(hint.into()));
         return false;
@@ -206,6 +207,36 @@ fn check_identity(
     })
 }
 
+fn check_database(
+    postgres: Option<At<PostgresUrl>>,
+    patroni: Option<At<List<Url, 1, PATRONI_MEMBERS_MAX>>>,
+    secure: bool,
+    reader: &mut Reader<'_>,
+) -> Option<DatabaseSource> {
+    match (postgres, patroni) {
+        (None, None) => None,
+        (Some(postgres), None) => Some(DatabaseSource::Postgres(check_postgres(postgres, secure, reader))),
+        (None, Some(At { at, value: List(urls) })) => {
+            if !secure && urls.iter().any(|url| url.0.tls) {
+                let hint = "write `postgres_tls:` with the `ca` of the members in the pool";
+                reader.inside(Step::Key("patroni"), |reader| {
+                    let message = "nobody says whose certificates Patroni's members show".into();
+                    reader.error(at, message, Some(hint.into()));
+                });
+            }
+            Some(DatabaseSource::Patroni(urls.into_iter().map(|url| url.0).collect()))
+        }
+        (Some(postgres), Some(patroni)) => {
+            let message = "the region has both `postgres` and `patroni`".into();
+            let hint = "remove one of them: each says whether the database takes writes";
+            reader.inside(Step::Key("patroni"), |reader| {
+                reader.conflict(patroni.at, postgres.at, message, Some(hint.into()));
+            });
+            None
+        }
+    }
+}
+
 /// A URL that asks for TLS is not asked in the clear.
 fn check_postgres(At { at, value }: At<PostgresUrl>, secure: bool, reader: &mut Reader<'_>) -> Secret {
     let url = value.0;
@@ -233,10 +264,10 @@ fn check_regions(
     let mut all_good = regions.is_some();
     for (name_at, name, entry) in written {
         let backends = entry.map(|mut entry| {
-            let postgres = entry.postgres.take();
+            let (postgres, patroni) = (entry.postgres.take(), entry.patroni.take());
             reader.inside(Step::Name(name.clone()), |reader| {
-                let postgres = postgres.map(|postgres| check_postgres(postgres, secure, reader));
-                (check_backends(entry, &mut servers, reader), postgres)
+                let database = check_database(postgres, patroni, secure, reader);
+                (check_backends(entry, &mut servers, reader), database)
             })
         });
         let declared = regions.unwrap_or_default();
@@ -246,8 +277,8 @@ fn check_regions(
             reader.error(name_at, format!("no region `{name}` is declared"), Some(hint));
         }
         match (found, backends) {
-            (Some((order, region)), Some((backends, postgres))) => {
-                checked.push((order, PoolRegion { name, standby: region.standby, backends, postgres }));
+            (Some((order, region)), Some((backends, database))) => {
+                checked.push((order, PoolRegion { name, standby: region.standby, backends, database }));
             }
             _ => all_good = false,
         }

@@ -14,7 +14,6 @@ mod rolling;
 mod terms;
 #[cfg(test)]
 mod tests;
-mod webhook;
 
 pub use assess::{Assessment, Exhausted, Fired, Ledger, assess};
 pub use balance::{Balance, BalanceRecord, Closed};
@@ -22,4 +21,3 @@ pub use calendar::{Calendar, Period, Periods, Span};
 pub use grant::Grant;
 pub use meter::{Meter, QuotaKey, Totals};
 pub use terms::{Quota, QuotaTerms, Stage, Threshold};
-pub use webhook::WebhookTarget;

@@ -10,7 +10,7 @@ use prometheus::{GaugeVec, IntCounterVec, IntGaugeVec, Opts};
 use std::sync::{Arc, Mutex, PoisonError};
 
 /// What a near miss of a database is counted as, beside the signals of backends.
-const POSTGRES: &str = "postgres";
+const DATABASE: &str = "database";
 
 /// Reads what is watched.
 pub struct RegionMetrics {
@@ -132,7 +132,7 @@ impl RegionMetrics {
         }
         let answers = seen.judge.regions().get(place).map(|region| *region.database.answers());
         let count = answers.map_or(0, |answers| u64::from(answers.near_misses()));
-        self.near_misses.with_label_values(&[pool, region, POSTGRES]).inc_by(count);
+        self.near_misses.with_label_values(&[pool, region, DATABASE]).inc_by(count);
     }
 
     fn parts(&self) -> [&dyn Collector; 7] {

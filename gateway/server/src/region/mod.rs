@@ -1,11 +1,13 @@
 //! Watching the regions of each pool: probes ask, core judges, and the route of the pool follows.
 
 mod agent;
+mod database;
 mod event;
 mod http;
 mod memory;
 mod metrics;
 mod odoo;
+mod patroni;
 mod pool;
 mod postgres;
 mod report;

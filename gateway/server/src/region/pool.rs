@@ -1,8 +1,8 @@
 //! One pool that is watched: readings come in, the route comes out.
 
+use super::database::Statement;
 use super::event::{Subject, VerdictEvent, told_of};
 use super::memory::{Memory, Remembered};
-use super::postgres::Statement;
 use crate::snapshot::{BackendState, BackendTlsClient, NamedAddresses, PoolRoute, Snapshot};
 use fleetgate_core::health::{
     BackendHealth, BackendSignal, BackendVerdict, DatabaseReading, Moment, Reading, Role,
@@ -111,7 +111,7 @@ impl Seen {
         let databases = |pool: &Pool| {
             let regions = pool.regions.iter();
             regions
-                .map(|region| (region.name.clone(), region.standby, region.postgres.clone()))
+                .map(|region| (region.name.clone(), region.standby, region.database.clone()))
                 .collect::<Vec<_>>()
         };
         if databases(pool) == databases(&before.pool) {
@@ -309,7 +309,7 @@ impl PoolWatch {
     /// Decides, and sends requests there.
     pub(super) fn conclude(self: &Arc<Self>) {
         let mut seen = self.seen();
-        let watched = self.pool.regions.iter().map(|region| region.postgres.is_some());
+        let watched = self.pool.regions.iter().map(|region| region.database.is_some());
         let all_asked =
             seen.databases.iter().zip(watched).all(|(database, watched)| database.asked || !watched);
         if seen.retired || !all_asked {

@@ -1,5 +1,6 @@
 //! Asking a region's PostgreSQL server whether it takes writes.
 
+use super::database::Statement;
 use crate::snapshot::client_config;
 use crate::upstream::tls_cause;
 use fleetgate_core::config::Secret;
@@ -26,16 +27,6 @@ const QUESTION: &str = "SELECT pg_is_in_recovery(), current_setting('transaction
     CASE WHEN NOT pg_is_in_recovery() OR pg_last_wal_receive_lsn() = pg_last_wal_replay_lsn() THEN 0 \
         ELSE coalesce((extract(epoch FROM clock_timestamp() - pg_last_xact_replay_timestamp()) * 1000)::bigint, \
             86400000) END";
-
-/// What came of a question.
-pub(super) enum Statement {
-    /// The server says what it is.
-    Seen(DatabaseReading),
-    /// No server answers. Why, in words for an operator.
-    Silent(String),
-    /// A server answers and does not let the probe look: this says nothing about whether it takes writes.
-    Refused(String),
-}
 
 /// Asks one server again and again, over one connection while that holds.
 pub(super) struct PostgresProbe {

@@ -1,8 +1,8 @@
 //! The probes of all pools, as the config has them now.
 
+use super::database::DatabaseProbe;
 use super::memory::{Draining, Memory, Pin};
 use super::pool::PoolWatch;
-use super::postgres::PostgresProbe;
 use super::report::PoolReport;
 use super::{agent, odoo, report, warm_up};
 use crate::snapshot::{BackendState, Snapshot, SnapshotStore};
@@ -213,9 +213,9 @@ fn start_probes(watch: &Arc<PoolWatch>) -> Vec<AbortHandle> {
                 handles.push(tasks.spawn(ask_agent(Arc::clone(watch), region, place, agent.clone())));
             }
         }
-        if let Some(url) = &configured.postgres {
-            let probe = PostgresProbe::new(url, watch.pool.postgres_tls.as_ref(), watch.probes.timeout);
-            handles.push(tasks.spawn(ask_postgres(Arc::clone(watch), region, probe)));
+        if let Some(source) = &configured.database {
+            let probe = DatabaseProbe::new(source, watch.pool.postgres_tls.as_ref(), watch.probes.timeout);
+            handles.push(tasks.spawn(ask_database(Arc::clone(watch), region, probe)));
         }
     }
     tasks.detach_all();
@@ -256,7 +256,7 @@ async fn ask_agent(watch: Arc<PoolWatch>, region: RegionIndex, place: usize, age
     .await;
 }
 
-async fn ask_postgres(watch: Arc<PoolWatch>, region: RegionIndex, mut probe: PostgresProbe) {
+async fn ask_database(watch: Arc<PoolWatch>, region: RegionIndex, mut probe: DatabaseProbe) {
     let mut ticks = interval(watch.probes.interval);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {

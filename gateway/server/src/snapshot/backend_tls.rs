@@ -36,7 +36,9 @@ impl std::fmt::Debug for BackendTlsClient {
 }
 
 impl BackendTlsClient {
-    pub(super) fn new(written: &BackendTls) -> Self {
+    /// How TLS is made with servers.
+    #[must_use]
+    pub fn new(written: &BackendTls) -> Self {
         let mut hasher = DefaultHasher::new();
         written.hash(&mut hasher);
         Self { written: written.clone(), session: session(written), group: hasher.finish() }

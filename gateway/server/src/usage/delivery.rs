@@ -4,8 +4,8 @@ use super::message::Message;
 use super::store::UsageStore;
 use bytes::Bytes;
 use fleetgate_core::config::QuotaWebhook;
+use fleetgate_core::http_target::HttpTarget;
 use fleetgate_core::inward::points_inward;
-use fleetgate_core::quota::WebhookTarget;
 use http_body_util::Full;
 use hyper::Request;
 use hyper::client::conn::http1::handshake;
@@ -110,7 +110,7 @@ async fn send(webhook: &QuotaWebhook, message: &Message) -> Result<(), DeliveryE
 }
 
 /// Connects to an address that may be told. What the name leads to is looked at each time.
-async fn connect(target: &WebhookTarget) -> Result<TcpStream, DeliveryError> {
+async fn connect(target: &HttpTarget) -> Result<TcpStream, DeliveryError> {
     let addresses = lookup_host((&*target.host, target.port)).await?;
     let addresses: Vec<SocketAddr> = addresses.filter(|address| !points_inward(address.ip())).collect();
     if addresses.is_empty() {

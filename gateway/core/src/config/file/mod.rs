@@ -29,9 +29,10 @@ pub(super) use health::{AgentEntry, FailoverEntry, HealthEntry, PostgresUrl};
 pub(super) use limits::{Burst, ClassLimitEntry, ClassLimitsEntry, LimitsEntry, PerSecond, RateEntry};
 pub(super) use listener::{ListenerEntry, PassthroughEntry, Place, UnixEntry};
 pub(super) use pool::{
-    BackendEntry, IdentityEntry, PoolEntry, PoolRegionEntry, PoolTlsEntry, PostgresTlsEntry,
+    BackendEntry, IdentityEntry, PATRONI_MEMBERS_MAX, PoolEntry, PoolRegionEntry, PoolTlsEntry,
+    PostgresTlsEntry,
 };
-pub(super) use quotas::{QuotaCount, QuotaWebhookEntry, QuotasEntry};
+pub(super) use quotas::{QuotaCount, QuotaWebhookEntry, QuotasEntry, Url};
 pub(super) use redis::RedisEntry;
 pub(super) use rpc::{CallNames, RpcEntry};
 pub(super) use tenant::{ClientCertificatesEntry, IdText, MaintenanceEntry, StateWord, TenantEntry};

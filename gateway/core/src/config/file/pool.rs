@@ -5,6 +5,7 @@ use super::REGIONS_MAX;
 use super::address::BackendAddress;
 use super::collection::{Choice, List, Named, OneOf};
 use super::health::{FailoverEntry, HealthEntry, PostgresUrl};
+use super::quotas::Url;
 use super::value::{FilePath, Folder, Lasting, Whole, text_schema};
 use crate::config::read::{At, Text, section};
 use crate::host::HostName;
@@ -12,6 +13,9 @@ use crate::odoo::OdooVersion;
 use crate::path::NormalPath;
 use crate::pool::{BACKENDS_PER_REGION_MAX, DatabaseSelection, SameSite};
 use std::borrow::Cow;
+
+/// Most members of a Patroni cluster in one region.
+pub(in crate::config) const PATRONI_MEMBERS_MAX: usize = 16;
 
 section! {
     /// Odoo servers that serve the same databases.
@@ -152,8 +156,11 @@ section! {
         backends: List<At<BackendEntry>, 1, BACKENDS_PER_REGION_MAX>,
         /// The region's PostgreSQL server, which is asked whether it takes writes and how far it is behind: Odoo looks
         /// healthy on a standby that cannot write. The user needs no rights but to connect. All regions of a pool have
-        /// one, or none.
+        /// one or `patroni`, or none.
         postgres: Option<At<PostgresUrl>> = null,
+        /// In place of `postgres`: the REST APIs of the region's members of a Patroni cluster, such as
+        /// `http://10.0.0.21:8008`. The member that has the leader's lock takes writes. `https` needs `postgres_tls`.
+        patroni: Option<At<List<Url, 1, PATRONI_MEMBERS_MAX>>> = null,
     }
 }
 

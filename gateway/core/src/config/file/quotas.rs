@@ -5,7 +5,8 @@ use super::size::Size;
 use super::value::{Count, Whole, text_schema, whole_number};
 use crate::config::read::{Read, Reader, Text, section};
 use crate::config::yaml::Node;
-use crate::quota::{Calendar, QuotaKey, Stage, WebhookTarget};
+use crate::http_target::HttpTarget;
+use crate::quota::{Calendar, QuotaKey, Stage};
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use std::borrow::Cow;
 
@@ -178,7 +179,7 @@ impl Text for ZoneName {
 
 /// A place to send messages to.
 #[derive(Debug)]
-pub(in crate::config) struct Url(pub(in crate::config) WebhookTarget);
+pub(in crate::config) struct Url(pub(in crate::config) HttpTarget);
 
 impl Text for Url {
     fn expected() -> Cow<'static, str> {
@@ -186,7 +187,7 @@ impl Text for Url {
     }
 
     fn parse(text: &str) -> Result<Self, String> {
-        WebhookTarget::parse(text).map(Self).map_err(str::to_owned)
+        HttpTarget::parse(text).map(Self).map_err(str::to_owned)
     }
 }
 

@@ -3,6 +3,7 @@
 use super::{MAIN, World};
 use crate::config::{Fleet, MainFile, compile};
 use crate::host::HostKey;
+use crate::pool::DatabaseSource;
 
 const LISTENER: &str = "{ address: \"127.0.0.1:8080\" }";
 
@@ -115,4 +116,23 @@ fn a_postgres_url_that_asks_for_tls_is_never_asked_in_the_clear() {
         let pools = &main.pools.good;
         assert!(pools[0].postgres_tls.is_some());
     }
+}
+
+#[test]
+fn a_region_asks_postgresql_or_patroni_and_knows_whose_certificates_they_show() {
+    let with = |pool: &str, keys: &str| {
+        let text = MAIN.replace("    regions:\n", &format!("{pool}    regions:\n"));
+        let text = text.replace("paris: { backends", &format!("paris: {{ {keys}, backends"));
+        let (main, problems) = MainFile::parse("fleetgate.yaml", &text, &world(), 4);
+        (main, problems.iter().map(ToString::to_string).collect::<Vec<_>>())
+    };
+    let (main, said) = with("", "patroni: [\"http://10.0.0.21:8008\", \"http://10.0.0.22:8008\"]");
+    assert_eq!(said, Vec::<String>::new());
+    let Some(DatabaseSource::Patroni(members)) = &main.pools.good[0].regions[0].database else { panic!() };
+    assert_eq!((members.len(), members[1].port), (2, 8008));
+    let secure = "patroni: [\"https://10.0.0.21:8008\"]";
+    one(&with("", secure).1, &["paris.patroni", "whose certificates", "postgres_tls"]);
+    assert_eq!(with("    postgres_tls: { ca: ca.pem }\n", secure).1, Vec::<String>::new());
+    let both = "postgres: \"postgres://p@h/d\", patroni: [\"http://10.0.0.21:8008\"]";
+    one(&with("", both).1, &["paris.patroni", "both `postgres` and `patroni`"]);
 }

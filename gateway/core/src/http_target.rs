@@ -1,11 +1,11 @@
-//! Who is told about thresholds.
+//! Servers that are asked or told something over HTTP.
 
 use crate::inward::points_inward;
 use core::net::{IpAddr, Ipv6Addr};
 
-/// Where messages are sent.
+/// A URL, taken apart.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct WebhookTarget {
+pub struct HttpTarget {
     /// Whether TLS is spoken.
     pub tls: bool,
     /// Host name or address, without brackets.
@@ -18,7 +18,7 @@ pub struct WebhookTarget {
 
 /// Longest URL in bytes.
 const URL_BYTES_MAX: usize = 2_048;
-impl WebhookTarget {
+impl HttpTarget {
     /// Reads a URL.
     ///
     /// # Errors
@@ -80,8 +80,8 @@ mod tests {
             ("http://10.0.0.1:8080/a/b?c=d", false, "10.0.0.1", 8080, "/a/b?c=d"),
             ("https://[fd00::1]:444?x", true, "fd00::1", 444, "/?x"),
         ] {
-            let expected = WebhookTarget { tls, host: host.into(), port, path: path.into() };
-            assert_eq!(WebhookTarget::parse(url), Ok(expected), "{url}");
+            let expected = HttpTarget { tls, host: host.into(), port, path: path.into() };
+            assert_eq!(HttpTarget::parse(url), Ok(expected), "{url}");
         }
     }
 
@@ -105,7 +105,7 @@ mod tests {
             "http://0.0.0.0/",
             "http://[::1",
         ] {
-            assert!(WebhookTarget::parse(url).is_err(), "{url}");
+            assert!(HttpTarget::parse(url).is_err(), "{url}");
         }
     }
 }
