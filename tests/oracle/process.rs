@@ -1,8 +1,9 @@
 //! Python, asked what it reads.
 
 use serde_json::Value;
+use std::env;
 use std::io::{BufRead, BufReader, Write};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdin, Command, Stdio};
 use std::sync::mpsc::{Receiver, sync_channel};
 
@@ -17,14 +18,26 @@ pub(crate) struct Python {
 }
 
 impl Python {
+    /// The system's, which has Python's own libraries alone.
     pub(crate) fn start() -> Self {
+        Self::run(Path::new("python3"), "Debian package python3")
+    }
+
+    /// The one that a real Odoo 19 runs on, with its Werkzeug.
+    pub(crate) fn of_odoo() -> Self {
+        let default = Path::new(env!("CARGO_MANIFEST_DIR")).join("../.lab");
+        let lab = env::var_os("FLEETGATE_LAB").map_or(default, PathBuf::from);
+        Self::run(&lab.join("venv/bin/python"), "`.ci/setup odoo` installs it")
+    }
+
+    fn run(program: &Path, from: &str) -> Self {
         let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("oracle/python.py");
-        let mut child = Command::new("python3")
+        let mut child = Command::new(program)
             .arg(script)
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .spawn()
-            .unwrap_or_else(|error| panic!("cannot run python3 (Debian package python3): {error}"));
+            .unwrap_or_else(|error| panic!("cannot run {} ({from}): {error}", program.display()));
         let output = BufReader::new(child.stdout.take().unwrap());
         let (sender, answers) = sync_channel(WAITING);
         std::thread::spawn(move || {

@@ -4,12 +4,14 @@ One line of JSON for each frame: what Odoo would call, or null where it would ca
   j  POST /jsonrpc                     ["service", "method", args]
   a  POST /web/session/authenticate    ["db", value]
   x  POST /xmlrpc/2/<service>          ["method", params]
+  f  a form, its boundary is `b`        [["name", "value"], ...], without files
   J, X  no body: an honest call, written by Python's own libraries, is answered as text (one line)
 
-Source: Odoo 19.0 odoo/http.py (JsonRPCDispatcher), addons/rpc/controllers/xmlrpc.py.
+Source: Odoo 19.0 odoo/http.py (JsonRPCDispatcher, get_http_params), addons/rpc/controllers/xmlrpc.py.
 """
 
 import datetime
+import io
 import json
 import random
 import string
@@ -35,6 +37,14 @@ def login(body):
 def xml_call(body):
     params, method = xmlrpc.client.loads(body, use_datetime=True)
     return [method, list(params)]
+
+
+def form(body):
+    # What only Odoo's own Python has.
+    from werkzeug.formparser import FormDataParser
+
+    parsed = FormDataParser().parse(io.BytesIO(body), "multipart/form-data", len(body), {"boundary": "b"})
+    return [[name, value] for name, values in parsed[1].lists() for value in values]
 
 
 def plain(value):
@@ -91,7 +101,7 @@ def honest_xml(rng):
     return document
 
 
-READERS = {b"j": json_call, b"a": login, b"x": xml_call}
+READERS = {b"j": json_call, b"a": login, b"x": xml_call, b"f": form}
 WRITERS = {b"J": honest_json, b"X": honest_xml}
 
 

@@ -149,6 +149,14 @@ mod tests {
             "Content-Disposition: form-data; filename=\"a\"; \"name\"=\"master_pwd\"",
             "Content-Disposition: form-data; name*=utf-8''master%5Fpwd",
             "Content-Disposition: form-data; name*0=\"mas\"; name*1=\"ter_pwd\"",
+            "Content-Disposition: form-data; name=\"master_pwd\" x",
+            "Content-Disposition: form-data; name=master_pwd x",
+            "Content-Disposition: form-data; name=master_pwd@x",
+            "Content-Disposition: form-data; name=master_pwd=x",
+            "Content-Disposition: form-data; name=master_pwd\\x",
+            "Content-Disposition: form-data; name=master_pwd\r\n x",
+            "Content-Disposition: form-data; name=\"master_pwd\"\r\n x",
+            "Content-Disposition: form-data; file name=\"master_pwd\"",
             "Content-Type: text/plain\r\nContent-Disposition: form-data; name=\"master_pwd\"",
             "Content-Disposition: form-data; name=\"a\"\r\nContent-Disposition: form-data; name=\"master_pwd\"",
         ] {
@@ -200,6 +208,9 @@ mod tests {
             let expected = (rest.len() > 3).then_some(Guard::DatabaseNames);
             assert_eq!(parts(&body), expected, "{rest:?}");
         }
+        // Werkzeug knows where a quoted name ends.
+        let more = "--b\r\nContent-Disposition: form-data; name=\"db\" x\r\n\r\nzen\r\n--b--\r\n";
+        assert_eq!(parts(more), Some(Guard::DatabaseNames));
         // Werkzeug takes the end for one of a head whose second line is `acme`.
         let lines =
             "--b\r\nContent-Disposition: form-data; name=\"db\"\r\n\racme\r\n--x\r\n\r\nzen\r\n--b--\r\n";

@@ -11,13 +11,16 @@ const WORD: &[u8] = b"content-disposition";
 /// Longest such field in bytes; a file's name has 255 at most, or three times as many when it is encoded.
 const LINE_BYTES_MAX: usize = 2_048;
 
+/// Where something stood that no token of a field holds, such as a quote or white space.
+const BREAK: u8 = b' ';
+
 /// Looks for fields that name a part, at the start of any line. Boundaries do not matter: whoever splits the body at
 /// others finds the same fields. What Python could take for such a field counts as one, even in a file.
 /// Source: Werkzeug 0.16 to 3.0 `formparser.py`, `sansio/multipart.py`, `http.py`, `parse_options_header`.
 #[derive(Debug)]
 pub(in crate::rpc) struct Parts {
     state: State,
-    /// The field without white space, quotes and backslashes, in lower case.
+    /// The field in lower case, with one [`BREAK`] for what no token holds.
     line: Vec<u8>,
     value: Text,
     field: Field,
@@ -88,7 +91,10 @@ impl Parts {
             State::LineEnd { after_return: true, .. } if byte == b'\n' => {
                 self.state = State::LineEnd { after_return: false, both: true };
             }
-            State::LineEnd { .. } if matches!(byte, b' ' | b'\t') => self.state = State::Line,
+            State::LineEnd { .. } if matches!(byte, b' ' | b'\t') => {
+                self.put(byte)?;
+                self.state = State::Line;
+            }
             State::LineEnd { both, .. } => {
                 self.field = self.judge(policy)?;
                 self.value.clear();
@@ -138,13 +144,16 @@ impl Parts {
     }
 
     fn put(&mut self, byte: u8) -> Result<(), Guard> {
-        if byte <= b' ' || matches!(byte, b'"' | b'\\') {
-            return Ok(());
-        }
+        let byte = match byte {
+            b';' | b'=' | b'*' => byte,
+            _ if is_token(byte) => byte.to_ascii_lowercase(),
+            _ if self.line.last() == Some(&BREAK) => return Ok(()),
+            _ => BREAK,
+        };
         if self.line.len() >= LINE_BYTES_MAX {
             return Err(Guard::DatabaseManager);
         }
-        self.line.push(byte.to_ascii_lowercase());
+        self.line.push(byte);
         Ok(())
     }
 
@@ -154,14 +163,15 @@ impl Parts {
         let mut rest = self.line.as_slice();
         // Behind each `name` that is not the end of `filename`.
         while let Some(at) = find(rest, b"name") {
-            let of_file = rest.get(..at).is_some_and(|before| before.ends_with(b";file"));
-            rest = rest.get(at.saturating_add(4)..).unwrap_or_default();
+            let before = rest.get(..at).and_then(|before| before.strip_suffix(b"file"));
+            let of_file = before.is_some_and(|before| before.trim_ascii_end().ends_with(b";"));
+            rest = rest.get(at.saturating_add(4)..).unwrap_or_default().trim_ascii_start();
             match rest.first() {
                 // Encoded or in pieces: nobody needs that to name a field.
                 Some(b'*') if !of_file => return Err(Guard::DatabaseManager),
                 Some(b'=') if !of_file => {
                     let name = rest.get(1..).unwrap_or_default().split(|&byte| byte == b';').next();
-                    match Field::named(name.unwrap_or_default(), policy)? {
+                    match named(name.unwrap_or_default(), policy)? {
                         Field::Any => {}
                         other @ (Field::Database | Field::State) => field = other,
                     }
@@ -171,6 +181,26 @@ impl Parts {
         }
         Ok(field)
     }
+}
+
+/// The field of a name as it is written. Readers differ about where it ends: at what no token holds, or behind it.
+fn named(written: &[u8], policy: &RpcPolicy) -> Result<Field, Guard> {
+    let mut field = Field::Any;
+    let mut name = Vec::with_capacity(written.len());
+    for word in written.split(|&byte| matches!(byte, BREAK | b'=')) {
+        name.extend_from_slice(word);
+        match Field::named(&name, policy)? {
+            Field::Any => {}
+            other @ (Field::Database | Field::State) => field = other,
+        }
+    }
+    Ok(field)
+}
+
+/// Whether tokens hold it. Source: RFC 9110 5.6.2, and Werkzeug's `_parameter_token_value_re`.
+const fn is_token(byte: u8) -> bool {
+    byte.is_ascii_alphanumeric()
+        || matches!(byte, b'!' | b'#'..=b'\'' | b'+' | b'-' | b'.' | b'^'..=b'`' | b'|' | b'~')
 }
 
 const fn is_line_end(byte: u8) -> bool {
