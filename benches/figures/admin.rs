@@ -47,6 +47,19 @@ impl Admin {
         Ok(row.and_then(|row| row.get("used")).and_then(Value::as_u64).unwrap_or(0))
     }
 
+    /// What is known of the first pool's regions.
+    pub(crate) async fn pool(&self) -> Result<Value, Failure> {
+        let mut report = self.call("GET", "/v1/regions").await?;
+        let pools = report.get_mut("pools").and_then(Value::as_array_mut);
+        Ok(pools.and_then(|pools| pools.first_mut()).map(Value::take).ok_or("no pool is watched")?)
+    }
+
+    /// Moves a pool to a region.
+    pub(crate) async fn pin(&self, pool: &str, region: &str) -> Result<(), Failure> {
+        self.call("POST", &format!("/v1/regions/pin?pool={pool}&region={region}&reason=figures")).await?;
+        Ok(())
+    }
+
     async fn call(&self, method: &str, target: &str) -> Result<Value, Failure> {
         timeout(PATIENCE, self.exchange(method, target)).await?
     }

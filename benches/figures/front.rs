@@ -1,6 +1,7 @@
 //! A gateway with a config of its own.
 
 use crate::Failure;
+use crate::admin::Admin;
 use crate::build::program;
 use crate::machine::measured;
 use crate::process::{Process, free_address};
@@ -17,6 +18,8 @@ pub(crate) struct Front {
     pub(crate) address: SocketAddr,
     /// The process.
     pub(crate) process: Process,
+    /// Its admin socket.
+    pub(crate) admin: Admin,
     _folder: TempDir,
 }
 
@@ -46,10 +49,11 @@ impl Front {
     async fn listening(listener: &str, main_file: &str, tenants: &str) -> Result<Self, Failure> {
         let folder = tempfile::Builder::new().prefix("fleetgate-figures-").tempdir()?;
         let (address, config) = (free_address()?, folder.path().join("fleetgate.yaml"));
+        let socket = folder.path().join("admin.sock");
         let text = format!(
             "listeners: [ {{ address: \"{address}\"{listener} }} ]\nthreads: 1\nadmin: {{ socket: {} }}\n\
-             tenants_directory: tenants.d\n{main_file}",
-            folder.path().join("admin.sock").display(),
+             tenants_directory: tenants.d\nstate_directory: state\n{main_file}",
+            socket.display(),
         );
         fs::write(&config, text)?;
         fs::create_dir(folder.path().join("tenants.d"))?;
@@ -58,7 +62,7 @@ impl Front {
         command.arg("run").arg("--config").arg(&config);
         let mut process = Process::start(command, &folder.path().join("log"))?;
         process.until_listening(address).await?;
-        Ok(Self { address, process, _folder: folder })
+        Ok(Self { address, process, admin: Admin(socket), _folder: folder })
     }
 }
 

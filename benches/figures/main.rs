@@ -13,6 +13,7 @@ mod build;
 mod certificates;
 mod comparison;
 mod cpu;
+mod failover;
 mod fairness;
 mod fleet;
 mod front;

@@ -68,6 +68,11 @@ impl Process {
         lines.get(lines.len().saturating_sub(SHOWN_LINES)..).unwrap_or_default().join("\n")
     }
 
+    /// Everything that it wrote to standard error.
+    pub(crate) fn log(&self) -> Result<String, Failure> {
+        Ok(fs::read_to_string(&self.log)?)
+    }
+
     /// CPU time of the process and all it started, since their start.
     pub(crate) fn cpu_time(&self) -> Result<Duration, Failure> {
         cpu_time(self.pid.as_raw_nonzero().get().unsigned_abs())

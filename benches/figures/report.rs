@@ -1,8 +1,9 @@
 //! The figures there are, and how they are printed.
 
 use crate::{
-    Failure, acme, admission, bad_http1, certificates, cpu, fairness, fuzz, guards, h2_abuse, handshake,
-    idle_tls, isolation, limit_change, limits, memory, quotas, reload, rpc, slow, slowloris, spoofs, upgrade,
+    Failure, acme, admission, bad_http1, certificates, cpu, failover, fairness, fuzz, guards, h2_abuse,
+    handshake, idle_tls, isolation, limit_change, limits, memory, quotas, reload, rpc, slow, slowloris,
+    spoofs, upgrade,
 };
 use std::io::Write;
 use std::pin::Pin;
@@ -187,6 +188,29 @@ pub(crate) const GROUPS: &[Group] = &[
         ],
         measure: || Box::pin(fairness::real_odoo()),
     },
+    Group {
+        names: &["detect_ms_refused", "detect_ms_blackhole"],
+        measure: || Box::pin(failover::detection()),
+    },
+    Group { names: &["switch_ms", "served_from_unpromoted"], measure: || Box::pin(failover::outage()) },
+    Group {
+        names: &[
+            "failed_reads_backend_kill",
+            "failed_reads_backend_kill_haproxy",
+            "failed_reads_backend_kill_traefik",
+            "writes_sent_twice",
+            "writes_sent_twice_haproxy",
+            "writes_sent_twice_traefik",
+        ],
+        measure: || Box::pin(failover::beside_peers()),
+    },
+    Group { names: &["websocket_reconnect_p99_ms"], measure: || Box::pin(failover::of_websockets()) },
+    Group {
+        names: &["probe_cpu_percent_1000_backends"],
+        measure: || Box::pin(failover::thousand_backends()),
+    },
+    Group { names: &["false_failovers", "false_refusals"], measure: || Box::pin(failover::lost_packets()) },
+    Group { names: &["split_brain"], measure: || Box::pin(failover::split_brain()) },
     Group { names: &["jain_index", "utilisation_lost_percent"], measure: || Box::pin(fairness::shares()) },
 ];
 

@@ -17,6 +17,8 @@ const PATIENCE: Duration = Duration::from_secs(10);
 const OPENING: u32 = 50;
 /// First byte of a whole text message (RFC 6455, section 5.2).
 const TEXT: u8 = 0x81;
+/// First byte of a close frame.
+const CLOSE: u8 = 0x88;
 /// Second byte of a frame: the payload is masked, as that of a client is.
 const MASKED: u8 = 0x80;
 
@@ -53,6 +55,16 @@ impl Websocket {
             Ok(Self { stream })
         } else {
             Err(io::Error::other("a websocket was not greeted"))
+        }
+    }
+
+    /// Waits until the server closes it, with or without a close frame.
+    pub(crate) async fn until_closed(mut self) {
+        let mut bytes = [0; 512];
+        while self.stream.read(&mut bytes).await.is_ok_and(|read| read > 0) {
+            if bytes.first() == Some(&CLOSE) {
+                return;
+            }
         }
     }
 

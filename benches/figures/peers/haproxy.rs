@@ -14,15 +14,26 @@ const PROGRAM: &str = "/usr/sbin/haproxy";
 
 /// Starts it for so many tenants.
 pub(crate) async fn start(tenants: u32, backend: &StubOdoo) -> Result<Peer, Failure> {
-    before(&routes(tenants), backend.http_addr(), "").await
+    before(&routes(tenants), &format!("server one {}", backend.http_addr())).await
 }
 
 /// Starts it for any tenants before a backend that gets no more requests at once than it has workers. The others wait.
 pub(crate) async fn limited(tenants: &[Route], backend: SocketAddr, workers: u16) -> Result<Peer, Failure> {
-    before(tenants, backend, &format!(" maxconn {workers}")).await
+    before(tenants, &format!("server one {backend} maxconn {workers}")).await
 }
 
-async fn before(tenants: &[Route], backend: SocketAddr, server_options: &str) -> Result<Peer, Failure> {
+/// Starts it before two backends that it asks for their health as often as the gateway does. What failed is asked of the
+/// other one: anything when there was no connection, and only GET when there was.
+pub(crate) async fn redundant(tenants: &[Route], [one, two]: [SocketAddr; 2]) -> Result<Peer, Failure> {
+    let servers = format!(
+        "option httpchk GET /web/health\n  option redispatch 1\n  retries 3\n  retry-on all-retryable-errors\n  \
+         http-request disable-l7-retry unless METH_GET\n  balance leastconn\n  \
+         server one {one} check inter 1s fall 3 rise 2\n  server two {two} check inter 1s fall 3 rise 2"
+    );
+    before(tenants, &servers).await
+}
+
+async fn before(tenants: &[Route], servers: &str) -> Result<Peer, Failure> {
     let program = installed()?;
     let folder = tempfile::tempdir()?;
     let address = free_address()?;
@@ -36,7 +47,7 @@ async fn before(tenants: &[Route], backend: SocketAddr, server_options: &str) ->
     let text = CONFIG
         .replace("MAP", &map.display().to_string())
         .replace("ADDRESS", &address.to_string())
-        .replace("BACKEND", &format!("{backend}{server_options}"));
+        .replace("SERVERS", servers);
     fs::write(&config, text)?;
     let mut command = measured(&program);
     command.arg("-db").arg("-f").arg(&config);
@@ -76,5 +87,5 @@ frontend web
   http-request set-header X-Forwarded-Host %[req.hdr(host)]
   default_backend odoo
 backend odoo
-  server one BACKEND
+  SERVERS
 ";

@@ -24,12 +24,18 @@ pub(crate) async fn start(tenants: u32, backend: &StubOdoo) -> Result<Peer, Fail
 
 /// Starts it for any tenants before any backend. It may listen before it has read its routes.
 pub(crate) async fn before(tenants: &[Route], backend: SocketAddr) -> Result<Peer, Failure> {
-    run(file(tenants, backend, None)).await
+    run(file(tenants, &[backend], None)).await
 }
 
 /// The same, with so many requests at once per host. It refuses more.
 pub(crate) async fn limited(tenants: &[Route], backend: SocketAddr, at_once: u16) -> Result<Peer, Failure> {
-    run(file(tenants, backend, Some(at_once))).await
+    run(file(tenants, &[backend], Some(at_once))).await
+}
+
+/// Starts it before two backends that it asks for their health as often as the gateway does, and asks again when one
+/// does not answer.
+pub(crate) async fn redundant(tenants: &[Route], backends: [SocketAddr; 2]) -> Result<Peer, Failure> {
+    run(file(tenants, &backends, None)).await
 }
 
 async fn run(routes: String) -> Result<Peer, Failure> {
@@ -49,7 +55,7 @@ async fn run(routes: String) -> Result<Peer, Failure> {
 }
 
 /// What a user of the file provider writes for a fleet: Traefik's routers know no table of hosts.
-fn file(tenants: &[Route], backend: SocketAddr, at_once: Option<u16>) -> String {
+fn file(tenants: &[Route], backends: &[SocketAddr], at_once: Option<u16>) -> String {
     let (mut routers, mut headers) = (String::new(), String::new());
     let mut more = "";
     if let Some(at_once) = at_once {
@@ -59,6 +65,12 @@ fn file(tenants: &[Route], backend: SocketAddr, at_once: Option<u16>) -> String 
             headers,
             "    at-once: {{ inFlightReq: {{ amount: {at_once}, sourceCriterion: {{ requestHost: true }} }} }}"
         );
+    }
+    let mut health = "";
+    if backends.len() > 1 {
+        more = ", again";
+        headers.push_str("    again: { retry: { attempts: 3 } }\n");
+        health = "        healthCheck: { path: /web/health, interval: 1s, timeout: 2500ms }\n";
     }
     for Route { host, database: name } in tenants {
         // Writing to a string does not fail.
@@ -71,10 +83,12 @@ fn file(tenants: &[Route], backend: SocketAddr, at_once: Option<u16>) -> String 
             "    {name}: {{ headers: {{ customRequestHeaders: {{ X-Odoo-dbfilter: \"^{name}$\", X-Odoo-Database: \"\" }} }} }}"
         );
     }
+    let servers: Vec<String> =
+        backends.iter().map(|backend| format!("{{ url: \"http://{backend}\" }}")).collect();
     format!(
-        "http:\n  routers:\n{routers}  middlewares:\n{headers}  services:\n    odoo:\n      loadBalancer:\n        \
-         servers: [ {{ url: \"http://{}\" }} ]\n",
-        backend
+        "http:\n  routers:\n{routers}  middlewares:\n{headers}  services:\n    odoo:\n      loadBalancer:\n{health}        \
+         servers: [ {} ]\n",
+        servers.join(", ")
     )
 }
 
