@@ -4,9 +4,11 @@ use std::fs;
 use std::net::SocketAddr;
 use std::path::Path;
 use std::process::Stdio;
+use std::time::Duration;
 
 use fleetgate_stub::StubOdoo;
-use fleetgate_tests::{DEADLINE, Gateway, backend, wait_for};
+use fleetgate_tests::{DEADLINE, Gateway, backend, installed, wait_for};
+use serde_json::Value;
 use tempfile::TempDir;
 use tokio::io::AsyncWriteExt;
 use tokio::process::Command;
@@ -18,6 +20,8 @@ use crate::fleet::{self, TENANTS};
 const NEWEST: &str = "127.0.0.3:0";
 /// A listener whose keys for tickets change all the time.
 const FORGETFUL: &str = "127.0.0.4:0";
+/// testssl.sh is a shell script that makes hundreds of connections, each by a process of its own.
+const TESTSSL_DEADLINE: Duration = Duration::from_secs(110);
 /// Everything that openssl can do, however weak.
 const ANY: &str = "ALL:@SECLEVEL=0";
 
@@ -92,6 +96,8 @@ async fn old_versions_and_weak_ciphers_are_not_spoken() {
         let said = openssl(site.client.path(), newest, "acme.test", &[version]).await;
         assert_eq!(is_served(&said), at_newest, "{version}: {said}");
     }
+    let said = site.ask(&["-tls1_2"]).await;
+    assert!(said.contains("Secure Renegotiation IS supported"), "RFC 5746: {said}");
     // Forward secrecy and authenticated encryption, and nothing else.
     for cipher in ["ECDHE+AESGCM", "ECDHE+CHACHA20"] {
         let said = site.ask(&["-tls1_2", "-cipher", cipher]).await;
@@ -142,5 +148,64 @@ async fn a_session_of_two_keys_ago_costs_a_whole_handshake_and_nothing_else() {
             said.contains("New, TLS")
         })
         .await;
+    }
+}
+
+/// What testssl.sh looks at: protocols, ciphers by their kinds, and everything that has a name.
+const CHECKS: [&str; 3] = ["--protocols", "--std", "--vulnerable"];
+/// What it warns of that says nothing about the server: what this openssl cannot do, and a handshake of its own without
+/// TLS 1.3. The test of openssl looks at that.
+const OF_THE_TOOL: [&str; 2] = ["engine_problem", "secure_renego"];
+
+#[tokio::test]
+async fn testssl_finds_nothing_that_is_worse_than_low() {
+    let site = start().await;
+    let report = site.client.path().join("report.json");
+    let mut command = Command::new(installed("testssl", "testssl.sh"));
+    command.current_dir(site.client.path()).args(CHECKS);
+    command.args(["--warnings", "batch", "--color", "0", "--quiet", "--ip", "127.0.0.1"]);
+    command.args(["--openssl-timeout", "10", "--connect-timeout", "10", "--add-ca", "ca.pem", "--jsonfile"]);
+    command.arg(&report).arg(format!("acme.test:{}", site.gateway.address().port()));
+    command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).kill_on_drop(true);
+    let child = command.spawn().unwrap();
+    let output = tokio::time::timeout(TESTSSL_DEADLINE, child.wait_with_output()).await.unwrap().unwrap();
+    let said = String::from_utf8_lossy(&output.stdout).into_owned();
+    let text = fs::read_to_string(&report).unwrap_or_else(|error| panic!("no report ({error}):\n{said}"));
+    let findings: Vec<Value> = serde_json::from_str(&text).unwrap();
+    let of = |id: &str| {
+        let finding = findings.iter().find(|finding| finding["id"] == id);
+        finding.unwrap_or_else(|| panic!("{id} was not looked at:\n{said}")).clone()
+    };
+    let bad: Vec<&Value> = findings
+        .iter()
+        .filter(|finding| {
+            ["MEDIUM", "HIGH", "CRITICAL", "WARN"].iter().any(|word| finding["severity"] == *word)
+        })
+        .filter(|finding| !OF_THE_TOOL.iter().any(|id| finding["id"] == *id))
+        .collect();
+    assert!(bad.is_empty(), "{bad:#?}\n{said}");
+    for id in ["SSLv2", "SSLv3", "TLS1", "TLS1_1"] {
+        assert_eq!(of(id)["finding"], "not offered", "{id}");
+    }
+    for id in ["TLS1_2", "TLS1_3"] {
+        assert!(of(id)["finding"].as_str().unwrap().starts_with("offered"), "{id}: {}", of(id));
+    }
+    for id in [
+        "heartbleed",
+        "CCS",
+        "ticketbleed",
+        "ROBOT",
+        "secure_client_renego",
+        "CRIME_TLS",
+        "POODLE_SSL",
+        "SWEET32",
+        "FREAK",
+        "DROWN",
+        "LOGJAM",
+        "BEAST",
+        "LUCKY13",
+        "RC4",
+    ] {
+        assert_eq!(of(id)["severity"], "OK", "{id}: {}", of(id));
     }
 }
