@@ -307,14 +307,79 @@ async fn configured_paths_stream_and_calls_never_do() {
     let mut call = RawConnection::open(gateway.address()).await.unwrap();
     call.send(upload(10).replace("/stub/upload", "/jsonrpc")).await.unwrap();
     let mut slow = RawConnection::open(gateway.address()).await.unwrap();
-    slow.send(upload(10)).await.unwrap();
+    slow.send(upload(10) + "0").await.unwrap();
     wait_for("the upload is at Odoo", DEADLINE, async || stub.counts().requests == 1).await;
-    slow.send("0123456789").await.unwrap();
+    slow.send("123456789").await.unwrap();
     fleet::assert_status(slow.read_to_end().await.unwrap(), 200, "a streamed upload");
     assert!(
         fleet::only_request(&stub).target.starts_with("/stub/upload"),
         "the call waits until it is whole"
     );
+}
+
+#[tokio::test]
+async fn a_streamed_body_has_a_floor_too_and_gives_its_worker_back() {
+    // A stand-in that waits for ever, as a server without a clock of its own would.
+    let options = StubOptions {
+        workers: Some(1),
+        stall_max: DEADLINE * 10,
+        ..StubOptions::new("eu-1", fleet::DATABASES)
+    };
+    let stub = StubOdoo::start(options).await.unwrap();
+    let clocks = "connections: { patience: 1s, bytes_per_second_min: 2000 }\n";
+    let config = fleet::config(&[backend(&stub)], "stream_paths: [/stub/upload]") + clocks;
+    let gateway = Gateway::builder(&config).tenants("tenants.yaml", fleet::TENANTS).start().await;
+    let in_parts = |bytes: usize, parts: usize| {
+        let parts = vec![vec![b'x'; bytes].into(); parts];
+        Request::post("acme.test", "/stub/upload", "").body_in_parts(parts, Duration::from_millis(300))
+    };
+    for (slow, steady) in
+        [(in_parts(1, 60), in_parts(1_000, 10)), (in_parts(1, 60).http2(), in_parts(1_000, 10).http2())]
+    {
+        let refused = slow.send(gateway.address()).await;
+        assert_eq!(refused.status, 408, "{}", refused.text());
+        assert!(refused.text().contains("body_too_slow"), "{}", refused.text());
+        let page = Request::get("globex.test", "/web/login").send(gateway.address()).await;
+        assert_eq!(page.status, 200, "the only worker is free");
+        assert_eq!(steady.send(gateway.address()).await.status, 200, "a phone in a tunnel is no attacker");
+    }
+    let mut silent = RawConnection::open(gateway.address()).await.unwrap();
+    silent.send(upload(10) + "0").await.unwrap();
+    fleet::assert_status(silent.read_to_end().await.unwrap(), 408, "a client that stops");
+    let frames = Frames::request(
+        &[(":method", "POST"), (":scheme", "http"), (":authority", "acme.test"), (":path", "/stub/upload")],
+        &[("0", false)],
+    );
+    assert_eq!(frames.outcome(gateway.address()).await, FramesOutcome::Answered { ok: false });
+    let uploads =
+        stub.received().into_iter().filter(|request| request.target == "/stub/upload" && request.complete);
+    assert_eq!(uploads.count(), 2, "no part is taken for a whole");
+}
+
+#[tokio::test]
+async fn a_streamed_body_that_waits_for_a_worker_loses_nothing() {
+    let stub = fleet::prefork("eu-1").await;
+    let backend =
+        format!("{{ http: \"{}\", websocket: \"{}\", workers: 1 }}", stub.http_addr(), stub.gevent_addr());
+    let config = fleet::config(&[backend], "stream_paths: [/stub/upload]");
+    let gateway = Gateway::builder(&config).tenants("tenants.yaml", fleet::TENANTS).start().await;
+    let address = gateway.address();
+    let busy = tokio::spawn(async move { http_get(address, "acme.test", "/stub/slow?ms=2000").await.status });
+    wait_for("the worker is busy", DEADLINE, async || stub.counts().requests_in_flight == 1).await;
+    let mut client = RawConnection::open(address).await.unwrap();
+    client.send(upload(100_000) + "x").await.unwrap();
+    let waiting = async || {
+        let work = gateway.admin("/v1/status").await["pools"][0]["admission"]["work"].clone();
+        work.as_array().unwrap().iter().map(|class| class["waiting"].as_u64().unwrap()).sum::<u64>()
+    };
+    wait_for("the upload waits", DEADLINE, async || waiting().await == 1).await;
+    for _ in 0..9 {
+        client.send(vec![b'x'; 11_111]).await.unwrap();
+    }
+    fleet::assert_status(client.read_to_end().await.unwrap(), 200, "an upload that waited");
+    assert_eq!(busy.await.unwrap(), 200);
+    let upload = stub.received().into_iter().find(|request| request.target == "/stub/upload").unwrap();
+    assert_eq!((upload.body_bytes, upload.complete), (100_000, true));
 }
 
 #[tokio::test]

@@ -3,7 +3,6 @@
 use super::Transport;
 use async_trait::async_trait;
 use pingora::protocols::l4::socket::SocketAddr as PeerAddr;
-use pingora::protocols::l4::virt::{VirtualSockOpt, VirtualSocket};
 use pingora::protocols::raw_connect::ProxyDigest;
 use pingora::protocols::{
     GetProxyDigest, GetSocketDigest, GetTimingDigest, Peek, Shutdown, SocketDigest, Ssl, TimingDigest,
@@ -59,13 +58,6 @@ impl AsyncWrite for BackendStream {
 
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         Pin::new(&mut self.inner).poll_shutdown(cx)
-    }
-}
-
-impl VirtualSocket for BackendStream {
-    /// Options were set when the connection was made.
-    fn set_socket_option(&self, _option: VirtualSockOpt) -> io::Result<()> {
-        Ok(())
     }
 }
 

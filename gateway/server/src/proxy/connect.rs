@@ -5,12 +5,9 @@ use super::kept::KeptConnections;
 use crate::connection::BackendStream;
 use crate::snapshot::BackendTlsClient;
 use crate::upstream::{DialError, dial, tls_cause};
-use async_trait::async_trait;
-use pingora::connectors::{ConnectorOptions, L4Connect, TransportConnector};
+use pingora::connectors::{ConnectorOptions, TransportConnector};
 use pingora::protocols::http::v1::client::HttpSession;
 use pingora::protocols::l4::socket::SocketAddr as PeerAddr;
-use pingora::protocols::l4::stream::Stream as L4Stream;
-use pingora::protocols::l4::virt::VirtualSocketStream;
 use pingora::upstreams::peer::{HttpPeer, Peer};
 use pingora::{Error, ErrorType, Result};
 use std::io;
@@ -65,25 +62,6 @@ impl BackendConnections {
         if let Some(stream) = connection.reuse().await {
             self.kept.put(peer, stream);
         }
-    }
-}
-
-/// Lets Pingora make the connection of a streamed request through our TLS. Pingora keeps none of these.
-#[derive(Debug)]
-pub(super) struct TlsDialer(Arc<BackendTlsClient>);
-
-impl TlsDialer {
-    /// A dialer as Pingora takes it.
-    pub(super) fn shared(tls: Arc<BackendTlsClient>) -> Arc<dyn L4Connect + Send + Sync> {
-        Arc::new(Self(tls))
-    }
-}
-
-#[async_trait]
-impl L4Connect for TlsDialer {
-    async fn connect(&self, address: &PeerAddr) -> Result<L4Stream> {
-        let stream = dial_stream(inet(address)?, &self.0).await?;
-        Ok(VirtualSocketStream::new(Box::new(stream)).into())
     }
 }
 

@@ -14,7 +14,6 @@ use fleetgate_core::limit::{LimitReport, Login};
 use fleetgate_core::pool::{Pool, PoolIndex};
 use fleetgate_core::region::{RegionIndex, Route};
 use fleetgate_core::rejection::Rejection;
-use fleetgate_core::rpc::RpcGuard;
 use fleetgate_core::tenant::{Tenant, TenantIndex};
 use fleetgate_core::traffic::{BackendPort, TrafficClass};
 use std::borrow::Cow;
@@ -76,12 +75,8 @@ pub struct RequestContext {
     pub(super) lease: Option<BackendLease>,
     /// From the start to the first byte of the backend's answer.
     pub(super) first_byte: Option<Duration>,
-    /// Reads along the body of a streamed request.
-    pub(super) guard: Option<RpcGuard>,
-    /// Why that body may not go on.
+    /// Why a body that is passed on as it comes may not go on.
     pub(super) body_refused: Option<Rejection>,
-    /// Body bytes passed on so far, of a streamed request.
-    pub(super) body_bytes: u64,
     /// Whether the next attempt must not use a kept connection.
     pub(super) fresh_connection: bool,
     /// A websocket to run on the connection after this request. Pingora takes it from behind a shared reference.
@@ -152,9 +147,7 @@ impl RequestContext {
             held: None,
             lease: None,
             first_byte: None,
-            guard: None,
             body_refused: None,
-            body_bytes: 0,
             fresh_connection: false,
             tunnel: Mutex::new(None),
         }
@@ -262,12 +255,10 @@ impl RequestContext {
         self.lease.as_ref()
     }
 
-    /// Whether the next attempt may use a connection that served another request. Pingora keeps none that it did not make,
-    /// which are those of streamed requests through TLS.
+    /// Whether the next attempt may use a connection that served another request.
     #[must_use]
     pub(super) fn may_reuse_connection(&self) -> bool {
-        let kept = !self.is_streamed() || self.backend_tls().is_none();
-        self.retry.may_reuse_connection() && !self.fresh_connection && kept
+        self.retry.may_reuse_connection() && !self.fresh_connection
     }
 
     /// Longest body that the request may have, in bytes.

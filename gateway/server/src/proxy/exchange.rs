@@ -2,17 +2,20 @@
 //! answer is taken from the backend as fast as it comes. Pingora connects and parses; its own
 //! exchange would pass a slow client's pace on to the worker.
 
-use super::collect::{Incomplete, collect};
+use super::collect::{Incomplete, Intake, collect, keep};
 use super::connect::BackendConnections;
 use super::context::RequestContext;
+use super::live::LiveBody;
 use super::permit::{self, NoPermit};
 use super::relay::relay;
 use super::service::GatewayState;
 use super::{answer, filestore, forward, headers, limit, region, rpc, target};
 use crate::snapshot::BackendLease;
-use crate::spool::{BodySpool, SpoolError};
+use crate::spool::{BodySpool, BytesHeld, SpoolError};
 use crate::upstream::Failure;
-use fleetgate_core::rpc::RpcOutcome;
+use bytes::Bytes;
+use fleetgate_core::rejection::Rejection;
+use fleetgate_core::rpc::{RpcGuard, RpcOutcome};
 use http::Version;
 use http::header::{CONTENT_LENGTH, TRANSFER_ENCODING};
 use pingora::http::{RequestHeader, ResponseHeader};
@@ -59,42 +62,15 @@ pub(super) async fn exchange(
     let Some(tenant) = context.account.as_ref().map(Arc::clone) else {
         return Error::e_explain(ErrorType::InternalError, "a request without a tenant was forwarded");
     };
-    let bytes_max = context.body_bytes_max();
-    let mut guard = match rpc::guard(context, session.req_header()) {
-        Ok(guard) => guard,
-        Err(rejection) => return Box::pin(answer::reject(session, context, rejection)).await,
+    let mut body = match take(session, context, state, tenant.disk_use()).await? {
+        Taken::Body(body) => body,
+        Taken::Answered => return Ok(()),
     };
-    let floor = state.clocks.floor;
-    let mut body = match collect(session, &state.spool, tenant.disk_use(), bytes_max, floor, &mut guard).await
-    {
-        Ok(body) => body,
-        Err(Incomplete::Refused(rejection)) => {
-            session.set_keepalive(None);
-            return Box::pin(answer::reject(session, context, rejection)).await;
-        }
-        Err(Incomplete::Broken(error)) => return Err(error),
-    };
-    if let Some(login) = guard.login()
-        && let Err(rejection) = limit::try_login(context, login)
-    {
-        return Box::pin(answer::reject(session, context, rejection)).await;
-    }
-    match guard.finish() {
-        RpcOutcome::Forward { replace: None } => {}
-        RpcOutcome::Forward { replace: Some(replace) } => body.replace(replace.range, replace.bytes),
-        RpcOutcome::Answer(call) => return Box::pin(answer::call(session, context, call)).await,
-        RpcOutcome::Refuse(refusal) => {
-            return Box::pin(answer::reject(session, context, refusal.into())).await;
-        }
-        RpcOutcome::Guarded(guard) => {
-            return Box::pin(answer::reject(session, context, guard.rejection())).await;
-        }
-    }
     if !enter(session, context, state).await? {
         return Ok(());
     }
     loop {
-        match ask(session, context, &state.backends, &body).await {
+        match ask(session, context, &state.backends, &mut body).await {
             Ok(answering) => {
                 drop(body);
                 if filestore::names_a_file(&answering.head) {
@@ -116,6 +92,97 @@ pub(super) async fn exchange(
     }
 }
 
+/// The body of a request.
+enum Body {
+    /// All of it.
+    Whole(BodySpool),
+    /// On its way.
+    Live(LiveBody),
+}
+
+/// What became of the body.
+enum Taken {
+    Body(Body),
+    /// The client has got an answer without a backend.
+    Answered,
+}
+
+/// Takes the body from the client, or prepares to pass it on.
+async fn take(
+    session: &mut Session,
+    context: &mut RequestContext,
+    state: &GatewayState,
+    tenant: &Arc<BytesHeld>,
+) -> Result<Taken> {
+    let mut guard = match rpc::guard(context, session.req_header()) {
+        Ok(guard) => guard,
+        Err(rejection) => return refuse(session, context, rejection).await,
+    };
+    let mut body = match receive(session, context, state, tenant, &mut guard).await {
+        Ok(Received::Whole(body)) => body,
+        Ok(Received::Begun(first, intake)) => {
+            return Ok(Taken::Body(Body::Live(LiveBody::new(first, intake, guard))));
+        }
+        Err(Incomplete::Refused(rejection)) => {
+            session.set_keepalive(None);
+            return refuse(session, context, rejection).await;
+        }
+        Err(Incomplete::Broken(error)) => return Err(error),
+    };
+    if let Some(login) = guard.login()
+        && let Err(rejection) = limit::try_login(context, login)
+    {
+        return refuse(session, context, rejection).await;
+    }
+    match guard.finish() {
+        RpcOutcome::Forward { replace: None } => {}
+        RpcOutcome::Forward { replace: Some(replace) } => body.replace(replace.range, replace.bytes),
+        RpcOutcome::Answer(call) => {
+            return Box::pin(answer::call(session, context, call)).await.map(|()| Taken::Answered);
+        }
+        RpcOutcome::Refuse(refusal) => return refuse(session, context, refusal.into()).await,
+        RpcOutcome::Guarded(guard) => return refuse(session, context, guard.rejection()).await,
+    }
+    Ok(Taken::Body(Body::Whole(body)))
+}
+
+/// What has come of a body.
+enum Received {
+    Whole(BodySpool),
+    /// The first piece of one that is passed on as it comes.
+    Begun(Bytes, Intake),
+}
+
+async fn receive(
+    session: &mut Session,
+    context: &RequestContext,
+    state: &GatewayState,
+    tenant: &Arc<BytesHeld>,
+    guard: &mut RpcGuard,
+) -> Result<Received, Incomplete> {
+    if session.as_mut().is_body_empty() {
+        return Ok(Received::Whole(BodySpool::default()));
+    }
+    let mut intake = Intake::begin(session, context.body_bytes_max(), state.clocks.floor).await?;
+    let streamed = context.is_streamed() && !rpc::is_call(context, session.req_header());
+    if !streamed {
+        return collect(session, &state.spool, tenant, intake, guard).await.map(Received::Whole);
+    }
+    // No worker is asked for a client that says nothing.
+    match intake.next(session).await? {
+        Some(first) if !session.as_mut().is_body_done() => Ok(Received::Begun(first, intake)),
+        first => {
+            let mut body = BodySpool::default();
+            keep(&mut body, first.unwrap_or_default(), &state.spool, tenant, guard).await?;
+            Ok(Received::Whole(body))
+        }
+    }
+}
+
+async fn refuse(session: &mut Session, context: &mut RequestContext, rejection: Rejection) -> Result<Taken> {
+    Box::pin(answer::reject(session, context, rejection)).await.map(|()| Taken::Answered)
+}
+
 /// Gets a region and a worker there; `false` when the client was told that there is none.
 async fn enter(session: &mut Session, context: &mut RequestContext, state: &GatewayState) -> Result<bool> {
     match region::enter(session, context, &state.metrics).await {
@@ -127,20 +194,22 @@ async fn enter(session: &mut Session, context: &mut RequestContext, state: &Gate
     }
 }
 
-/// The head that a backend gets: HTTP/1.1, and a length instead of chunks.
-fn backend_head(
-    session: &mut Session,
-    context: &RequestContext,
-    body: &BodySpool,
-) -> Result<Box<RequestHeader>> {
+/// The head that a backend gets: HTTP/1.1, and a length instead of chunks if the body is whole.
+fn backend_head(session: &mut Session, context: &RequestContext, body: &Body) -> Result<Box<RequestHeader>> {
     let had_length = session.req_header().headers.contains_key(CONTENT_LENGTH)
         || session.req_header().headers.contains_key(TRANSFER_ENCODING);
     let mut head = session.req_header().clone();
     head.set_version(Version::HTTP_11);
     headers::rewrite_whole(context, &mut head)?;
     target::drop_authority(&mut head);
-    if had_length || !body.is_empty() {
-        head.insert_header(CONTENT_LENGTH, body.len())?;
+    match body {
+        Body::Whole(body) if had_length || !body.is_empty() => {
+            head.insert_header(CONTENT_LENGTH, body.len())?
+        }
+        Body::Live(_) if !head.headers.contains_key(CONTENT_LENGTH) => {
+            head.insert_header(TRANSFER_ENCODING, "chunked")?;
+        }
+        Body::Whole(_) | Body::Live(_) => {}
     }
     headers::set_connection(context, &mut head)?;
     Ok(Box::new(head))
@@ -151,7 +220,7 @@ async fn ask(
     session: &mut Session,
     context: &mut RequestContext,
     backends: &BackendConnections,
-    body: &BodySpool,
+    body: &mut Body,
 ) -> Result<Answering> {
     let head = backend_head(session, context, body)?;
     let peer = forward::next_peer(context)?;
@@ -175,7 +244,7 @@ async fn ask(
     connection.read_timeout = peer.options.read_timeout;
     connection.write_timeout = peer.options.write_timeout;
     let answered = async {
-        let may_be_kept = send(&mut connection, head, body).await?;
+        let may_be_kept = send(session, &mut connection, head, body).await?;
         let (head, ends) = first_answer(session, &mut connection).await?;
         Ok::<_, Box<Error>>((may_be_kept, head, ends))
     };
@@ -190,8 +259,16 @@ async fn ask(
         }
         Err(mut error) => {
             context.backend_ends();
-            forward::settle(context, &mut error, Failure::BeforeAnswer, kept);
-            if permit::is_still_busy(&error) {
+            let (failure, whole) = match body {
+                Body::Whole(_) => (Failure::BeforeAnswer, true),
+                Body::Live(live) => {
+                    context.body_refused = live.take_refusal();
+                    (if live.has_begun() { Failure::Final } else { Failure::BeforeAnswer }, live.is_whole())
+                }
+            };
+            forward::settle(context, &mut error, failure, kept);
+            // A worker that never gets the end of a request is done with it when the connection ends.
+            if whole && permit::is_still_busy(&error) {
                 permit::see_out(context, connection);
             }
             Err(error)
@@ -205,8 +282,26 @@ fn says_something<T>(answered: &Result<T>) -> bool {
 }
 
 /// Sends the request. `false` when the backend stopped reading it: its answer, if there is one, still counts.
-async fn send(connection: &mut HttpSession, head: Box<RequestHeader>, body: &BodySpool) -> Result<bool> {
+async fn send(
+    session: &mut Session,
+    connection: &mut HttpSession,
+    head: Box<RequestHeader>,
+    body: &mut Body,
+) -> Result<bool> {
     connection.write_request_header(head).await.map_err(|error| error.into_up())?;
+    let whole = match body {
+        Body::Whole(body) => send_whole(connection, body).await?,
+        Body::Live(body) => body.pass_on(session, connection).await?,
+    };
+    if !whole {
+        // What the client still sends is of no use to anybody.
+        session.set_keepalive(None);
+        connection.read_timeout = Some(EARLY_ANSWER);
+    }
+    Ok(whole)
+}
+
+async fn send_whole(connection: &mut HttpSession, body: &BodySpool) -> Result<bool> {
     let mut at = 0_u64;
     loop {
         let chunk = body.read(at).await.map_err(unreadable)?;
@@ -214,7 +309,6 @@ async fn send(connection: &mut HttpSession, head: Box<RequestHeader>, body: &Bod
             break;
         }
         if connection.write_body(&chunk).await.is_err() {
-            connection.read_timeout = Some(EARLY_ANSWER);
             return Ok(false);
         }
         at = at.saturating_add(u64::try_from(chunk.len()).unwrap_or(u64::MAX));
@@ -254,7 +348,12 @@ fn is_interim(head: &ResponseHeader) -> bool {
 
 /// Waits until the client leaves. A client that sends its next request early is still there: it gets the answer to this
 /// one, and then the end of the connection (RFC 9112, section 9.3.2, has it send the next one again).
+///
+/// A client whose body is not read yet is not listened to: a look would take a byte of it.
 pub(super) async fn client_gone(session: &mut Session) -> Box<Error> {
+    if !session.as_mut().is_body_done() {
+        return pending().await;
+    }
     match session.as_mut().read_body_or_idle(true).await {
         Err(error) if *error.etype() != SENT_MORE => error.into_down(),
         Ok(_) | Err(_) => {

@@ -1,13 +1,12 @@
 //! The peer of an attempt, and what its failures mean.
 
-use super::connect::{TlsDialer, tls_problem};
+use super::connect::tls_problem;
 use super::context::RequestContext;
 use crate::snapshot::BackendLease;
 use crate::upstream::Failure;
 use fleetgate_core::pool::Timeouts;
 use fleetgate_core::rejection::Rejection;
 use fleetgate_core::request::Fault;
-use fleetgate_core::rpc::RpcOutcome;
 use fleetgate_core::traffic::TrafficClass;
 use pingora::protocols::TcpKeepalive;
 use pingora::upstreams::peer::{H1UpgradePolicy, HttpPeer, HttpUpstreamRequestPolicy};
@@ -16,10 +15,6 @@ use std::time::Duration;
 
 /// Idle connections to a backend are closed before Odoo or a firewall does it.
 pub(super) const BACKEND_IDLE: Duration = Duration::from_secs(30);
-/// A streamed body beyond its limit.
-const BODY_TOO_LARGE: ErrorType = ErrorType::HTTPStatus(413);
-/// A streamed body that may not go on; the context knows why.
-const BODY_REFUSED: ErrorType = ErrorType::HTTPStatus(400);
 /// Bit of a group of connections that serve one request only. Connections of such a group are never kept.
 const SINGLE_USE: u64 = 1;
 
@@ -30,17 +25,15 @@ const SINGLE_USE: u64 = 1;
 pub(super) fn next_peer(context: &mut RequestContext) -> Result<Box<HttpPeer>> {
     let timeouts = timeouts(context);
     let may_reuse = context.may_reuse_connection();
-    let tls = context.backend_tls().cloned();
-    context.body_bytes = 0;
+    let group = context.backend_tls().map_or(0, |tls| tls.group());
     let Some(lease) = context.next_backend() else {
         return Error::e_explain(ErrorType::ConnectError, "no backend is left to ask");
     };
     let mut peer = HttpPeer::new(lease.address(), false, String::new());
     // Connections are shared by who asks for the same in TLS, and never by others.
-    let shared = tls.as_ref().map_or(0, |tls| tls.group() & !SINGLE_USE);
+    let shared = group & !SINGLE_USE;
     peer.group_key = if may_reuse { shared } else { shared | SINGLE_USE };
     let options = &mut peer.options;
-    options.custom_l4 = tls.map(TlsDialer::shared);
     if let Some(timeouts) = timeouts {
         options.connection_timeout = Some(timeouts.connect);
         options.total_connection_timeout = Some(timeouts.connect);
@@ -97,41 +90,6 @@ pub(super) fn note_failing(context: &RequestContext, lease: &BackendLease, tls: 
     }
 }
 
-/// Looks at the next piece of a streamed request's body before the backend gets it; `ends` with the last.
-///
-/// # Errors
-/// It is longer than allowed, or asks for what a guard keeps from clients. The backend never gets the end of such a
-/// body, so it does nothing.
-pub(super) fn watch_body(context: &mut RequestContext, piece: &[u8], ends: bool) -> Result<()> {
-    if let Some(guard) = &mut context.guard {
-        guard.feed(piece);
-        if ends || !guard.may_forward() {
-            context.body_refused = context.guard.take().and_then(|guard| refusal_of(guard.finish()));
-        }
-    }
-    if context.body_refused.is_some() {
-        return Err(
-            Error::explain(BODY_REFUSED, "the body is for what a guard keeps from clients").into_down()
-        );
-    }
-    let bytes = u64::try_from(piece.len()).unwrap_or(u64::MAX);
-    context.body_bytes = context.body_bytes.saturating_add(bytes);
-    if context.body_bytes > context.body_bytes_max() {
-        return Err(Error::explain(BODY_TOO_LARGE, "the body is longer than allowed").into_down());
-    }
-    Ok(())
-}
-
-/// A fault of the client's protocol is for calls, and calls are never streamed.
-fn refusal_of(outcome: RpcOutcome) -> Option<Rejection> {
-    match outcome {
-        RpcOutcome::Forward { .. } => None,
-        RpcOutcome::Answer(answer) => answer.denial.map(Rejection::RpcDenied),
-        RpcOutcome::Refuse(refusal) => Some(refusal.into()),
-        RpcOutcome::Guarded(guard) => Some(guard.rejection()),
-    }
-}
-
 /// Decides whether a failed attempt is followed by another: the one place where the retry rule meets Pingora.
 pub(super) fn settle(
     context: &mut RequestContext,
@@ -157,7 +115,6 @@ pub(super) fn settle(
 /// What the client is told about a failure. `None` when the client itself is gone.
 pub(super) fn rejection_for(error: &Error) -> Option<Rejection> {
     match (error.esource(), error.etype()) {
-        (_, &BODY_TOO_LARGE) => Some(Rejection::BodyTooLarge),
         (_, ErrorType::HTTPStatus(_)) => Some(Rejection::Internal),
         // Fields for the connection only are the last of a head to be looked at.
         (ErrorSource::Downstream, ErrorType::InvalidHTTPHeader) => Some(Fault::Connection.into()),

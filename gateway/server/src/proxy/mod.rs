@@ -14,6 +14,7 @@ mod headers;
 mod hop;
 mod kept;
 mod limit;
+mod live;
 mod permit;
 mod record;
 mod region;

@@ -4,26 +4,21 @@ use super::admit::{Decision, decide};
 use super::connect::BackendConnections;
 use super::context::RequestContext;
 use super::exchange::exchange;
-use super::permit::{self, NoPermit};
 use super::record::{Outcome, cause_of, conclude, count, describe};
-use super::{answer, forward, headers, limit, rpc, target, tunnel, websocket};
+use super::{answer, forward, headers, limit, rpc, tunnel, websocket};
 use crate::acme::Answers;
-use crate::admission::Permit;
 use crate::snapshot::SnapshotStore;
 use crate::spool::SpoolStore;
 use crate::telemetry::access_log::AccessLog;
 use crate::telemetry::metrics::Metrics;
 use crate::telemetry::trace::RequestId;
-use crate::upstream::Failure;
 use crate::usage::Usage;
 use async_trait::async_trait;
-use bytes::Bytes;
 use fleetgate_core::config::Connections;
 use fleetgate_core::traffic::TrafficClass;
-use pingora::http::{RequestHeader, ResponseHeader};
 use pingora::proxy::{FailToProxy, ProxyHttp, Session};
 use pingora::upstreams::peer::HttpPeer;
-use pingora::{Error, Result};
+use pingora::{Error, ErrorType, Result};
 use std::any::Any;
 use std::net::{IpAddr, Ipv4Addr};
 use std::sync::Arc;
@@ -105,25 +100,6 @@ impl ProxyHttp for Gateway {
             }
             Decision::Forward => {
                 headers::forget_spelling(session.req_header_mut())?;
-                if context.is_streamed() && !is_call {
-                    session.set_read_timeout(Some(self.state.clocks.floor.patience));
-                    match rpc::guard(context, session.req_header()) {
-                        Ok(guard) => context.guard = Some(guard),
-                        Err(rejection) => {
-                            return answer::reject(session, context, rejection).await.map(|()| true);
-                        }
-                    }
-                    return match permit::obtain(session, context, &self.state.metrics).await {
-                        Ok(()) => {
-                            context.permit.iter_mut().for_each(Permit::note_used);
-                            Ok(false)
-                        }
-                        Err(NoPermit::Refused(rejection)) => {
-                            answer::reject(session, context, rejection).await.map(|()| true)
-                        }
-                        Err(NoPermit::Gone(error)) => Err(error),
-                    };
-                }
                 exchange(session, context, &self.state).await.map(|()| true)
             }
             Decision::Prove(proof) => answer::prove(session, context, &proof).await.map(|()| true),
@@ -133,96 +109,9 @@ impl ProxyHttp for Gateway {
         }
     }
 
-    async fn upstream_peer(
-        &self,
-        _session: &mut Session,
-        context: &mut RequestContext,
-    ) -> Result<Box<HttpPeer>> {
-        forward::next_peer(context)
-    }
-
-    async fn upstream_request_filter(
-        &self,
-        _session: &mut Session,
-        head: &mut RequestHeader,
-        context: &mut RequestContext,
-    ) -> Result<()> {
-        headers::rewrite(context, head)?;
-        target::drop_authority(head);
-        headers::set_connection(context, head)
-    }
-
-    async fn request_body_filter(
-        &self,
-        _session: &mut Session,
-        body: &mut Option<Bytes>,
-        end_of_stream: bool,
-        context: &mut RequestContext,
-    ) -> Result<()> {
-        forward::watch_body(context, body.as_deref().unwrap_or_default(), end_of_stream)
-    }
-
-    async fn connected_to_upstream(
-        &self,
-        _session: &mut Session,
-        _reused: bool,
-        _peer: &HttpPeer,
-        _fd: std::os::unix::io::RawFd,
-        _digest: Option<&pingora::protocols::Digest>,
-        context: &mut RequestContext,
-    ) -> Result<()> {
-        if let Some(lease) = &context.lease {
-            lease.backend().note_connected(lease.port());
-        }
-        context.backend_begins();
-        Ok(())
-    }
-
-    async fn upstream_response_filter(
-        &self,
-        _session: &mut Session,
-        head: &mut ResponseHeader,
-        context: &mut RequestContext,
-    ) -> Result<()> {
-        context.first_byte.get_or_insert_with(|| context.started.elapsed());
-        headers::refuse_unasked_upgrade(head)
-    }
-
-    async fn response_filter(
-        &self,
-        session: &mut Session,
-        head: &mut ResponseHeader,
-        context: &mut RequestContext,
-    ) -> Result<()> {
-        context.answer_leaves(0);
-        headers::answer_in_our_name(session, context, &self.state, head)
-    }
-
-    fn fail_to_connect(
-        &self,
-        _session: &mut Session,
-        _peer: &HttpPeer,
-        context: &mut RequestContext,
-        mut error: Box<Error>,
-    ) -> Box<Error> {
-        forward::note_connect_failure(context, &error);
-        forward::settle(context, &mut error, Failure::Connect, false);
-        error
-    }
-
-    fn error_while_proxy(
-        &self,
-        _peer: &HttpPeer,
-        session: &mut Session,
-        mut error: Box<Error>,
-        context: &mut RequestContext,
-        client_reused: bool,
-    ) -> Box<Error> {
-        // A body that Pingora did not keep whole cannot be sent again.
-        let final_word = has_answer(session) || session.as_ref().retry_buffer_truncated();
-        let failure = if final_word { Failure::Final } else { Failure::BeforeAnswer };
-        forward::settle(context, &mut error, failure, client_reused);
-        error
+    async fn upstream_peer(&self, _: &mut Session, _: &mut RequestContext) -> Result<Box<HttpPeer>> {
+        // Every request has its answer before Pingora would make an exchange of its own.
+        Error::e_explain(ErrorType::InternalError, "a request was not answered")
     }
 
     async fn fail_to_proxy(

@@ -39,8 +39,9 @@ section! {
         /// tenant's own database is sent, and no link is followed.
         filestore: Option<Folder> = null,
         /// Starts of paths whose requests and answers are passed on as they come, such as those of a module that
-        /// takes uploads of many gigabytes or wants to see them grow. A slow client then holds a worker. Calls
-        /// whose bodies name a database are never streamed.
+        /// takes uploads of many gigabytes or wants to see them grow. A slow client then holds a worker, for as
+        /// long as it keeps to the floor of `connections`; the answer begins when the request is whole. Calls whose bodies
+        /// name a database are never streamed.
         stream_paths: List<PathStart, 0, 100> = [],
         /// Speaks TLS with the backends, on both of their ports. Left out, it is plain HTTP.
         tls: Option<PoolTlsEntry> = null,
