@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use fleetgate_stub::StubOdoo;
 use fleetgate_tests::{
-    Answer, Builder, Connection, DEADLINE, Gateway, Request, http_get, wait_for, ws_connect,
+    Answer, Builder, Connection, DEADLINE, Gateway, Redis, Request, http_get, wait_for, ws_connect,
 };
 use rustix::process::Signal;
 use serde_json::Value;
@@ -385,4 +385,90 @@ async fn a_folder_that_cannot_be_used_costs_no_request_and_is_said_everywhere() 
     let gateway = builder.start().await;
     assert_eq!(gateway.admin("/v1/quota").await["problem"], Value::Null);
     assert_eq!(ask(&gateway, "acme.test").await.status, 200);
+}
+
+/// Three nodes that share a Redis, each in front of a server of its own.
+async fn three_nodes(redis: &Redis, more: &str) -> (Vec<(StubOdoo, Builder)>, Vec<Gateway>) {
+    let quotas =
+        "requests_per_month: 300, thresholds: [ { percent: 50, then: warn }, { percent: 100, then: stop } ]";
+    let (mut builders, mut nodes) = (Vec::new(), Vec::new());
+    for node in 0..3 {
+        let shared = format!("redis: {{ servers: [\"{}\"], node: n{node}, usual_nodes: 3 }}\n", redis.url());
+        let (stub, builder) = before(quotas, &format!("{more}{shared}")).await;
+        nodes.push(builder.clone().start().await);
+        builders.push((stub, builder));
+    }
+    (builders, nodes)
+}
+
+#[tokio::test]
+async fn three_nodes_and_a_dying_redis_keep_one_quota() {
+    let mut redis = Redis::start(&[]).await;
+    let (receiver, messages) = receiver(0).await;
+    let webhook = format!("quota_webhook: {{ url: \"http://{}/told\", secret: s }}\n", receiver.address());
+    let (builders, mut nodes) = three_nodes(&redis, &webhook).await;
+    let ask_each = async |nodes: &[Gateway], requests: usize| {
+        for node in nodes {
+            for _ in 0..requests {
+                assert_eq!(ask(node, "acme.test").await.status, 200);
+            }
+        }
+    };
+    let all_know = async |nodes: &[Gateway], requests: u64| {
+        for node in nodes {
+            wait_for(&format!("a node knows of {requests} requests"), DEADLINE, async || {
+                used(node, "acme", "requests_per_month").await == requests
+            })
+            .await;
+        }
+    };
+    let told = |percent: u64| {
+        let messages = messages.lock().unwrap();
+        messages.iter().filter(|(_, message)| message["percent"] == percent).count()
+    };
+    let all_told = async |nodes: &[Gateway]| {
+        for node in nodes {
+            wait_for("no message waits", DEADLINE, async || {
+                node.admin("/v1/quota").await["messages_waiting"] == 0
+            })
+            .await;
+        }
+    };
+    ask_each(&nodes, 60).await;
+    all_know(&nodes, 180).await;
+    wait_for("half of it is told", DEADLINE, async || told(50) > 0).await;
+    all_told(&nodes).await;
+
+    // Each goes on alone, and one of them ends in the middle of it.
+    redis.kill();
+    ask_each(&nodes, 10).await;
+    let mut killed = nodes.remove(0);
+    killed.signal(Signal::KILL);
+    killed.wait_exit(DEADLINE).await;
+    let again = builders[0].1.clone().start().await;
+    assert!(used(&again, "acme", "requests_per_month").await >= 70, "it goes on from its own journal");
+    nodes.insert(0, again);
+    ask_each(&nodes, 10).await;
+
+    // Redis has forgotten all of it; the nodes have not.
+    redis.start_again().await;
+    all_know(&nodes, 240).await;
+    redis.ask(&["FLUSHALL"]);
+    ask_each(&nodes, 10).await;
+    all_know(&nodes, 270).await;
+    let mut served = 270;
+    while ask(&nodes[1], "acme.test").await.status == 200 {
+        served += 1;
+    }
+    assert_eq!(served, 300);
+    for node in &nodes {
+        wait_for("the quota is used up everywhere", DEADLINE, async || {
+            ask(node, "acme.test").await.status == 429
+        })
+        .await;
+        assert_eq!(ask(node, "globex.test").await.status, 200, "another tenant has its own");
+    }
+    wait_for("all of it is told", DEADLINE, async || told(100) > 0).await;
+    all_told(&nodes).await;
+    assert_eq!((told(50), told(100)), (1, 1), "each threshold is told once, whoever reached it");
 }

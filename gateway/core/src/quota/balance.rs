@@ -1,6 +1,7 @@
 //! One quota of one tenant: where its period began on the scale of the meter's total.
 
 use super::calendar::{Period, Periods, Span};
+use super::elsewhere::{Elsewhere, NodeUse};
 use super::grant::{Grant, use_up};
 use super::meter::QuotaKey;
 use super::rolling::Rolling;
@@ -24,6 +25,10 @@ pub struct Balance {
     fired_percent: u16,
     rolling: Option<Box<Rolling>>,
     previous: Option<Box<Closed>>,
+    /// What other nodes have used.
+    elsewhere: Elsewhere,
+    /// When an operator last made it begin anew, in seconds since 1970.
+    reset_at: i64,
 }
 
 /// A period that has ended.
@@ -37,6 +42,9 @@ pub struct Closed {
     pub limit: u64,
     carried: u64,
     fired_percent: u16,
+    /// Of what was used, that of other nodes.
+    #[serde(default)]
+    elsewhere: u64,
 }
 
 /// A balance as it is written down.
@@ -53,6 +61,10 @@ pub struct BalanceRecord {
     window: Option<(i64, Vec<u64>)>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     previous: Option<Closed>,
+    #[serde(default, skip_serializing_if = "Elsewhere::is_empty")]
+    elsewhere: Elsewhere,
+    #[serde(default)]
+    reset_at: i64,
 }
 
 impl Balance {
@@ -70,7 +82,17 @@ impl Balance {
             .as_ref()
             .map_or_else(|| terms.calendar.period_at(key.span, now), |window| window.period(key.span));
         let period = periods.share(period);
-        Self { key, period, base: total, carried: 0, fired_percent: 0, rolling, previous: None }
+        Self {
+            key,
+            period,
+            base: total,
+            carried: 0,
+            fired_percent: 0,
+            rolling,
+            previous: None,
+            elsewhere: Elsewhere::default(),
+            reset_at: 0,
+        }
     }
 
     /// Which quota.
@@ -85,10 +107,36 @@ impl Balance {
         &self.period
     }
 
-    /// What was used in the period.
+    /// What was used in the period, on all nodes.
     #[must_use]
-    pub const fn used(&self, total: u64) -> u64 {
+    pub fn used(&self, total: u64) -> u64 {
+        self.own(total).saturating_add(self.elsewhere())
+    }
+
+    /// What was used in the period on this node.
+    const fn own(&self, total: u64) -> u64 {
         total.saturating_sub(self.base)
+    }
+
+    /// What other nodes have used in the period, as far as they said.
+    fn elsewhere(&self) -> u64 {
+        // Windows of nodes end in pieces that need not be the same.
+        let reach = if self.rolling.is_some() { self.key.span.nominal_seconds() } else { 1 };
+        let from = self.period.starts.saturating_sub(reach);
+        self.elsewhere.sum(|used| {
+            used.starts > from && used.starts < self.period.ends && used.reset_at >= self.reset_at
+        })
+    }
+
+    /// What this node says to others.
+    #[must_use]
+    pub fn node_use(&self, total: u64) -> NodeUse {
+        NodeUse { starts: self.period.starts, reset_at: self.reset_at, used: self.own(total) }
+    }
+
+    /// Notes what another node said; true when that is news.
+    pub fn note_elsewhere(&mut self, node: &str, used: NodeUse) -> bool {
+        self.elsewhere.note(node, used, self.rolling.is_none())
     }
 
     /// What was carried over from the period before.
@@ -106,7 +154,7 @@ impl Balance {
     /// The total at which a part of a limit is used; `None` when it is used at `total`.
     pub(super) fn reached_at(&self, total: u64, limit: u64, percent: u16) -> Option<u64> {
         let part = percent_of(limit, percent);
-        (self.used(total) < part).then(|| self.base.saturating_add(part))
+        (self.used(total) < part).then(|| self.base.saturating_add(part.saturating_sub(self.elsewhere())))
     }
 
     /// The moments between which the balance need not be rolled: from the first, before the second.
@@ -122,8 +170,9 @@ impl Balance {
     }
 
     /// Forgets what was used in the period. What was reported stays reported.
-    pub fn reset(&mut self, total: u64) {
+    pub fn reset(&mut self, total: u64, now: i64) {
         self.base = total;
+        self.reset_at = now;
         if let Some(window) = &mut self.rolling {
             window.reset(total);
         }
@@ -173,7 +222,9 @@ impl Balance {
             limit: own,
             carried: self.carried,
             fired_percent: self.fired_percent,
+            elsewhere: self.elsewhere(),
         };
+        self.elsewhere.forget_before(self.period.ends);
         self.previous = Some(Box::new(closed));
         self.carried = unused.min(percent_of(limit, u16::from(terms.carry_over_percent)));
         self.base = total;
@@ -184,7 +235,7 @@ impl Balance {
     fn go_back(&mut self, terms: &QuotaTerms, now: i64, periods: &mut Periods, span: Span) {
         match self.previous.take() {
             Some(previous) if previous.period.holds(now) => {
-                self.base = self.base.saturating_sub(previous.used);
+                self.base = self.base.saturating_sub(previous.used.saturating_sub(previous.elsewhere));
                 self.carried = previous.carried;
                 self.fired_percent = previous.fired_percent;
                 self.period = periods.share(previous.period);
@@ -230,6 +281,8 @@ impl Balance {
                 (piece, marks.to_vec())
             }),
             previous: self.previous.as_deref().cloned(),
+            elsewhere: self.elsewhere.clone(),
+            reset_at: self.reset_at,
         }
     }
 
@@ -245,6 +298,8 @@ impl Balance {
             fired_percent: state.fired_percent,
             rolling: window.map(Box::new),
             previous: state.previous.map(Box::new),
+            elsewhere: state.elsewhere,
+            reset_at: state.reset_at,
         }
     }
 }

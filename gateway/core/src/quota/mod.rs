@@ -8,6 +8,7 @@
 mod assess;
 mod balance;
 mod calendar;
+mod elsewhere;
 mod grant;
 mod meter;
 mod rolling;
@@ -18,6 +19,7 @@ mod tests;
 pub use assess::{Assessment, Exhausted, Fired, Ledger, assess};
 pub use balance::{Balance, BalanceRecord, Closed};
 pub use calendar::{Calendar, Period, Periods, Span};
+pub use elsewhere::NodeUse;
 pub use grant::Grant;
 pub use meter::{Meter, QuotaKey, Totals};
 pub use terms::{Quota, QuotaTerms, Stage, Threshold};

@@ -4,9 +4,11 @@
 //! hears what it may hold; core decides what that means ([`fleetgate_core::cluster`]). While Redis is away, everything goes
 //! on with what was last known.
 
+mod claims;
 mod connection;
 mod exchange;
 mod node;
+mod quotas;
 mod rates;
 mod said;
 

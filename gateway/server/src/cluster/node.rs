@@ -2,9 +2,11 @@
 
 use super::connection::{ClusterError, Connection};
 use super::exchange::{Answer, Ask, exchange};
+use super::quotas::Quotas;
 use super::rates::Rates;
 use crate::limits::WHOLE_SHARE;
 use crate::snapshot::{Accounts, SnapshotStore};
+use crate::usage::Usage;
 use fleetgate_core::cluster::{Link, LinkState, Outcome, View};
 use fleetgate_core::config::Redis;
 use redis::Script;
@@ -17,6 +19,8 @@ use tokio::time::MissedTickBehavior;
 
 /// Between two exchanges.
 const EVERY: Duration = Duration::from_millis(250);
+/// Exchanges after each of which what was used of quotas is told, too.
+const QUOTAS_EVERY: u32 = 2;
 
 static LEAVE: LazyLock<Script> = LazyLock::new(|| Script::new("return redis.call('ZREM', KEYS[1], ARGV[1])"));
 
@@ -142,14 +146,32 @@ impl Cluster {
         }
     }
 
+    /// This node's name, the same for all processes that run under it.
+    pub(super) const fn node(&self) -> &str {
+        &self.node
+    }
+
     /// Exchanges with the others until the task is aborted.
-    pub async fn keep(self: Arc<Self>, store: Arc<SnapshotStore>) {
+    pub async fn keep(self: Arc<Self>, store: Arc<SnapshotStore>, usage: Arc<Usage>) {
         let mut ticks = tokio::time::interval(EVERY);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let (mut quotas, mut turn) = (Quotas::default(), 0_u32);
         loop {
             ticks.tick().await;
             self.exchange(store.load().accounts()).await;
+            turn = turn.wrapping_add(1);
+            if turn.is_multiple_of(QUOTAS_EVERY)
+                && self.answers()
+                && let Some(usage) = usage.opened()
+                && let Err(error) = quotas.exchange(&self, usage).await
+            {
+                tracing::debug!(error = explained(&error), "what was used of quotas was not exchanged");
+            }
         }
+    }
+
+    fn answers(&self) -> bool {
+        self.lock().link.state() == LinkState::Ok
     }
 
     /// Tells and hears once. It takes no longer than Redis is waited for.

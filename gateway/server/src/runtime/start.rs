@@ -20,7 +20,7 @@ use crate::telemetry::access_log::AccessLog;
 use crate::telemetry::lines::LinesGuard;
 use crate::telemetry::metrics::Metrics;
 use crate::telemetry::{operations, panic};
-use crate::usage::Usage;
+use crate::usage::{Claims, Usage};
 use fleetgate_core::config::{GatewayConfig, ListenAddress, ProcessConfig, Spool};
 use pingora::apps::HttpServerOptions;
 use pingora::protocols::http::v2::server::{H2Options, default_h2_options};
@@ -275,7 +275,7 @@ impl Server {
         });
         let handed_over = CancellationToken::new();
         tokio::spawn(Arc::clone(admin.store.load().accounts()).keep_swept());
-        keep_usage(usage, &admin.store);
+        keep_usage(usage, &admin.store, admin.cluster.clone());
         serve_admin(&process, &admin, observe, handed_over.clone())?;
         tls.follow(&process, Arc::clone(&store), drain_begun.clone())?;
         for (listener, entrance) in listeners.into_iter().zip(tls.entrances(&process, &store)?) {
@@ -299,7 +299,10 @@ impl Server {
         let watching = Arc::clone(&self.reload).watch();
         let counting = tokio::spawn(count_workers(Arc::clone(&self.admin.store)));
         let cluster = self.admin.cluster.clone();
-        let sharing = cluster.map(|cluster| tokio::spawn(cluster.keep(Arc::clone(&self.admin.store))));
+        let sharing = cluster.map(|cluster| {
+            let (store, usage) = (Arc::clone(&self.admin.store), Arc::clone(&self.admin.usage));
+            tokio::spawn(cluster.keep(store, usage))
+        });
         self.announce();
         let mut taken_over = Vec::new();
         loop {
@@ -408,10 +411,11 @@ async fn end(drainer: Drainer, signals: &mut Signals) {
 }
 
 /// Keeps usage, and tells about thresholds, as long as the process lives.
-fn keep_usage(usage: Arc<Usage>, snapshots: &Arc<SnapshotStore>) {
+fn keep_usage(usage: Arc<Usage>, snapshots: &Arc<SnapshotStore>, cluster: Option<Arc<Cluster>>) {
     tokio::spawn(Arc::clone(&usage).keep());
     let snapshots = Arc::clone(snapshots);
-    tokio::spawn(usage.tell(move || snapshots.load().fleet.quota_webhook.clone()));
+    let claims = cluster.map(|cluster| -> Arc<dyn Claims> { cluster });
+    tokio::spawn(usage.tell(move || snapshots.load().fleet.quota_webhook.clone(), claims));
 }
 
 /// The usage of tenants. Its folder is read before the first request, if there is a quota.

@@ -1,5 +1,6 @@
 //! Messages about thresholds on their way to whoever asked for them.
 
+use super::claim::{Claim, Claims};
 use super::message::Message;
 use super::store::UsageStore;
 use bytes::Bytes;
@@ -64,8 +65,15 @@ pub(super) struct Delivery {
 
 impl Delivery {
     /// Sends what waits and is due.
-    pub(super) async fn run(&mut self, store: &UsageStore, webhook: &QuotaWebhook) {
-        while self.next.is_none_or(|next| next <= Instant::now())
+    pub(super) async fn run(
+        &mut self,
+        store: &UsageStore,
+        webhook: &QuotaWebhook,
+        claims: Option<&dyn Claims>,
+    ) {
+        let mut others = 0;
+        while others < store.messages_waiting()
+            && self.next.is_none_or(|next| next <= Instant::now())
             && let Some(message) = store.next_message()
         {
             if jiff::Timestamp::now().duration_since(message.time) > GIVEN_UP_AFTER {
@@ -74,9 +82,28 @@ impl Delivery {
                 store.done(&message.id);
                 continue;
             }
+            let claim = match claims {
+                Some(claims) => claims.claim(&message.id).await,
+                None => Claim::Own,
+            };
+            match claim {
+                Claim::Own => {}
+                Claim::Others => {
+                    others = others.saturating_add(1);
+                    store.put_last(&message.id);
+                    continue;
+                }
+                Claim::Arrived => {
+                    store.done(&message.id);
+                    continue;
+                }
+            }
             let sent = timeout(ATTEMPT_TIMEOUT, send(webhook, &message)).await;
             match sent.unwrap_or(Err(DeliveryError::Timeout)) {
                 Ok(()) => {
+                    if let Some(claims) = claims {
+                        claims.arrived(&message.id).await;
+                    }
                     store.done(&message.id);
                     *self = Self::default();
                 }

@@ -6,6 +6,7 @@
 mod act;
 mod books;
 mod charge;
+mod claim;
 mod delivery;
 mod files;
 mod journal;
@@ -21,6 +22,7 @@ mod view;
 
 pub use act::{Act, Deed};
 pub use charge::Charge;
+pub use claim::{Claim, Claims};
 pub use files::UsageError;
 pub use message::Message;
 pub use opening::Usage;

@@ -1,5 +1,6 @@
 //! The store of usage, opened when the first quota asks for it.
 
+use super::claim::Claims;
 use super::delivery::Delivery;
 use super::files::UsageError;
 use super::store::UsageStore;
@@ -65,8 +66,13 @@ impl Usage {
         }
     }
 
-    /// Tells about thresholds until the task is aborted. Who is to be told may change.
-    pub async fn tell(self: Arc<Self>, webhook: impl Fn() -> Option<QuotaWebhook> + Send) {
+    /// Tells about thresholds until the task is aborted. Who is to be told may change. `claims` is where several nodes agree
+    /// on who does it.
+    pub async fn tell(
+        self: Arc<Self>,
+        webhook: impl Fn() -> Option<QuotaWebhook> + Send,
+        claims: Option<Arc<dyn Claims>>,
+    ) {
         let mut ticks = ticks();
         let mut delivery = Delivery::default();
         loop {
@@ -75,7 +81,7 @@ impl Usage {
             let webhook = webhook();
             store.tell(webhook.is_some());
             if let Some(webhook) = webhook {
-                delivery.run(store, &webhook).await;
+                delivery.run(store, &webhook, claims.as_deref()).await;
             }
         }
     }

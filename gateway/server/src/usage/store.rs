@@ -27,6 +27,9 @@ const TENANTS_MAX: usize = 250_000;
 const OTHERS: &str = "(others)";
 /// File whose lock makes a process the keeper.
 pub(super) const KEEPER: &str = "keeper";
+/// File that names what is counted in the folder.
+const EPOCH: &str = "epoch";
+const EPOCH_CHARS: usize = 12;
 
 /// Usage of all tenants.
 #[derive(Debug)]
@@ -59,6 +62,10 @@ pub struct UsageStore {
     fold_failed: AtomicBool,
     /// Whether somebody is told about thresholds.
     telling: AtomicBool,
+    /// Whether other nodes are told what is used.
+    shared: AtomicBool,
+    /// Tenants that they have to be told of.
+    untold: Mutex<Vec<Arc<str>>>,
     /// Why nothing can be written down, when files were found that must not be touched.
     refusal: Option<UsageError>,
 }
@@ -128,6 +135,8 @@ impl UsageStore {
             full: Mutex::default(),
             fold_failed: AtomicBool::new(false),
             telling: AtomicBool::new(false),
+            shared: AtomicBool::new(false),
+            untold: Mutex::default(),
             refusal: None,
         }
     }
@@ -229,6 +238,51 @@ impl UsageStore {
     /// Whether messages about thresholds are kept for somebody from now on.
     pub fn tell(&self, telling: bool) {
         self.telling.store(telling, Ordering::Relaxed);
+    }
+
+    /// Tells other nodes of all tenants that have been counted, and of what changes from now on.
+    pub fn share(&self) {
+        self.shared.store(true, Ordering::Release);
+        for usage in self.all() {
+            self.note_untold(&usage);
+        }
+    }
+
+    /// Notes that other nodes have to be told of a tenant.
+    pub(super) fn note_untold(&self, usage: &TenantUsage) {
+        if self.shared.load(Ordering::Relaxed) && usage.is_newly_untold() {
+            held(&self.untold).push(Arc::clone(usage.id()));
+        }
+    }
+
+    /// Tenants that other nodes have to be told of, so many at most.
+    #[must_use]
+    pub fn take_untold(&self, most: usize) -> Vec<Arc<TenantUsage>> {
+        let mut untold = held(&self.untold);
+        let rest = untold.len().saturating_sub(most);
+        let taken = untold.split_off(rest);
+        drop(untold);
+        taken.iter().filter_map(|id| self.known(id)).collect()
+    }
+
+    /// Tells other nodes again, because it is not certain that they heard.
+    pub fn tell_again(&self, usage: &TenantUsage) {
+        self.note_untold(usage);
+    }
+
+    /// What tells the usage that is counted in this folder from that of any other, for as long as the folder is there.
+    #[must_use]
+    pub fn epoch(&self) -> String {
+        let path = self.folder.join(EPOCH);
+        let known = std::fs::read_to_string(&path).ok().filter(|text| text.len() == EPOCH_CHARS);
+        known.unwrap_or_else(|| {
+            let epoch: String =
+                uuid::Uuid::now_v7().simple().to_string().chars().skip(32 - EPOCH_CHARS).collect();
+            if let Err(error) = replace_file(&path, epoch.as_bytes()) {
+                tracing::warn!(%error, "usage that is counted here cannot be told from that after a restart");
+            }
+            epoch
+        })
     }
 
     /// Why usage is not written down, and what to do; `None` while it is.

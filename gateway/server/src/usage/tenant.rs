@@ -6,10 +6,10 @@ use super::record::UsageKey;
 use super::store::UsageStore;
 use super::view::UsageView;
 use fleetgate_core::quota::{
-    Assessment, Exhausted, Fired, Grant, Ledger, Meter, QuotaKey, QuotaTerms, Stage, Totals, assess,
+    Assessment, Exhausted, Fired, Grant, Ledger, Meter, NodeUse, QuotaKey, QuotaTerms, Stage, Totals, assess,
 };
 use fleetgate_core::traffic::TrafficClass;
-use std::sync::atomic::{AtomicI64, AtomicU8, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU8, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 /// Longest wait that a client is told, in seconds: a quota may be raised before its period ends.
@@ -30,6 +30,8 @@ pub struct TenantUsage {
     /// Which config, and which role of the process, was assessed.
     edition: AtomicU64,
     stage: AtomicU8,
+    /// Whether other nodes have to be told.
+    untold: AtomicBool,
     book: Mutex<TenantBook>,
 }
 
@@ -39,10 +41,14 @@ pub(super) struct TenantBook {
     pub(super) ledger: Ledger,
     pub(super) terms: Arc<QuotaTerms>,
     pub(super) exhausted: Option<Exhausted>,
+    /// When what other nodes used was last written down, in seconds since 1970.
+    elsewhere_kept_at: i64,
 }
 
 /// Grants of a tenant that are not used up, at most.
 const GRANTS_MAX: usize = 100;
+/// Seconds after which what other nodes used is written down again: it is known to them, too.
+const ELSEWHERE_KEPT_EVERY: i64 = 10;
 
 /// A request that is refused because a quota is used up.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -67,6 +73,7 @@ impl TenantUsage {
             valid_until: AtomicI64::new(i64::MIN),
             edition: AtomicU64::new(0),
             stage: AtomicU8::new(0),
+            untold: AtomicBool::new(false),
             book: Mutex::new(book),
         }
     }
@@ -121,6 +128,7 @@ impl TenantUsage {
             return Err(self.over(now));
         }
         let before = self.add_up(Meter::Requests, 1);
+        store.note_untold(self);
         let after = before.saturating_add(1);
         // The stage is looked at once more: another request may have used up the quota meanwhile.
         if after >= self.wake_at(Meter::Requests) || refuses(self.stage()) {
@@ -150,6 +158,7 @@ impl TenantUsage {
     /// Counts what was used, whatever the quota says.
     pub(super) fn spend(&self, store: &UsageStore, meter: Meter, amount: u64) {
         let after = self.add_up(meter, amount).saturating_add(amount);
+        store.note_untold(self);
         if after >= self.wake_at(meter) {
             self.look_again(store);
         }
@@ -159,6 +168,43 @@ impl TenantUsage {
     pub(super) fn add(&self, more: Totals) {
         for meter in Meter::ALL {
             self.add_up(meter, more.of(meter));
+        }
+    }
+
+    /// Whether other nodes have to be told of it for the first time since they were told last; says so once.
+    pub(super) fn is_newly_untold(&self) -> bool {
+        !self.untold.load(Ordering::Relaxed) && !self.untold.swap(true, Ordering::AcqRel)
+    }
+
+    /// What this node says to others about each quota of the tenant.
+    #[must_use]
+    pub fn node_uses(&self) -> Vec<(QuotaKey, NodeUse)> {
+        // Before it is read: what is used from here on is told the next time.
+        self.untold.store(false, Ordering::Release);
+        let book = self.book();
+        let totals = self.totals();
+        let balances = book.ledger.balances.iter();
+        balances.map(|balance| (balance.key(), balance.node_use(totals.of(balance.key().meter)))).collect()
+    }
+
+    /// Notes what other nodes have used.
+    pub fn note_elsewhere(&self, store: &UsageStore, uses: &[(Box<str>, QuotaKey, NodeUse)]) {
+        let mut book = self.book();
+        let mut news = false;
+        for (node, key, used) in uses {
+            if let Some(balance) = book.ledger.balances.iter_mut().find(|balance| balance.key() == *key) {
+                news |= balance.note_elsewhere(node, *used);
+            }
+        }
+        if !news {
+            return;
+        }
+        let now = store.now();
+        let edition = self.edition.load(Ordering::Acquire);
+        self.assess(store, &mut book, now, edition);
+        if store.is_keeper() && now.saturating_sub(book.elsewhere_kept_at).abs() >= ELSEWHERE_KEPT_EVERY {
+            store.keep_ledger(&self.id, &book.ledger, Vec::new());
+            book.elsewhere_kept_at = now;
         }
     }
 
@@ -182,7 +228,7 @@ impl TenantUsage {
     pub(super) fn assess(&self, store: &UsageStore, book: &mut TenantBook, now: i64, edition: u64) {
         let mut fired: Vec<Fired> = Vec::new();
         let totals = self.totals();
-        let TenantBook { ledger, terms, exhausted } = book;
+        let TenantBook { ledger, terms, exhausted, .. } = book;
         let assessment = if store.is_keeper() {
             let assessment =
                 store.with_periods(|periods| assess(terms, ledger, totals, now, periods, &mut fired));
@@ -269,7 +315,7 @@ impl TenantUsage {
             Deed::Reset { quota, .. } => {
                 let total = self.totals().of(quota.meter);
                 let balance = book.ledger.balances.iter_mut().find(|balance| balance.key() == *quota);
-                balance.into_iter().for_each(|balance| balance.reset(total));
+                balance.into_iter().for_each(|balance| balance.reset(total, act.time.as_second()));
             }
         }
         store.keep_act(act.clone());

@@ -42,7 +42,7 @@ fn each_threshold_fires_once_a_period_and_together_when_they_are_jumped_over() {
     let states: Vec<BalanceRecord> = serde_json::from_str(&text).unwrap();
     tenant.ledger.balances =
         states.into_iter().map(|state| Balance::restore(state, &mut tenant.periods)).collect();
-    tenant.ledger.balances[0].reset(1_000);
+    tenant.ledger.balances[0].reset(1_000, 1);
     tenant.spend(&terms, now, 1_000);
     assert_eq!(percents(&tenant), [50, 80, 90, 100]);
     tenant.spend(&terms, now, 200);
