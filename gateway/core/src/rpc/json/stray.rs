@@ -51,6 +51,8 @@ enum State {
     Clear,
     /// The `id` may still come.
     Denied,
+    /// Nothing that follows matters.
+    Over,
     Refused(RpcRefusal),
     Guarded(Guard),
 }
@@ -83,14 +85,13 @@ impl StrayJson {
                 Ok(None) => return,
                 Err(RpcRefusal::Depth) => Some(State::Refused(RpcRefusal::Depth)),
                 // Python refuses it as well, and Odoo calls nothing.
-                Err(_) if self.state == State::Reading => Some(State::Clear),
-                Err(_) => return,
+                Err(_) => Some(State::Clear),
             };
-            match (self.state, found) {
-                (State::Reading, Some(found)) => self.state = found,
-                (State::Denied, Some(State::Refused(RpcRefusal::Depth))) => return,
-                _ => {}
-            }
+            self.state = match (self.state, found) {
+                (State::Reading, Some(found)) => found,
+                (State::Denied, Some(State::Clear | State::Refused(RpcRefusal::Depth))) => State::Over,
+                (state, _) => state,
+            };
         }
     }
 
@@ -99,7 +100,7 @@ impl StrayJson {
             State::Reading | State::Clear => RpcOutcome::Forward { replace: None },
             State::Refused(refusal) => RpcOutcome::Refuse(refusal),
             State::Guarded(guard) => RpcOutcome::Guarded(guard),
-            State::Denied => {
+            State::Denied | State::Over => {
                 let id = self.id.as_deref().unwrap_or(b"null");
                 RpcOutcome::Answer(RpcAnswer::json_error(Denial::Listed, id, policy.version))
             }
