@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 use fleetgate_stub::StubOdoo;
-use fleetgate_tests::{DEADLINE, Gateway, Request, backend, raw_exchange, wait_for};
+use fleetgate_tests::{Connection, DEADLINE, Gateway, Request, backend, raw_exchange, wait_for};
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
 use rustls::{ClientConfig, RootCertStore};
@@ -64,6 +64,22 @@ async fn start() -> Site {
 impl Site {
     /// Shakes hands with what a client has.
     async fn connect(&self, name: &str, own: Option<&Signed>) -> std::io::Result<TlsStream<TcpStream>> {
+        self.connect_for(&[], name, own).await
+    }
+
+    /// The same, over HTTP/2.
+    async fn connect_http2(&self, name: &str, own: Option<&Signed>) -> Connection {
+        let stream = self.connect_for(&["h2"], name, own).await.unwrap();
+        assert_eq!(stream.get_ref().1.alpn_protocol(), Some(&b"h2"[..]));
+        Connection::http2_over(stream).await.unwrap()
+    }
+
+    async fn connect_for(
+        &self,
+        protocols: &[&str],
+        name: &str,
+        own: Option<&Signed>,
+    ) -> std::io::Result<TlsStream<TcpStream>> {
         let mut roots = RootCertStore::empty();
         roots.add(CertificateDer::from_pem_slice(self.servers.pem.as_bytes()).unwrap()).unwrap();
         let provider = Arc::new(rustls::crypto::ring::default_provider());
@@ -78,9 +94,11 @@ impl Site {
             }
             None => Ok(config.with_no_client_auth()),
         };
+        let mut config = config.unwrap();
+        config.alpn_protocols = protocols.iter().map(|protocol| protocol.as_bytes().to_vec()).collect();
         let name = ServerName::try_from(name.to_owned()).unwrap();
         let stream = TcpStream::connect(self.gateway.address()).await?;
-        TlsConnector::from(Arc::new(config.unwrap())).connect(name, stream).await
+        TlsConnector::from(Arc::new(config)).connect(name, stream).await
     }
 
     /// The status and event of a GET on a connection of its own.
@@ -217,6 +235,47 @@ async fn a_connection_that_one_tenant_let_in_is_none_for_another() {
     let request = "GET /odoo HTTP/1.1\r\nHost: acme.test\r\nConnection: close\r\n\r\n";
     let answer = raw_exchange(site.gateway.listener(REDIRECT), request).await.unwrap();
     fleet::assert_status(&answer, 301, "a redirect to where certificates are asked for");
+}
+
+#[tokio::test]
+async fn a_client_of_http2_that_reuses_a_connection_for_another_tenant_is_sent_to_a_new_one() {
+    let site = start().await;
+    let (jane, eve) = (site.acme.sign("jane"), site.globex.sign("eve"));
+    let echo = |host: &str| Request::get(host, "/stub/echo");
+    // With the certificate of one tenant, with that of another, with none: whoever was let in by a name gets no further.
+    for (name, own) in [
+        ("acme.test", Some(&jane)),
+        ("globex.test", Some(&eve)),
+        ("globex.test", None),
+        ("initech.test", Some(&jane)),
+        ("initech.test", None),
+    ] {
+        let mut connection = site.connect_http2(name, own).await;
+        site.stub.forget_received();
+        let mut others = Vec::new();
+        for other in ["acme.test", "shop.acme.test", "globex.test", "initech.test", "nobody.test"] {
+            let of_tenant = other.trim_start_matches("shop.") == name;
+            for _ in 0..3 {
+                let mut another = connection.another().unwrap();
+                let request = echo(other);
+                others.push(async move { (other, of_tenant, another.ask(&request).await.unwrap()) });
+            }
+        }
+        for (other, of_tenant, answer) in futures_util::future::join_all(others).await {
+            let expected = if of_tenant { 200 } else { 421 };
+            assert_eq!(answer.status, expected, "{name} asked for {other}: {}", answer.text());
+            assert!(of_tenant || answer.database().is_none(), "{name} asked for {other}");
+        }
+        assert_eq!(connection.ask(&echo(name)).await.unwrap().status, 200, "and the connection goes on");
+        let asked_for = |host: &&str| host.trim_start_matches("shop.") == name;
+        let received = site.stub.received();
+        assert!(received.iter().all(|request| request.values("host").iter().all(asked_for)), "{name}");
+    }
+    // A tenant that requires a certificate opens to nobody without one, whatever the connection was made for.
+    let mut unshown = site.connect_http2("acme.test", None).await;
+    assert_eq!(unshown.ask(&echo("acme.test")).await.unwrap().status, 403);
+    assert_eq!(unshown.ask(&echo("initech.test")).await.unwrap().status, 421);
+    assert_eq!(site.gateway.admin("/v1/status").await["panics"], 0);
 }
 
 #[tokio::test]

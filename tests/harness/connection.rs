@@ -43,7 +43,17 @@ impl Connection {
     /// # Errors
     /// When the connection is refused, does not come in time, or does not speak HTTP/2.
     pub async fn http2(address: SocketAddr) -> io::Result<Self> {
-        let stream = TokioIo::new(connect(address).await?);
+        Self::http2_over(connect(address).await?).await
+    }
+
+    /// Speaks HTTP/2 over any stream, such as one through TLS.
+    ///
+    /// # Errors
+    /// When the stream is closed, or its other end does not speak HTTP/2.
+    pub async fn http2_over(
+        stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    ) -> io::Result<Self> {
+        let stream = TokioIo::new(stream);
         let (sender, driver) =
             http2::handshake(TokioExecutor::new(), stream).await.map_err(io::Error::other)?;
         // How the connection ends is seen by the request that was on it.

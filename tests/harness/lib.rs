@@ -39,7 +39,7 @@ pub use nginx::{NGINX_PACKAGE, nginx_arguments};
 pub use patroni::{PatroniCluster, PatroniMember};
 pub use pebble::{Pebble, PebblePorts, own_address, own_port};
 pub use peer::{Peer, free_address, installed};
-pub use postgres::Postgres;
+pub use postgres::{Postgres, psql};
 pub use program::program;
 pub use raw::{RawConnection, raw_exchange};
 pub use redis::Redis;

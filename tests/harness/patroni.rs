@@ -3,7 +3,7 @@
 use std::ffi::OsStr;
 use std::fs;
 use std::net::{Ipv4Addr, SocketAddr};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
 
@@ -12,7 +12,7 @@ use serde_json::json;
 use tempfile::TempDir;
 
 use crate::peer::{Peer, installed};
-use crate::postgres::{PROGRAMS, free_ports, is_root, run};
+use crate::postgres::{PROGRAMS, as_postgres, free_ports, is_root, run};
 use crate::request::Request;
 use crate::wait::wait_for;
 
@@ -121,13 +121,9 @@ impl PatroniMember {
     }
 
     fn stop_postgres(&self) {
-        let mut command = if is_root() { Command::new("runuser") } else { Command::new("env") };
-        if is_root() {
-            command.args(["-u", "postgres", "--"]);
-        }
         let stop = ["-m", "immediate", "stop", "-D"];
         // It may have ended with the test.
-        let _ended = command.arg(PathBuf::from(PROGRAMS).join("pg_ctl")).args(stop).arg(&self.data).output();
+        let _ended = as_postgres(&Path::new(PROGRAMS).join("pg_ctl")).args(stop).arg(&self.data).output();
     }
 
     /// Waits until it answers 200 to a question such as `primary`.

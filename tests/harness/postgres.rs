@@ -126,23 +126,7 @@ impl Postgres {
 
     /// Runs a statement in a database as the superuser, and returns what it prints.
     pub fn sql_in(&self, database: &str, statement: &str) -> String {
-        let port = self.port.to_string();
-        let arguments = [
-            "-qAtX",
-            "-v",
-            "ON_ERROR_STOP=1",
-            "-h",
-            "127.0.0.1",
-            "-p",
-            &port,
-            "-U",
-            "postgres",
-            "-d",
-            database,
-            "-c",
-            statement,
-        ];
-        let output = self.program("psql", &arguments);
+        let output = run(&mut psql(self.port, "postgres", database, statement));
         String::from_utf8_lossy(&output.stdout).trim().to_owned()
     }
 
@@ -153,13 +137,7 @@ impl Postgres {
     fn program(&self, name: &str, arguments: &[&str]) -> Output {
         let path = Path::new(PROGRAMS).join(name);
         assert!(path.is_file(), "no {}: install the Debian package postgresql-15", path.display());
-        let mut command = if is_root() {
-            let mut command = Command::new("runuser");
-            command.args(["-u", "postgres", "--"]).arg(&path);
-            command
-        } else {
-            Command::new(&path)
-        };
+        let mut command = as_postgres(&path);
         run(command.args(arguments).current_dir(self.folder.path()))
     }
 }
@@ -167,13 +145,27 @@ impl Postgres {
 impl Drop for Postgres {
     fn drop(&mut self) {
         let stop = ["-D", &self.data(), "-m", "immediate", "stop"];
-        let mut command = if is_root() { Command::new("runuser") } else { Command::new("env") };
-        if is_root() {
-            command.args(["-u", "postgres", "--"]);
-        }
         // A test may have ended it.
-        let _ended = command.arg(PathBuf::from(PROGRAMS).join("pg_ctl")).args(stop).output();
+        let _ended = as_postgres(&Path::new(PROGRAMS).join("pg_ctl")).args(stop).output();
     }
+}
+
+/// A program that runs as the user postgres: the server does not run as root.
+pub(crate) fn as_postgres(program: &Path) -> Command {
+    if !is_root() {
+        return Command::new(program);
+    }
+    let mut command = Command::new("runuser");
+    command.args(["-u", "postgres", "--"]).arg(program);
+    command
+}
+
+/// Runs a statement in a database of the server at a port of this machine, and prints what it returns without any frame.
+pub fn psql(port: u16, user: &str, database: &str, statement: &str) -> Command {
+    let mut command = Command::new("psql");
+    command.args(["-qAtX", "-v", "ON_ERROR_STOP=1", "-h", "127.0.0.1", "-p", &port.to_string()]);
+    command.args(["-U", user, "-d", database, "-c", statement]);
+    command
 }
 
 pub(crate) fn is_root() -> bool {
