@@ -2,6 +2,7 @@
 
 use crate::Failure;
 use crate::peers::Route;
+use fleetgate_tests::psql;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -56,22 +57,7 @@ impl RealOdoo {
              insert into ir_attachment (name, type, public, mimetype, url)
              values ('{file}', 'url', true, 'application/octet-stream', '/{module}/static/{file}') returning id"
         );
-        let port = self.postgres_port.to_string();
-        let mut psql = Command::new("psql");
-        psql.args([
-            "-qAtX",
-            "-v",
-            "ON_ERROR_STOP=1",
-            "-h",
-            "127.0.0.1",
-            "-p",
-            &port,
-            "-U",
-            "odoo",
-            "-d",
-            "acme",
-        ]);
-        let id = output(psql.args(["-c", &sql]))?;
+        let id = output(&mut psql(self.postgres_port, "odoo", "acme", &sql))?;
         Ok(format!("/web/content/{}/{file}?download=true", id.trim()))
     }
 }

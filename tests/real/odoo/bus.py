@@ -10,6 +10,23 @@ from tenant import Failure, check
 WAIT_SECONDS = 30
 
 
+def others_channels(tenant):
+    """What a user who knows how Odoo keeps channels would call those of the other tenants: (database, channel), in
+    spellings that pass as the text that a channel has to be."""
+    names = []
+    for other in tenant.others:
+        for channel in ["broadcast", "discuss.channel_1", "res.partner_3", "mail.box_3"]:
+            names += [
+                json.dumps([other.name, channel]),
+                json.dumps([other.name, channel], separators=(",", ":")),
+                json.dumps([other.name, *channel.split("_")]),
+                f"('{other.name}', '{channel}')",
+                f"{other.name}/{channel}",
+                channel,
+            ]
+    return names
+
+
 class Bus:
     """A websocket of one tenant's user, subscribed to the user's own channels."""
 
@@ -28,7 +45,7 @@ class Bus:
         except websocket.WebSocketBadStatusException as refusal:
             raise Failure(f"the handshake is answered {refusal.status_code}: does /websocket reach the gevent port?") from None
         # From 0: what was sent moments before the server took the subscription in comes, too.
-        self.socket.send(json.dumps({"event_name": "subscribe", "data": {"channels": [], "last": 0}}))
+        self.socket.send(json.dumps({"event_name": "subscribe", "data": {"channels": others_channels(tenant), "last": 0}}))
 
     def wait_for(self, text):
         """Reads until a notification holds `text`; everything read is kept in `seen`."""
