@@ -11,6 +11,7 @@ use fleetgate_core::region::{Entry, RegionIndex, Route};
 use fleetgate_core::rejection::Rejection;
 use fleetgate_core::traffic::TrafficClass;
 use pingora::proxy::Session;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 use tokio::time::sleep;
 
@@ -23,6 +24,9 @@ const MOVES_MAX: u32 = 3;
 /// No region serves it, and it is none that can wait.
 pub(super) fn expect(context: &RequestContext, target: Target) -> Result<RegionIndex, Rejection> {
     let route = context.snapshot.route(target.pool).ok_or(Rejection::Internal)?;
+    if let Some(region) = route.open(context.retry.may_reuse_connection()) {
+        return Ok(region);
+    }
     let pool = context.snapshot.fleet.pools.get(usize::from(target.pool.0)).ok_or(Rejection::Internal)?;
     // Odoo's clients open a lost websocket again by themselves, and what is streamed cannot wait anywhere.
     let waits = match target.class {
@@ -72,6 +76,11 @@ pub(super) fn has_moved(context: &RequestContext) -> bool {
     })
 }
 
+fn enter_at(context: &mut RequestContext, target: Target) {
+    context.attempts = Attempts::default();
+    context.target = Some(target);
+}
+
 /// Chooses the region, and waits for one.
 async fn choose(
     session: &mut Session,
@@ -80,20 +89,22 @@ async fn choose(
 ) -> Result<(), NoPermit> {
     let refused = |rejection| Err(NoPermit::Refused(rejection));
     let Some(target) = context.target else { return refused(Rejection::Internal) };
-    let Some(route) = context.snapshot.route(target.pool).cloned() else {
-        return refused(Rejection::Internal);
-    };
+    let Some(route) = context.snapshot.route(target.pool) else { return refused(Rejection::Internal) };
+    let reads = context.retry.may_reuse_connection();
+    if let Some(region) = route.open(reads) {
+        enter_at(context, Target { region, ..target });
+        return Ok(());
+    }
+    let route = Arc::clone(route);
     let Some((hold, pool)) = context.pool().map(|pool| (pool.failover.hold, pool.name.clone())) else {
         return refused(Rejection::Internal);
     };
-    let reads = context.retry.may_reuse_connection();
     let (mut place, begun) = (None, Instant::now());
     let ended = loop {
         let (entry, changed) = route.entry(reads, hold);
         match entry {
             Entry::Enter(region) => {
-                context.attempts = Attempts::default();
-                context.target = Some(Target { region, ..target });
+                enter_at(context, Target { region, ..target });
                 break Ok(());
             }
             Entry::Refuse(rejection) => break refused(rejection),

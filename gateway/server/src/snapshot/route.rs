@@ -1,7 +1,7 @@
 //! Where the requests of a pool go now.
 
 use crate::limits::{Gauge, HasPlaces, PlaceFor, PlaceLease};
-use fleetgate_core::region::{Entry, HELD_MAX, RegionIndex, Route};
+use fleetgate_core::region::{Entry, HELD_MAX, RegionIndex, Route, region_of};
 use std::sync::atomic::{AtomicU16, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
@@ -85,6 +85,12 @@ impl PoolRoute {
 
     fn last(&self) -> MutexGuard<'_, LastChange> {
         self.last.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The region that takes a request now, without a lock; `reads` says that its method is a safe one.
+    #[must_use]
+    pub fn open(&self, reads: bool) -> Option<RegionIndex> {
+        region_of(self.get(), reads).ok()
     }
 
     /// What becomes of a request now, and the token that is cancelled when that changes.
