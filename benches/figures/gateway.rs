@@ -8,6 +8,7 @@ use crate::load::Load;
 use crate::machine::measured;
 use crate::process::{Process, free_address};
 use fleetgate_stub::StubOdoo;
+use fleetgate_tests::installed;
 use std::fmt::Write as _;
 use std::fs;
 use std::net::SocketAddr;
@@ -53,7 +54,7 @@ impl Gateway {
         for first in (0..tenants).step_by(usize::try_from(FILE_TENANTS)?) {
             fs::write(tenant_file(&folder, first), tenant_lines(first, tenants, None))?;
         }
-        Self::start_in(folder, tenants, backend).await
+        Self::start_in(folder, tenants, backend, "", None).await
     }
 
     /// The same for tenants that are all behind one star, with limits as in the config.
@@ -64,10 +65,29 @@ impl Gateway {
     ) -> Result<Self, Failure> {
         let folder = new_folder()?;
         fs::write(folder.path().join("tenants.d").join(STAR), star_line(limits))?;
-        Self::start_in(folder, tenants, backend).await
+        Self::start_in(folder, tenants, backend, "", None).await
     }
 
-    async fn start_in(folder: TempDir, tenants: u32, backend: &StubOdoo) -> Result<Self, Failure> {
+    /// One of several nodes with one tenant: its limits, its line about Redis, and how far its clock is off, as `faketime`
+    /// reads it.
+    pub(crate) async fn start_node(
+        backend: &StubOdoo,
+        limits: &str,
+        redis: &str,
+        skew: &str,
+    ) -> Result<Self, Failure> {
+        let folder = new_folder()?;
+        fs::write(folder.path().join("tenants.d").join(STAR), star_line(limits))?;
+        Self::start_in(folder, 1, backend, redis, Some(skew)).await
+    }
+
+    async fn start_in(
+        folder: TempDir,
+        tenants: u32,
+        backend: &StubOdoo,
+        more: &str,
+        skew: Option<&str>,
+    ) -> Result<Self, Failure> {
         let (address, observe) = (free_address()?, free_address()?);
         let socket = folder.path().join("admin.sock");
         let text = format!(
@@ -87,13 +107,13 @@ pools:
       here: {{ backends: [ {{ http: "{http}", websocket: "{websocket}" }} ] }}
 tenants_directory: tenants.d
 state_directory: state
-"#,
+{more}"#,
             socket = socket.display(),
             http = backend.http_addr(),
             websocket = backend.gevent_addr(),
         );
         fs::write(config_file(&folder), text)?;
-        let process = start_process(&folder)?;
+        let process = start_process(&folder, skew)?;
         let mut gateway = Self { process, address, admin: Admin(socket), tenants, folder };
         gateway.until_serving(None).await?;
         Ok(gateway)
@@ -103,7 +123,7 @@ state_directory: state
     pub(crate) async fn killed_and_restarted(self) -> Result<Self, Failure> {
         let Self { process, address, admin, tenants, folder } = self;
         drop(process);
-        let process = start_process(&folder)?;
+        let process = start_process(&folder, None)?;
         let mut gateway = Self { process, address, admin, tenants, folder };
         gateway.until_serving(None).await?;
         Ok(gateway)
@@ -177,8 +197,16 @@ fn config_file(folder: &TempDir) -> PathBuf {
     folder.path().join("fleetgate.yaml")
 }
 
-fn start_process(folder: &TempDir) -> Result<Process, Failure> {
-    let mut command = measured(&program("fleetgate")?);
+fn start_process(folder: &TempDir, skew: Option<&str>) -> Result<Process, Failure> {
+    let program = program("fleetgate")?;
+    let mut command = match skew {
+        Some(skew) => {
+            let mut command = measured(&installed("faketime", "faketime"));
+            command.args(["--exclude-monotonic", "-f", skew]).arg(program);
+            command
+        }
+        None => measured(&program),
+    };
     command.arg("run").arg("--config").arg(config_file(folder));
     Process::start(command, &folder.path().join("log"))
 }

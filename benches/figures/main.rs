@@ -29,6 +29,7 @@ mod limits;
 mod load;
 mod machine;
 mod memory;
+mod nodes;
 mod peers;
 mod process;
 mod quotas;

@@ -2,8 +2,8 @@
 
 use crate::{
     Failure, acme, admission, bad_http1, certificates, cpu, failover, fairness, fuzz, guards, h2_abuse,
-    handshake, idle_tls, isolation, limit_change, limits, memory, quotas, reload, rpc, slow, slowloris,
-    spoofs, upgrade,
+    handshake, idle_tls, isolation, limit_change, limits, memory, nodes, quotas, reload, rpc, slow,
+    slowloris, spoofs, upgrade,
 };
 use std::io::Write;
 use std::pin::Pin;
@@ -108,6 +108,26 @@ pub(crate) const GROUPS: &[Group] = &[
     Group {
         names: &["limit_change_ms", "limit_change_by_reload_ms"],
         measure: || Box::pin(limit_change::durations()),
+    },
+    Group {
+        names: &[
+            "rate_error_percent_2_nodes",
+            "rate_error_percent_2_nodes_over",
+            "rate_error_percent_2_nodes_under",
+        ],
+        measure: || Box::pin(nodes::two()),
+    },
+    Group {
+        names: &[
+            "rate_error_percent_4_nodes",
+            "rate_error_percent_4_nodes_over",
+            "rate_error_percent_4_nodes_under",
+        ],
+        measure: || Box::pin(nodes::four()),
+    },
+    Group {
+        names: &["redis_outage_failed_requests", "redis_outage_over_admission_percent"],
+        measure: || Box::pin(nodes::outage()),
     },
     Group { names: &["counters_lost_kill9", "counters_counted"], measure: || Box::pin(quotas::over_kills()) },
     Group { names: &["reload_ms_10k_tenants"], measure: || Box::pin(reload::duration()) },

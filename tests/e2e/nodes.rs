@@ -278,3 +278,86 @@ async fn redis_is_reached_over_tls_as_a_user_with_a_password() {
     state_is(&stranger, "gone").await;
     fleet::still_serves(&stranger).await;
 }
+
+/// Workers of the one server behind all nodes.
+const WORKERS: u32 = 4;
+
+/// Sends requests of 50 ms through nodes in turn, and returns how many were at the server at once, at most. All are answered.
+async fn work(stub: &StubOdoo, nodes: &[&Gateway], requests: usize) -> u32 {
+    let before = stub.counts().requests;
+    let hosts = ["acme.test", "globex.test"];
+    let flood: Vec<_> = (0..requests)
+        .map(|at| {
+            let address = nodes[at % nodes.len()].address();
+            let request = Request::get(hosts[at / nodes.len() % 2], "/stub/slow?ms=50");
+            tokio::spawn(async move { request.send(address).await })
+        })
+        .collect();
+    let mut most = 0;
+    wait_for("all are served", DEADLINE, async || {
+        most = most.max(stub.counts().requests_in_flight);
+        stub.counts().requests - before == u64::try_from(requests).unwrap()
+    })
+    .await;
+    for answer in flood {
+        let answer = answer.await.unwrap();
+        assert_eq!(answer.status, 200, "{}", answer.text());
+    }
+    u32::try_from(most).unwrap()
+}
+
+#[tokio::test]
+async fn nodes_together_use_the_workers_of_a_pool_and_no_more_and_an_idle_one_lends_its() {
+    let mut redis = Redis::start(&[]).await;
+    let stub = fleet::prefork("eu-1").await;
+    let (http, gevent) = (stub.http_addr(), stub.gevent_addr());
+    let server = format!("{{ http: \"{http}\", websocket: \"{gevent}\", workers: {WORKERS} }}");
+    let mut nodes = Vec::new();
+    for node in 0..3 {
+        let config = fleet::config(std::slice::from_ref(&server), "")
+            + &format!("redis: {{ {}, node: n{node}, usual_nodes: 3 }}\n", at(&redis));
+        nodes.push(Gateway::builder(&config).tenants("t.yaml", fleet::TENANTS).start().await);
+    }
+    let workers = async |node: &Gateway| {
+        node.admin("/v1/status").await["pools"][0]["admission"]["workers"].as_u64().unwrap()
+    };
+    let all: Vec<&Gateway> = nodes.iter().collect();
+    for _ in 0..3 {
+        let most = work(&stub, &all, 60).await;
+        assert!((2..=WORKERS).contains(&most), "{most}");
+    }
+    // Only one is asked: it gets what the others do not need.
+    wait_for("one node has all workers", DEADLINE, async || {
+        assert!(work(&stub, &all[..1], 20).await <= WORKERS);
+        workers(&nodes[0]).await == u64::from(WORKERS)
+    })
+    .await;
+    let most = work(&stub, &all[..1], 60).await;
+    assert!((3..=WORKERS).contains(&most), "{most}");
+    // An idle node is asked, and gets its part back.
+    assert_eq!(Request::get("acme.test", "/web/health").send(nodes[2].address()).await.status, 200);
+
+    // What a killed node held is nobody's until its lease has ended.
+    let long = Request::get("globex.test", "/stub/slow?ms=1500");
+    let address = nodes[0].address();
+    let lost = tokio::spawn(async move { long.try_send(address).await });
+    wait_for("it is at the server", DEADLINE, async || stub.counts().requests_in_flight == 1).await;
+    drop(nodes.remove(0));
+    let all: Vec<&Gateway> = nodes.iter().collect();
+    for _ in 0..3 {
+        assert!(work(&stub, &all, 40).await <= WORKERS);
+    }
+    lost.abort();
+    redis.kill();
+    for node in &nodes {
+        state_is(node, "gone").await;
+    }
+    for _ in 0..2 {
+        assert!(work(&stub, &all, 40).await <= WORKERS);
+    }
+    redis.start_again().await;
+    for node in &nodes {
+        state_is(node, "ok").await;
+    }
+    assert!(work(&stub, &all, 40).await <= WORKERS);
+}

@@ -26,9 +26,7 @@ pub struct Part {
     held: u32,
     /// What is asked of this node, smoothed: in thousandths.
     demand: u64,
-    /// Units that cannot be given up, because they are in use.
-    in_use: u32,
-    /// Units that were asked for, without those that are only in use still.
+    /// Units that were asked for.
     wanted: u32,
 }
 
@@ -39,7 +37,7 @@ impl Part {
     /// A node that holds so many units.
     #[must_use]
     pub const fn of(held: u32) -> Self {
-        Self { held, demand: 0, in_use: 0, wanted: held }
+        Self { held, demand: 0, wanted: held }
     }
 
     /// Units that the node may use now.
@@ -65,11 +63,6 @@ impl Part {
         };
     }
 
-    /// Notes how many units are in use.
-    pub const fn note_in_use(&mut self, in_use: u32) {
-        self.in_use = in_use;
-    }
-
     /// The part that everybody has who said nothing.
     #[must_use]
     pub fn equal(view: &View<'_>) -> u32 {
@@ -77,7 +70,8 @@ impl Part {
         view.capacity.checked_div(nodes).unwrap_or(view.capacity)
     }
 
-    /// Decides what to ask for, and gives up what is too much before anybody hears of it.
+    /// Decides what to ask for, and gives up what is too much before anybody hears of it. What is in use of that has to be
+    /// looked at afterwards, and asked for as well: it is given up as it comes back.
     pub fn ask(&mut self, view: &View<'_>) -> u32 {
         let demand_of = |node: &str| {
             let other = view.others.iter().find(|claim| &*claim.node == node);
@@ -93,7 +87,7 @@ impl Part {
         }
         self.held = self.held.min(view.capacity);
         self.wanted = if view.may_raise { target.max(self.held) } else { self.held };
-        self.wanted.max(self.in_use)
+        self.wanted
     }
 
     /// Takes what the store granted of what was asked for. `may_raise` is as the answer says it: the store that was asked may

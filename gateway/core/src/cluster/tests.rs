@@ -88,7 +88,6 @@ impl Node {
     fn exchange(&mut self, store: &mut Store, now: u64, capacity: u32, lost: bool) {
         let at = Duration::from_millis(now);
         self.part.note_demand(self.load);
-        self.part.note_in_use(self.used());
         let view = View {
             capacity,
             floor: capacity / 16,
@@ -97,7 +96,7 @@ impl Node {
             others: &self.seen,
             may_raise: self.link.may_raise(at),
         };
-        let asked = self.part.ask(&view);
+        let asked = self.part.ask(&view).max(self.used());
         let answer = store.exchange(self, now, capacity, asked).filter(|_| !lost);
         let Some((granted, claims, heard)) = answer else {
             self.link.note(Outcome::Late, at, at);

@@ -2,6 +2,7 @@
 
 use super::permit::{Permit, Waiting};
 use fleetgate_core::admission::{Arrival, Decision, Event, Load, Refusal, RouteGroup, Scheduler, Ticket};
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 use tokio::sync::oneshot;
@@ -13,6 +14,10 @@ pub(super) type Told = Result<(), Refusal>;
 #[derive(Debug)]
 pub struct PoolAdmission {
     born: Instant,
+    /// Workers that the pool has.
+    whole: AtomicU32,
+    /// Of them, those that this node may use.
+    leased: AtomicU32,
     scheduler: Mutex<Scheduler<oneshot::Sender<Told>>>,
 }
 
@@ -31,7 +36,12 @@ impl PoolAdmission {
     /// So many workers, all of them free.
     #[must_use]
     pub fn new(workers: u32) -> Self {
-        Self { born: Instant::now(), scheduler: Mutex::new(Scheduler::new(workers)) }
+        Self {
+            born: Instant::now(),
+            whole: AtomicU32::new(workers),
+            leased: AtomicU32::new(u32::MAX),
+            scheduler: Mutex::new(Scheduler::new(workers)),
+        }
     }
 
     /// Asks for a worker.
@@ -57,11 +67,25 @@ impl PoolAdmission {
 
     /// Notes how many workers there are now, and that time has passed.
     pub fn refresh(&self, workers: u32) {
+        self.whole.store(workers, Ordering::Release);
+        let part = self.leased.load(Ordering::Acquire).min(workers);
         self.with(|scheduler, _| {
-            if scheduler.workers() != workers {
-                scheduler.set_workers(workers);
+            if (scheduler.workers(), scheduler.of_pool()) != (part, workers) {
+                scheduler.set_part(part, workers);
             }
         });
+    }
+
+    /// Workers that the pool has, for all nodes together.
+    #[must_use]
+    pub fn whole(&self) -> u32 {
+        self.whole.load(Ordering::Acquire)
+    }
+
+    /// This node may use so many of them. What is served goes on.
+    pub fn lease(&self, workers: u32) {
+        self.leased.store(workers, Ordering::Release);
+        self.refresh(self.whole());
     }
 
     /// How busy the pool is.

@@ -19,6 +19,8 @@ pub(super) struct Ask {
     /// Kind and name, such as `rate:acme`.
     pub(super) name: String,
     pub(super) capacity: u32,
+    /// What another node may claim; more is nonsense.
+    pub(super) claim_max: u32,
     pub(super) asked: u32,
     pub(super) in_use: u32,
     pub(super) demand: u64,
@@ -75,7 +77,7 @@ fn read(me: &str, asks: &[Ask], raw: Raw) -> Result<Answer, Nonsense> {
     }
     let granted = asks.iter().zip(granted).map(|(ask, (units, claims))| {
         let (pairs, _) = claims.as_chunks::<2>();
-        let others = pairs.iter().map(|[node, claim]| Claim::parse(node, claim, ask.capacity));
+        let others = pairs.iter().map(|[node, claim]| Claim::parse(node, claim, ask.claim_max));
         Ok(Granted {
             units: u32::try_from(units).map_err(|_| Nonsense("it grants no number of units"))?,
             others: others.collect::<Result<_, _>>()?,

@@ -11,6 +11,7 @@ mod node;
 mod quotas;
 mod rates;
 mod said;
+mod workers;
 
 pub use connection::ClusterError;
 pub use node::{Cluster, ClusterFacts, ExchangeCounts};

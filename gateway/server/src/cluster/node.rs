@@ -4,8 +4,9 @@ use super::connection::{ClusterError, Connection};
 use super::exchange::{Answer, Ask, exchange};
 use super::quotas::Quotas;
 use super::rates::Rates;
+use super::workers::Workers;
 use crate::limits::WHOLE_SHARE;
-use crate::snapshot::{Accounts, SnapshotStore};
+use crate::snapshot::{Snapshot, SnapshotStore};
 use crate::usage::Usage;
 use fleetgate_core::cluster::{Link, LinkState, Outcome, View};
 use fleetgate_core::config::Redis;
@@ -17,10 +18,12 @@ use std::sync::{Arc, LazyLock, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 use tokio::time::MissedTickBehavior;
 
-/// Between two exchanges.
-const EVERY: Duration = Duration::from_millis(250);
-/// Exchanges after each of which what was used of quotas is told, too.
-const QUOTAS_EVERY: u32 = 2;
+/// Between two looks at whether somebody waits for a worker that another node may hold.
+const LOOK_EVERY: Duration = Duration::from_millis(50);
+/// Looks after which everything is exchanged.
+const EXCHANGE_EVERY: u32 = 5;
+/// Looks after which what was used of quotas is told, too.
+const QUOTAS_EVERY: u32 = 10;
 
 static LEAVE: LazyLock<Script> = LazyLock::new(|| Script::new("return redis.call('ZREM', KEYS[1], ARGV[1])"));
 
@@ -47,6 +50,7 @@ struct NodeState {
     /// Nodes that rates are divided among: those that are there, or were while that was not certain.
     among: u32,
     rates: Rates,
+    workers: Workers,
 }
 
 /// Exchanges by how they ended.
@@ -109,6 +113,7 @@ impl Cluster {
             nodes: Vec::new(),
             among: u32::from(config.usual_nodes.max(1)),
             rates: Rates::default(),
+            workers: Workers::default(),
         };
         Self {
             me: format!("{node}/{process}").into(),
@@ -153,13 +158,16 @@ impl Cluster {
 
     /// Exchanges with the others until the task is aborted.
     pub async fn keep(self: Arc<Self>, store: Arc<SnapshotStore>, usage: Arc<Usage>) {
-        let mut ticks = tokio::time::interval(EVERY);
+        let mut ticks = tokio::time::interval(LOOK_EVERY);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let (mut quotas, mut turn) = (Quotas::default(), 0_u32);
         loop {
             ticks.tick().await;
-            self.exchange(store.load().accounts()).await;
             turn = turn.wrapping_add(1);
+            let of_all = turn.is_multiple_of(EXCHANGE_EVERY);
+            if of_all || (self.answers() && self.lock().workers.are_wanted()) {
+                self.exchange(&store.load(), of_all).await;
+            }
             if turn.is_multiple_of(QUOTAS_EVERY)
                 && self.answers()
                 && let Some(usage) = usage.opened()
@@ -174,13 +182,26 @@ impl Cluster {
         self.lock().link.state() == LinkState::Ok
     }
 
-    /// Tells and hears once. It takes no longer than Redis is waited for.
-    pub async fn exchange(&self, accounts: &Accounts) {
+    /// Tells and hears once: of workers, and of all else if `of_all`. It takes no longer than Redis is waited for.
+    pub async fn exchange(&self, snapshot: &Snapshot, of_all: bool) {
         let began = self.born.elapsed();
-        let asks = self.lock().ask(&self.me, accounts, began);
+        let (asks, pools) = self.lock().ask(&self.me, snapshot, began, of_all);
         let answer = exchange(&self.connection, &self.me, &asks).await;
+        let outcome = match &answer {
+            Ok(answer) => Outcome::Answered { known: answer.heard.known, age_ms: answer.heard.age_ms },
+            Err(error) => error.outcome(),
+        };
+        self.counts.of(outcome).fetch_add(1, Ordering::Relaxed);
+        let mut state = self.lock();
         let now = self.born.elapsed();
-        self.lock().hear(answer, accounts, began, now, &self.counts);
+        if let Some(changed) = state.link.note(outcome, began, now) {
+            state.since = jiff::Timestamp::now();
+            log(changed, answer.as_ref().err());
+        }
+        match answer {
+            Ok(answer) => state.take(answer, snapshot, now, pools, of_all),
+            Err(error) => state.hold(&error, snapshot, now),
+        }
     }
 
     /// Says goodbye, so that what this node held is free at once.
@@ -203,52 +224,41 @@ impl NodeState {
         WHOLE_SHARE.checked_div(self.among).unwrap_or(WHOLE_SHARE)
     }
 
-    fn ask(&mut self, me: &str, accounts: &Accounts, now: Duration) -> Vec<Ask> {
-        let equal = self.equal();
+    /// What to ask for, and how much of it is about workers.
+    fn ask(&mut self, me: &str, snapshot: &Snapshot, now: Duration, of_all: bool) -> (Vec<Ask>, usize) {
+        let (equal, accounts) = (self.equal(), snapshot.accounts());
         accounts.shares().set_equal(equal);
-        let view = View {
-            capacity: 0,
-            floor: 0,
-            me,
-            nodes: &self.nodes,
-            others: &[],
-            may_raise: self.link.may_raise(now),
-        };
-        self.rates.ask(accounts, view, equal)
+        let may_raise = self.link.may_raise(now);
+        let view = View { capacity: 0, floor: 0, me, nodes: &self.nodes, others: &[], may_raise };
+        let mut asks = self.workers.ask(snapshot, view, self.among);
+        let pools = asks.len();
+        if of_all {
+            asks.extend(self.rates.ask(accounts, view, equal));
+        }
+        (asks, pools)
     }
 
-    fn hear(
-        &mut self,
-        answer: Result<Answer, ClusterError>,
-        accounts: &Accounts,
-        began: Duration,
-        now: Duration,
-        counts: &ExchangeCounts,
-    ) {
-        let outcome = match &answer {
-            Ok(answer) => Outcome::Answered { known: answer.heard.known, age_ms: answer.heard.age_ms },
-            Err(error) => error.outcome(),
-        };
-        counts.of(outcome).fetch_add(1, Ordering::Relaxed);
-        if let Some(state) = self.link.note(outcome, began, now) {
-            self.since = jiff::Timestamp::now();
-            log(state, answer.as_ref().err());
+    fn take(&mut self, answer: Answer, snapshot: &Snapshot, now: Duration, pools: usize, of_all: bool) {
+        let Answer { heard, divided, granted: mut workers } = answer;
+        let there = u32::try_from(heard.nodes.len()).unwrap_or(u32::MAX);
+        let may_raise = self.link.may_raise(now);
+        self.among = if may_raise { there } else { self.among.max(there) };
+        self.nodes = heard.nodes;
+        self.problem = None;
+        let (equal, accounts) = (self.equal(), snapshot.accounts());
+        accounts.shares().set_equal(equal);
+        let rates = workers.split_off(pools.min(workers.len()));
+        self.workers.take(workers, may_raise);
+        if of_all {
+            self.rates.take(accounts, &divided, rates, may_raise, equal);
         }
-        match answer {
-            Ok(Answer { heard, divided, granted }) => {
-                let there = u32::try_from(heard.nodes.len()).unwrap_or(u32::MAX);
-                let may_raise = self.link.may_raise(now);
-                self.among = if may_raise { there } else { self.among.max(there) };
-                self.nodes = heard.nodes;
-                self.problem = None;
-                accounts.shares().set_equal(self.equal());
-                self.rates.take(accounts, &divided, granted, may_raise, self.equal());
-            }
-            Err(error) => {
-                self.problem = Some(explained(&error));
-                self.rates.hold(accounts, self.link.hold(now), self.equal());
-            }
-        }
+    }
+
+    fn hold(&mut self, error: &ClusterError, snapshot: &Snapshot, now: Duration) {
+        self.problem = Some(explained(error));
+        let hold = self.link.hold(now);
+        self.workers.hold(hold, self.among);
+        self.rates.hold(snapshot.accounts(), hold, self.equal());
     }
 }
 

@@ -51,6 +51,7 @@ impl TenantRates {
         Ask {
             name: format!("{KIND}{tenant}"),
             capacity: view.capacity,
+            claim_max: view.capacity,
             asked,
             in_use: 0,
             demand: self.part.demand(),

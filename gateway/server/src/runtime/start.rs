@@ -327,7 +327,10 @@ impl Server {
         counting.abort();
         if let (Some(cluster), Some(sharing)) = (&self.admin.cluster, sharing) {
             sharing.abort();
-            cluster.leave().await;
+            // What is cut off may still be worked on: its workers are free when the lease has ended.
+            if self.admin.store.load().admissions().all(|(_, admission)| admission.load().in_service == 0) {
+                cluster.leave().await;
+            }
         }
         drop(log_guard);
     }
@@ -431,7 +434,7 @@ fn usage(process: &ProcessConfig, config_path: &Path, snapshot: &Snapshot) -> Ar
 /// This node among others, if there are any. It has spoken to them before it serves, or has waited long enough for them.
 async fn cluster(process: &ProcessConfig, main_folder: &Path, store: &SnapshotStore) -> Option<Arc<Cluster>> {
     let cluster = Arc::new(Cluster::new(process.redis.clone()?, main_folder));
-    cluster.exchange(store.load().accounts()).await;
+    cluster.exchange(&store.load(), true).await;
     Some(cluster)
 }
 

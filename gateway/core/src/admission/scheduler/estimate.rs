@@ -26,8 +26,8 @@ impl<W> Scheduler<W> {
     pub(super) fn refusal(&self, place: usize, request: &Request<W>, wait_max: Duration) -> Option<Refusal> {
         let tenant = self.tenants.get(place)?;
         let wait = self.estimated_wait(tenant, request.class, request.queued_us);
-        let of_tenant = tenant.reach.min(self.workers).saturating_mul(WAITING_PER_TENANT_AND_WORKER_MAX);
-        let of_all = self.workers.saturating_mul(WAITING_PER_WORKER_MAX);
+        let of_tenant = tenant.reach.min(self.of_pool).saturating_mul(WAITING_PER_TENANT_AND_WORKER_MAX);
+        let of_all = self.of_pool.saturating_mul(WAITING_PER_WORKER_MAX);
         let of_all = of_all.clamp(WAITING_PER_TENANT_MIN.saturating_mul(8), REQUESTS_WAITING_MAX);
         let shortage = if tenant.flow(request.class)?.queued >= of_tenant.max(WAITING_PER_TENANT_MIN) {
             Shortage::TenantQueue
@@ -55,7 +55,7 @@ impl<W> Scheduler<W> {
 
     /// The tenant's share, in thousandths of a worker.
     fn share_of(&self, tenant: &Tenant, class: WorkClass) -> u64 {
-        let mut workers = u64::from(self.workers()).saturating_mul(PARTS);
+        let mut workers = u64::from(self.of_pool).saturating_mul(PARTS);
         let (mut asking, mut queue_weight) = (0_u64, 0_u64);
         for (other, queue) in self.queues() {
             if other == class || !queue.ready.is_empty() {

@@ -61,6 +61,8 @@ impl<W> Linked for Request<W> {
 #[derive(Debug)]
 pub struct Scheduler<W> {
     workers: u32,
+    /// Workers that the pool has, of which others may hold some now.
+    of_pool: u32,
     in_service: u32,
     beside: u32,
     long_in_service: u32,
@@ -90,6 +92,7 @@ impl<W> Scheduler<W> {
     pub fn new(workers: u32) -> Self {
         Self {
             workers,
+            of_pool: workers,
             in_service: 0,
             beside: 0,
             long_in_service: 0,
@@ -238,9 +241,22 @@ impl<W> Scheduler<W> {
         Some(refusal)
     }
 
+    /// Workers that the pool has.
+    #[must_use]
+    pub const fn of_pool(&self) -> u32 {
+        self.of_pool
+    }
+
     /// The number of workers is another. What is served goes on.
     pub fn set_workers(&mut self, workers: u32) {
+        self.set_part(workers, workers);
+    }
+
+    /// There are so many workers of those that the pool has; more may come, so waits are judged by what the pool has. What is
+    /// served goes on.
+    pub fn set_part(&mut self, workers: u32, of_pool: u32) {
         self.workers = workers;
+        self.of_pool = of_pool;
         let mut next = self.busy.first();
         while let Some(place) = next {
             next = List::after(&mut self.tenants, place);
