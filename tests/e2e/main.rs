@@ -51,6 +51,7 @@ mod lifecycle;
 mod moves;
 mod patroni;
 mod probes;
+mod quorum;
 mod regions;
 mod reload;
 mod script;

@@ -107,7 +107,7 @@ impl MainFile {
 
     fn check(name: &Arc<str>, mut written: FileConfig, reader: &mut Reader<'_>, cores: u16) -> Self {
         let regions = written.regions.0.take().and_then(|list| check_regions(list.0, reader));
-        let pools = check_pools(written.pools.0.take(), regions.as_deref(), reader);
+        let pools = check_pools(written.pools.0.take(), regions.as_deref(), written.redis.is_some(), reader);
         let trusted_proxies = written.trusted_proxies.0.take().map(|list| list.0).unwrap_or_default();
         let guards = written.guards.take().and_then(|guards| guards.0);
         let plans = Plans::check(written.plans.take(), reader);
@@ -186,6 +186,7 @@ fn check_regions(written: Vec<At<Lenient<RegionEntry>>>, reader: &mut Reader<'_>
 fn check_pools(
     written: Option<Named<PoolEntry, POOLS_MAX>>,
     regions: Option<&[Region]>,
+    shares: bool,
     reader: &mut Reader<'_>,
 ) -> Pools {
     let Some(Named(written)) = written else { return Pools::default() };
@@ -196,7 +197,7 @@ fn check_pools(
             guards = entry.guards.take().map(GuardChanges::of);
             let step = Step::Name(name.clone());
             reader.inside(Step::Key("pools"), |reader| {
-                reader.inside(step, |reader| pools::check(at, &name, entry, regions, reader))
+                reader.inside(step, |reader| pools::check(at, &name, entry, regions, shares, reader))
             })
         });
         let index = checked.and_then(|pool| {

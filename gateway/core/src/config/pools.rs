@@ -22,15 +22,24 @@ use core::time::Duration;
 /// Least idle timeout that leaves Odoo's own pings the time to arrive (55 s in 19.0), with a margin.
 const WEBSOCKET_IDLE_SENSIBLE: Duration = Duration::from_secs(75);
 
-/// Checks a pool. `None` after a problem was reported, here or with the regions, which then are `None` too.
+/// Checks a pool. `shares`: several gateways share a Redis. `None` after a problem was reported, here or with the regions, which then are `None` too.
 pub(super) fn check(
     at: Spot,
     name: &str,
     written: PoolEntry,
     regions: Option<&[Region]>,
+    shares: bool,
     reader: &mut Reader<'_>,
 ) -> Option<Pool> {
     let errors_before = reader.error_count();
+    if let Some(quorum) = written.failover.quorum.as_ref().filter(|_| !shares) {
+        reader.inside(Step::Key("failover"), |reader| {
+            reader.inside(Step::Key("quorum"), |reader| {
+                let message = "the gateways share no Redis over which they could agree".into();
+                reader.error(quorum.at, message, Some("write `redis:`, or leave `quorum` out".into()));
+            });
+        });
+    }
     check_values(&written, reader);
     let tls = written.tls.and_then(|tls| reader.inside(Step::Key("tls"), |reader| check_tls(tls, reader)));
     let secure = written.postgres_tls.is_some();
@@ -111,6 +120,7 @@ fn check_agent(At { at, value }: At<AgentEntry>, reader: &mut Reader<'_>) -> Opt
 fn failover(written: &FailoverEntry) -> FailoverPolicy {
     FailoverPolicy {
         mode: written.mode.value.0,
+        quorum: written.quorum.as_ref().and_then(|quorum| u8::try_from(quorum.value.0).ok()),
         hold_down: written.hold_down.0,
         moves_per_day_max: u8::try_from(written.moves_per_day_max.0).unwrap_or(u8::MAX),
         lag_max: written.lag_max.0,

@@ -16,7 +16,7 @@ pub struct Heard {
 /// The other nodes.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Quorum {
-    /// What each of the other nodes last said.
+    /// What each of the other nodes last said; `None` for those that are not heard.
     pub heard: Vec<Option<Heard>>,
     /// For how long a grant that was heard holds.
     pub lease: Duration,
@@ -26,6 +26,16 @@ pub struct Quorum {
 const DRIFT: Duration = Duration::from_millis(500);
 
 impl Quorum {
+    /// What was heard of the others, where there are `nodes` in all, this one included. Those that are heard beyond that
+    /// number count too: two majorities of fewer would not have to share a node.
+    #[must_use]
+    pub fn of(nodes: usize, heard: impl IntoIterator<Item = Heard>, lease: Duration) -> Self {
+        let mut heard: Vec<Option<Heard>> = heard.into_iter().map(Some).collect();
+        let others = nodes.saturating_sub(1).max(heard.len());
+        heard.resize(others, None);
+        Self { heard, lease }
+    }
+
     fn is_majority(&self, others: usize) -> bool {
         others.saturating_add(1).saturating_mul(2) > self.heard.len().saturating_add(1)
     }
@@ -60,13 +70,18 @@ impl Agreement {
     /// Works towards a region, or away from all. Whether requests may go there now.
     pub(super) fn work_towards(&mut self, wanted: Option<RegionIndex>, quorum: &Quorum, now: Moment) -> bool {
         if self.grant.is_some() && self.grant != wanted {
-            *self = Self { grant: None, withdrawn: now };
+            self.withdraw(now);
         }
         let pause = quorum.lease.saturating_add(DRIFT);
         if self.grant.is_none() && now.saturating_sub(self.withdrawn) > pause {
             self.grant = wanted;
         }
         self.grant.is_some_and(|region| quorum.grants(region, now))
+    }
+
+    /// Grants nothing from now on, for longer than a grant of before is believed.
+    pub(super) const fn withdraw(&mut self, now: Moment) {
+        *self = Self { grant: None, withdrawn: now };
     }
 
     /// The region that this node lets everybody use.

@@ -173,6 +173,11 @@ impl Judge {
         &self.regions
     }
 
+    /// Grants nothing for a while, as after a start: an earlier judge of this node may have granted another region.
+    pub const fn withdraw(&mut self, now: Moment) {
+        self.agreement.withdraw(now);
+    }
+
     /// Holds the pool in a region, or lets it go. A region that cannot take writes serves nobody, pinned or not.
     pub fn pin(&mut self, region: Option<RegionIndex>) {
         self.pinned = region.filter(|region| *region < self.regions.len());
@@ -252,14 +257,14 @@ impl Judge {
         };
         let fenced = matches!(wanted, Route::Fenced(_));
         self.conflict_since = fenced.then(|| self.conflict_since.unwrap_or(now));
-        let route = match quorum {
-            Some(quorum) => self.agree(wanted, quorum, now),
-            None => wanted,
-        };
-        if let Route::Serve(region) = route {
+        // Also before the others agree: what was left is no rival of what was promoted.
+        if let Route::Serve(region) = wanted {
             self.remember(region);
         }
-        route
+        match quorum {
+            Some(quorum) => self.agree(wanted, quorum, now),
+            None => wanted,
+        }
     }
 
     fn agree(&mut self, wanted: Route, quorum: &Quorum, now: Moment) -> Route {

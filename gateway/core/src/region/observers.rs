@@ -14,7 +14,8 @@ pub struct Sight {
     pub anchored: bool,
 }
 
-/// What is noted about a database: an answer that anybody got, else silence that a majority met, else nothing.
+/// What is noted about a database, and as of when: an answer that anybody got, else silence that a majority met, else
+/// nothing. An answer counts from when it was got: it says nothing about what came after.
 ///
 /// `nodes` counts all nodes, this one included; a sight older than `fresh` is none.
 #[must_use]
@@ -23,7 +24,7 @@ pub fn merge(
     nodes: usize,
     fresh: Duration,
     now: Moment,
-) -> Option<Option<DatabaseReading>> {
+) -> Option<(Moment, Option<DatabaseReading>)> {
     let mut best: Option<(Moment, DatabaseReading)> = None;
     let mut silent = 0_usize;
     for sight in sights.filter(|sight| now.saturating_sub(sight.at) <= fresh) {
@@ -40,8 +41,8 @@ pub fn merge(
         }
     }
     match best {
-        Some((_, seen)) => Some(Some(seen)),
-        None if silent.saturating_mul(2) > nodes => Some(None),
+        Some((at, seen)) => Some((at, Some(seen))),
+        None if silent.saturating_mul(2) > nodes => Some((now, None)),
         None => None,
     }
 }
@@ -65,7 +66,7 @@ mod tests {
     }
 
     fn merged(sights: &[Sight]) -> Option<Option<u32>> {
-        merge(sights.iter().copied(), 3, FRESH, NOW).map(|seen| seen.map(|seen| seen.timeline))
+        merge(sights.iter().copied(), 3, FRESH, NOW).map(|(_, seen)| seen.map(|seen| seen.timeline))
     }
 
     #[test]
@@ -83,6 +84,13 @@ mod tests {
     #[test]
     fn what_is_old_says_nothing() {
         assert_eq!(merged(&[silence(10, true), silence(6, true), answer(6, 1)]), None);
+    }
+
+    #[test]
+    fn an_answer_counts_from_when_it_was_got() {
+        let at = |sights: &[Sight]| merge(sights.iter().copied(), 3, FRESH, NOW).map(|(at, _)| at);
+        assert_eq!(at(&[silence(10, true), answer(8, 1)]), Some(Moment::from_secs(8)));
+        assert_eq!(at(&[silence(9, true), silence(8, true)]), Some(NOW));
     }
 
     #[test]

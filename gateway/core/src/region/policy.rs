@@ -17,6 +17,8 @@ pub enum FailoverMode {
 pub struct FailoverPolicy {
     /// Who decides.
     pub mode: FailoverMode,
+    /// Gateways that decide together; `None`: each decides for itself.
+    pub quorum: Option<u8>,
     /// Least time between two automatic moves.
     pub hold_down: Duration,
     /// Automatic moves in 24 hours at most.
@@ -31,6 +33,7 @@ impl Default for FailoverPolicy {
     fn default() -> Self {
         Self {
             mode: FailoverMode::Manual,
+            quorum: None,
             hold_down: Duration::from_secs(600),
             moves_per_day_max: 3,
             lag_max: Duration::from_secs(30),

@@ -50,6 +50,13 @@ pub(super) fn explain_text(name: &str, list: &RegionList) -> String {
             signals(&mut text, backend);
         }
     }
+    if !pool.gateways.is_empty() {
+        line!(text, "\n  other gateways");
+    }
+    for gateway in &pool.gateways {
+        let grants = gateway.grants.as_deref().unwrap_or("none yet");
+        line!(text, "    {} is for {grants}, {} ms ago", gateway.node, gateway.milliseconds_ago);
+    }
     if !pool.moves.is_empty() {
         line!(text, "\n  moves");
     }

@@ -11,12 +11,14 @@ mod patroni;
 mod pool;
 mod postgres;
 mod report;
+mod share;
 mod warm_up;
 mod watch;
 
 pub use memory::{Draining, Memory, Pin};
 pub use metrics::RegionMetrics;
 pub use report::{
-    BackendReport, DatabaseReport, MoveReport, NameReport, PoolReport, RegionReport, SignalReport,
+    BackendReport, DatabaseReport, GatewayReport, MoveReport, NameReport, PoolReport, RegionReport,
+    SignalReport,
 };
 pub use watch::{DrainError, PinError, RegionWatch};

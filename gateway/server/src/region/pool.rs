@@ -3,12 +3,15 @@
 use super::database::Statement;
 use super::event::{Subject, VerdictEvent, told_of};
 use super::memory::{Memory, Remembered};
+use super::share::{FRESH, LEASE, Other, PoolWord};
 use crate::snapshot::{BackendState, BackendTlsClient, NamedAddresses, PoolRoute, Snapshot};
 use fleetgate_core::health::{
     BackendHealth, BackendSignal, BackendVerdict, DatabaseReading, Moment, Reading, Role,
 };
 use fleetgate_core::pool::{HealthProbes, Pool, PoolIndex};
-use fleetgate_core::region::{Judge, Led, Move, NotReady, RegionIndex, RegionState, RegionVerdict, Route};
+use fleetgate_core::region::{
+    Judge, Led, Move, NotReady, Quorum, RegionIndex, RegionState, RegionVerdict, Route, Sight, merge,
+};
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
@@ -23,6 +26,8 @@ pub(super) struct PoolWatch {
     pub(super) backends: Vec<Vec<Arc<BackendState>>>,
     /// TLS with its backends.
     pub(super) tls: Option<Arc<BackendTlsClient>>,
+    /// Gateways that decide together; `None`: this one decides alone.
+    pub(super) quorum: Option<u8>,
     /// Where the names of its backends lead.
     pub(super) addresses: Arc<NamedAddresses>,
     route: Arc<PoolRoute>,
@@ -38,6 +43,12 @@ pub(super) struct Seen {
     pub(super) backends: Vec<Vec<BackendSeen>>,
     /// By region.
     pub(super) databases: Vec<DatabaseSeen>,
+    /// What this gateway itself last saw of each database, by region.
+    sights: Vec<Option<Sight>>,
+    /// What the gateways that decide with this one last said.
+    pub(super) others: Vec<Other>,
+    /// When a probe of anything last got its answer.
+    anchored: Option<Moment>,
     /// Verdicts on databases and regions that were told, by region.
     told: Vec<(&'static str, &'static str)>,
     /// The history that is on disk.
@@ -96,6 +107,9 @@ impl Seen {
             judge,
             backends: backends.iter().map(|region| region.iter().map(backend).collect()).collect(),
             databases: vec![DatabaseSeen::default(); pool.regions.len()],
+            sights: vec![None; pool.regions.len()],
+            others: Vec::new(),
+            anchored: None,
             told,
             remembered: led,
             remembering: false,
@@ -118,9 +132,14 @@ impl Seen {
             self.judge = known.judge.clone();
             self.judge.set_policy(pool.failover);
             self.databases.clone_from(&known.databases);
+            self.sights.clone_from(&known.sights);
+            self.others.clone_from(&known.others);
+            self.anchored = known.anchored;
             self.told.clone_from(&known.told);
             self.remembered = known.remembered;
             self.concluded = known.concluded;
+        } else {
+            self.judge.withdraw(before.now());
         }
         let old = before.backends.iter().flatten().zip(known.backends.iter().flatten());
         let old: BTreeMap<&str, &BackendSeen> = old.map(|(state, seen)| (state.key(), seen)).collect();
@@ -146,7 +165,7 @@ impl PoolWatch {
         snapshot: &Snapshot,
         place: PoolIndex,
         probes: HealthProbes,
-        memory: &Arc<Memory>,
+        (memory, shares): (&Arc<Memory>, bool),
         before: Option<&Self>,
     ) -> Option<Self> {
         let (pool, route) = snapshot.fleet.pools.get(usize::from(place.0)).zip(snapshot.route(place))?;
@@ -164,6 +183,7 @@ impl PoolWatch {
             probes,
             backends,
             tls: snapshot.backend_tls(place).map(Arc::clone),
+            quorum: pool.failover.quorum.filter(|_| shares),
             addresses: Arc::clone(snapshot.addresses()),
             route: Arc::clone(route),
             memory: Arc::clone(memory),
@@ -202,7 +222,8 @@ impl PoolWatch {
     /// Whether every database was asked once, and the route is the one that follows.
     pub(super) fn has_concluded(&self) -> bool {
         let seen = self.seen();
-        seen.concluded && !seen.remembering
+        let agreed = !matches!(self.route.get(), Route::Agreeing(_) | Route::Isolated);
+        seen.concluded && !seen.remembering && agreed
     }
 
     pub(super) fn note_backend(
@@ -219,6 +240,7 @@ impl PoolWatch {
         };
         let before = backend.health.verdict();
         backend.health.note(signal, reading, self.probes.damping, now);
+        let anchored = reading == Reading::Pass && signal != BackendSignal::Agent;
         let health = backend.health;
         let is_back = before == BackendVerdict::Down && health.verdict() != BackendVerdict::Down;
         let slot = BackendSignal::ALL.iter().position(|known| *known == signal);
@@ -230,6 +252,9 @@ impl PoolWatch {
             if is_back && !self.probes.warm_up.is_zero() {
                 state.set_cold();
             }
+        }
+        if anchored {
+            seen.anchored = Some(now);
         }
         let Seen { judge, backends, .. } = &mut *seen;
         count_backends(judge, region, backends.get(region).map_or(&[], Vec::as_slice));
@@ -299,11 +324,58 @@ impl PoolWatch {
                 );
             }
         }
-        if let (Some(reading), Some(state)) = (reading, seen.judge.region_mut(region)) {
-            state.database.note(reading, self.probes.damping, now);
+        if let Some(reading) = reading {
+            self.note_sight(&mut seen, region, reading, now);
         }
         drop(seen);
         self.conclude();
+    }
+
+    /// Notes what was seen of a database: by this gateway, and where several decide, by all of them.
+    fn note_sight(
+        &self,
+        seen: &mut Seen,
+        region: RegionIndex,
+        reading: Option<DatabaseReading>,
+        now: Moment,
+    ) {
+        // One that gets no answer from anybody is itself cut off, and its silence says nothing.
+        let anchored = seen.anchored.is_some_and(|at| now.saturating_sub(at) <= FRESH);
+        if reading.is_some() {
+            seen.anchored = Some(now);
+        }
+        let sight = Sight { seen: reading, at: now, anchored: reading.is_some() || anchored };
+        if let Some(own) = seen.sights.get_mut(region) {
+            *own = Some(sight);
+        }
+        let noted = match self.quorum {
+            None => Some((now, reading)),
+            Some(quorum) => {
+                let others = seen.others.iter().filter_map(|other| *other.sights.get(region)?);
+                let nodes = usize::from(quorum).max(seen.others.len().saturating_add(1));
+                merge(others.chain([sight]), nodes, FRESH, now)
+            }
+        };
+        if let (Some((at, reading)), Some(state)) = (noted, seen.judge.region_mut(region)) {
+            state.database.note(reading, self.probes.damping, at);
+        }
+    }
+
+    /// What this gateway says to the others.
+    pub(super) fn word(&self) -> PoolWord {
+        let seen = self.seen();
+        PoolWord::new(&self.pool, seen.judge.grant(), &seen.sights, self.now())
+    }
+
+    /// Takes what the others say.
+    pub(super) fn hear(self: &Arc<Self>, others: Vec<Other>) {
+        self.seen().others = others;
+        self.conclude();
+    }
+
+    /// A moment on the clock of the readings.
+    pub(super) fn moment(&self, at: Instant) -> Moment {
+        at.saturating_duration_since(self.born)
     }
 
     /// Decides, and sends requests there.
@@ -316,7 +388,9 @@ impl PoolWatch {
             return;
         }
         let last_move = seen.judge.moves().last().copied();
-        let route = seen.judge.decide(None, self.now());
+        let heard = seen.others.iter().map(|other| other.heard);
+        let quorum = self.quorum.map(|quorum| Quorum::of(usize::from(quorum), heard, LEASE));
+        let route = seen.judge.decide(quorum.as_ref(), self.now());
         let moved = seen.judge.moves().last().copied().filter(|done| last_move != Some(*done));
         let told = self.changes(&mut seen);
         let before = self.route.get();
@@ -471,7 +545,7 @@ tenants: [ { id: acme, hosts: [acme.example.com] } ]
         let snapshot = Snapshot::build(compile(&main, &[]).config.unwrap().fleet, "", None);
         let memory = Arc::new(Memory::open(StateDirectory::new(folder.path(), "state")));
         let probes = snapshot.fleet.pools[0].health.unwrap();
-        let watch = PoolWatch::new(&snapshot, PoolIndex(0), probes, &memory, None).unwrap();
+        let watch = PoolWatch::new(&snapshot, PoolIndex(0), probes, (&memory, false), None).unwrap();
         (folder, memory, Arc::new(watch))
     }
 

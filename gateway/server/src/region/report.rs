@@ -29,6 +29,20 @@ pub struct PoolReport {
     pub regions: Vec<RegionReport>,
     /// Moves of this process, oldest first.
     pub moves: Vec<MoveReport>,
+    /// The other gateways, where several decide together.
+    #[serde(default)]
+    pub gateways: Vec<GatewayReport>,
+}
+
+/// Another gateway, as it was last heard.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct GatewayReport {
+    /// Its name and that of its process.
+    pub node: String,
+    /// Milliseconds since it said what follows.
+    pub milliseconds_ago: u64,
+    /// Region that it lets everybody use.
+    pub grants: Option<String>,
 }
 
 /// A region of a pool.
@@ -163,6 +177,16 @@ pub(super) fn of(watch: &Arc<PoolWatch>, memory: &Memory) -> PoolReport {
         pin,
         regions: regions.collect(),
         moves: moves.collect(),
+        gateways: seen
+            .others
+            .iter()
+            .map(|other| GatewayReport {
+                node: other.node.to_string(),
+                milliseconds_ago: u64::try_from(now.saturating_sub(other.heard.at).as_millis())
+                    .unwrap_or(u64::MAX),
+                grants: other.heard.grants.map(name),
+            })
+            .collect(),
     }
 }
 

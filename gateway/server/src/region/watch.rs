@@ -4,7 +4,9 @@ use super::database::DatabaseProbe;
 use super::memory::{Draining, Memory, Pin};
 use super::pool::PoolWatch;
 use super::report::PoolReport;
+use super::share::{EVERY, Sharing};
 use super::{agent, odoo, report, warm_up};
+use crate::cluster::Cluster;
 use crate::snapshot::{BackendState, Snapshot, SnapshotStore};
 use fleetgate_core::health::{BackendSignal, Reading};
 use fleetgate_core::pool::{Agent, PoolIndex};
@@ -12,7 +14,7 @@ use fleetgate_core::region::RegionIndex;
 use fleetgate_core::traffic::BackendPort;
 use std::collections::BTreeMap;
 use std::future::Future;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::Duration;
 use tokio::task::{AbortHandle, JoinSet};
 use tokio::time::{MissedTickBehavior, interval, sleep, timeout};
@@ -21,6 +23,8 @@ use tokio::time::{MissedTickBehavior, interval, sleep, timeout};
 const LOOK: Duration = Duration::from_millis(200);
 /// For the first answers of all databases, before the process listens.
 const FIRST_LOOK: Duration = Duration::from_secs(5);
+/// The same where gateways have to agree: none grants anything before what a process before it granted is over.
+const FIRST_AGREEMENT: Duration = Duration::from_secs(15);
 /// Requests of clients in an interval that failed, before they say something about a backend.
 const FAILED_REQUESTS_MIN: u32 = 3;
 
@@ -44,6 +48,8 @@ pub struct DrainError(String);
 pub struct RegionWatch {
     store: Arc<SnapshotStore>,
     memory: Arc<Memory>,
+    /// The other gateways, if there are any.
+    cluster: Option<Arc<Cluster>>,
     pools: Mutex<BTreeMap<Box<str>, Watched>>,
 }
 
@@ -61,9 +67,13 @@ impl Drop for Watched {
 impl RegionWatch {
     /// Starts to watch what the snapshot has.
     #[must_use]
-    pub fn start(store: Arc<SnapshotStore>, memory: Arc<Memory>) -> Arc<Self> {
-        let watch = Arc::new(Self { store, memory, pools: Mutex::default() });
+    pub fn start(store: Arc<SnapshotStore>, memory: Arc<Memory>, cluster: Option<Arc<Cluster>>) -> Arc<Self> {
+        let sharing = cluster.clone().map(Sharing::new);
+        let watch = Arc::new(Self { store, memory, cluster, pools: Mutex::default() });
         watch.follow(&watch.store.load());
+        if let Some(sharing) = sharing {
+            tokio::spawn(share(Arc::downgrade(&watch), sharing));
+        }
         let (weak, mut published) = (Arc::downgrade(&watch), watch.store.published());
         tokio::spawn(async move {
             let mut generation = 0;
@@ -84,15 +94,19 @@ impl RegionWatch {
         watch
     }
 
-    /// Waits until every database was asked once, or for long enough.
+    /// Waits until every database was asked once, and the gateways agree where several decide, or for long enough.
     pub async fn first_look(&self) {
+        let several = self.watched().iter().any(|pool| pool.quorum.is_some());
+        let patience = if several { FIRST_AGREEMENT } else { FIRST_LOOK };
         let looked = async {
             while !self.watched().iter().all(|pool| pool.has_concluded()) {
                 sleep(Duration::from_millis(10)).await;
             }
         };
-        if timeout(FIRST_LOOK, looked).await.is_err() {
-            tracing::warn!("not every database was asked yet; serving begins with the regions of the config");
+        if timeout(patience, looked).await.is_err() {
+            tracing::warn!(
+                "not every database was asked yet, or the other gateways do not agree; serving begins nevertheless"
+            );
         }
     }
 
@@ -191,11 +205,32 @@ impl RegionWatch {
             if before.as_ref().is_some_and(|before| before.is_of(pool, snapshot.regions(place))) {
                 continue;
             }
-            let watch = PoolWatch::new(snapshot, place, probes, &self.memory, before.as_deref());
+            let watch = PoolWatch::new(
+                snapshot,
+                place,
+                probes,
+                (&self.memory, self.cluster.is_some()),
+                before.as_deref(),
+            );
             if let Some(watch) = watch.map(Arc::new) {
                 let tasks = start_probes(&watch);
                 pools.insert(pool.name.clone(), Watched { pool: watch, tasks });
             }
+        }
+    }
+}
+
+/// Tells the other gateways about pools with a quorum, and hears them.
+async fn share(watch: Weak<RegionWatch>, mut sharing: Sharing) {
+    let mut ticks = interval(EVERY);
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    loop {
+        ticks.tick().await;
+        let Some(watch) = watch.upgrade() else { return };
+        let pools: Vec<_> = watch.watched().into_iter().filter(|pool| pool.quorum.is_some()).collect();
+        drop(watch);
+        if !pools.is_empty() {
+            sharing.exchange(&pools).await;
         }
     }
 }

@@ -150,7 +150,8 @@ pub fn run(config_path: &Path, access_output: impl io::Write + Send + 'static) -
             Reloader::new(loader, store_of_reload, metrics_of_reload, process.clone(), &problems, &files);
         NameLookup::new(Arc::clone(&store), &process.resolvers).start().await;
         let state_directory = StateDirectory::new(main_folder, &process.state_directory);
-        let regions = RegionWatch::start(Arc::clone(&store), Arc::new(Memory::open(state_directory)));
+        let regions =
+            RegionWatch::start(Arc::clone(&store), Arc::new(Memory::open(state_directory)), cluster.clone());
         // The first request must not find a region that only the config believes in.
         regions.first_look().await;
         metrics.show(RegionMetrics::new(Arc::clone(&regions))?)?;

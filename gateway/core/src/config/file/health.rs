@@ -79,6 +79,10 @@ section! {
         /// Who leaves a region whose servers are all down while its database is well: `manual` is a person, `automatic`
         /// the gateway, for a region with servers on the same database.
         mode: At<OneOf<FailoverMode>> = "manual",
+        /// How many gateways decide together, over the Redis of `redis`: a region is served while more than half of them let
+        /// it be, so a gateway that is cut off from the others serves nobody, and what only one of them sees moves nothing.
+        /// Left out, each gateway decides for itself.
+        quorum: Option<At<Whole<3, 63>>> = null,
         /// Least time between two automatic moves.
         hold_down: Lasting<0, 86_400_000> = "10m",
         /// Automatic moves in 24 hours at most.

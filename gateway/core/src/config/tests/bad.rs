@@ -552,3 +552,12 @@ fn an_agent_is_a_port_or_a_command() {
     one(&agent("{ port: 9100, path: ready }"), &["health.agent.path", "does not start with `/`"]);
     one(&agent("{ command: [] }"), &["health.agent.command", "has 0 entries"]);
 }
+
+#[test]
+fn gateways_that_decide_together_share_a_redis() {
+    let quorum = |count: u8| format!("    failover: {{ quorum: {count} }}\n    regions:\n");
+    one(&with("    regions:\n", &quorum(3)), &["pools.shared.failover.quorum", "share no Redis"]);
+    one(&with("    regions:\n", &quorum(2)), &["pools.shared.failover.quorum", "from 3 to 63"]);
+    let shared = MAIN.replace("    regions:\n", &quorum(3)) + "redis: { servers: [\"redis://10.0.0.5\"] }\n";
+    assert_eq!(said(&shared), Vec::<String>::new());
+}

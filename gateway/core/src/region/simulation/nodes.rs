@@ -100,14 +100,14 @@ impl World {
         for region in 0..2 {
             let said = node.heard.iter().flatten().map(|word| word.sights[region]);
             let merged = merge(said, NODES, FRESH, now);
-            if let Some((seen, state)) = merged.zip(node.judge.region_mut(region)) {
-                state.database.note(seen, DAMPING, now);
+            if let Some(((at, seen), state)) = merged.zip(node.judge.region_mut(region)) {
+                state.database.note(seen, DAMPING, at);
             }
         }
         let others = (0..NODES).filter(|other| *other != at);
-        let heard =
-            others.map(|other| node.heard[other].map(|word| Heard { at: word.at, grants: word.grants }));
-        let quorum = Quorum { heard: heard.collect(), lease: LEASE };
+        let heard = others.filter_map(|other| node.heard[other]);
+        let heard = heard.map(|word| Heard { at: word.at, grants: word.grants });
+        let quorum = Quorum::of(NODES, heard, LEASE);
         node.route = node.judge.decide(Some(&quorum), now);
         let word = Word { at: now, grants: node.judge.grant(), sights };
         for other in (0..NODES).filter(|other| *other != at) {
