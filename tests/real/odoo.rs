@@ -10,7 +10,9 @@
 )]
 
 use std::env;
+use std::fs;
 use std::net::{Ipv4Addr, SocketAddr};
+use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::sync::Arc;
@@ -18,7 +20,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use fleetgate_tests::{
-    Gateway, RawConnection, get_spelling, http_get, manager_spellings, send_spelling, wait_for,
+    Gateway, RawConnection, get_spelling, http_get, manager_spellings, psql, send_spelling, wait_for,
 };
 use tokio::process::Command;
 use tokio::task::JoinSet;
@@ -189,6 +191,71 @@ async fn slow_uploads_hold_no_worker(gateway: SocketAddr) {
     );
 }
 
+/// A link in a filestore, which Odoo must not find when the test is over.
+struct Link(PathBuf);
+
+impl Link {
+    fn new(at: PathBuf, to: &Path) -> Self {
+        symlink(to, &at).expect("a link");
+        Self(at)
+    }
+}
+
+impl Drop for Link {
+    fn drop(&mut self) {
+        fs::remove_file(&self.0).expect("a link");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn whatever_a_database_calls_its_files_odoo_and_the_gateway_send_none_of_another() {
+    let fleet = Fleet::start().await;
+    let gateway = Gateway::builder(&fleet.config()).tenants("fleet.yaml", TENANTS).start().await;
+    let store = fleet.lab.join("data/filestore");
+    let mut folders = (0..=u8::MAX).map(|number| format!("{number:02x}"));
+    let folder = folders.find(|name| !store.join("acme").join(name).exists()).expect("a folder is free");
+    // Named as Odoo names files: the folder is the start of a checksum.
+    let file = |number: u32| format!("{folder}{number:038}");
+    let secret = store.join("globex").join(&folder).join(file(3));
+    for (path, text) in [
+        (&secret, "a secret of globex"),
+        (&store.join("acme/fe").join("fe".to_owned() + &"0".repeat(38)), "a file of acme"),
+        (&store.join("acme/%2e%2e/globex").join(&folder).join(file(3)), "an odd file of acme"),
+        (&store.join("acme/fe/own"), "no file that Odoo would make"),
+    ] {
+        fs::create_dir_all(path.parent().expect("a folder")).expect("the filestore may be written to");
+        fs::write(path, text).expect("the filestore may be written to");
+    }
+    let link = "fe".to_owned() + &"1".repeat(38);
+    let _to_a_file = Link::new(store.join("acme/fe").join(&link), &secret);
+    let _to_a_folder = Link::new(store.join("acme").join(&folder), &store.join("globex").join(&folder));
+    let elsewhere = format!("globex/{folder}/{}", file(3));
+    for (name, sent) in [
+        (format!("fe/fe{}", "0".repeat(38)), true),
+        (format!("fe/{link}"), false),
+        (format!("{folder}/{}", file(3)), false),
+        (format!("../{elsewhere}"), false),
+        (format!("fe/../../{elsewhere}"), false),
+        (format!("fe//fe{}/../../../{elsewhere}", "0".repeat(38)), false),
+        (format!("%2e%2e/{elsewhere}"), false),
+        ("fe/own".to_owned(), false),
+        ("/etc/hostname".to_owned(), false),
+    ] {
+        let insert = format!(
+            "insert into ir_attachment (name, type, public, mimetype, store_fname, checksum, file_size) \
+             values ('odd.bin', 'binary', true, 'application/octet-stream', '{name}', 'odd', 18) returning id"
+        );
+        let id = fleet.sql("acme", &insert).await;
+        let path = format!("/web/content/{id}/odd.bin?download=true");
+        let answer = http_get(gateway.address(), "acme.example.com", &path).await;
+        fleet.sql("acme", &format!("delete from ir_attachment where id = {id}")).await;
+        assert!(!answer.text().contains("globex"), "{name}: {}", answer.text());
+        let own = answer.status == 200 && answer.text() == "a file of acme";
+        assert_eq!(own, sent, "{name}: {} {}", answer.status, answer.text());
+        println!("ok {name} is answered {}", answer.status);
+    }
+}
+
 /// A running Odoo and its PostgreSQL. Ended when dropped, unless it ran before.
 struct Fleet {
     lab: PathBuf,
@@ -204,7 +271,7 @@ impl Fleet {
         let said = run(Command::new(script("fleet.sh")).arg("up"), UP).await;
         let default = Path::new(env!("CARGO_MANIFEST_DIR")).join("../.lab");
         let lab = env::var_os("FLEETGATE_LAB").map_or(default, PathBuf::from);
-        let facts = std::fs::read_to_string(lab.join("run/fleet.env")).expect("fleet.sh up writes fleet.env");
+        let facts = fs::read_to_string(lab.join("run/fleet.env")).expect("fleet.sh up writes fleet.env");
         let port = |name: &str| {
             let line = facts.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix('='));
             line.unwrap_or_else(|| panic!("no {name} in fleet.env:\n{facts}")).parse().expect("a port")
@@ -223,19 +290,13 @@ impl Fleet {
     async fn working(&self) -> u64 {
         let question =
             "select count(*) from pg_stat_activity where state = 'active' and query like 'select pg_sleep%'";
-        let mut psql = Command::new("psql");
-        psql.args([
-            "-qAtX",
-            "-h",
-            "127.0.0.1",
-            "-U",
-            "postgres",
-            "-p",
-            &self.pg_port.to_string(),
-            "-c",
-            question,
-        ]);
-        run(&mut psql, UP).await.trim().parse().expect("a number")
+        self.sql("postgres", question).await.parse().expect("a number")
+    }
+
+    /// Runs a statement in a database, and returns what it prints.
+    async fn sql(&self, database: &str, statement: &str) -> String {
+        let mut psql = Command::from(psql(self.pg_port, "postgres", database, statement));
+        run(&mut psql, UP).await.trim().to_owned()
     }
 
     /// Clients come by plain HTTP here, and none of them sends a `Secure` cookie over that.
