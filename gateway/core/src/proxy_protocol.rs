@@ -32,26 +32,38 @@ pub enum Header {
 #[must_use]
 pub fn parse(start: &[u8]) -> Header {
     let start = start.get(..BYTES_MAX).unwrap_or(start);
-    // Asked about a part of a line, the library takes some for malformed.
-    if (start.starts_with(LINE_START) || LINE_START.starts_with(start)) && !has_line(start) {
-        return if start.len() < LINE_BYTES_MAX { Header::Incomplete } else { Header::Malformed };
+    if start.starts_with(LINE_START) || LINE_START.starts_with(start) {
+        return match line_of(start) {
+            Some(line) => parse_line(line),
+            None if start.len() < LINE_BYTES_MAX => Header::Incomplete,
+            None => Header::Malformed,
+        };
     }
     let header = HeaderResult::parse(start);
     if header.is_incomplete() {
         return if start.len() < BYTES_MAX { Header::Incomplete } else { Header::Malformed };
     }
     match header {
-        HeaderResult::V1(Ok(header)) => {
-            Header::Whole { client: v1_client(&header.addresses), bytes: header.header.len() }
-        }
         HeaderResult::V2(Ok(header)) => Header::Whole { client: v2_client(&header), bytes: header.len() },
-        HeaderResult::V1(Err(_)) | HeaderResult::V2(Err(_)) => Header::Malformed,
+        HeaderResult::V1(_) | HeaderResult::V2(Err(_)) => Header::Malformed,
     }
 }
 
-/// Whether a whole line of version 1 is there.
-fn has_line(start: &[u8]) -> bool {
-    start.get(..LINE_BYTES_MAX).unwrap_or(start).windows(2).any(|two| two == b"\r\n")
+/// The line of version 1, with its end, if it is all there.
+fn line_of(start: &[u8]) -> Option<&[u8]> {
+    let start = start.get(..LINE_BYTES_MAX).unwrap_or(start);
+    let end = start.windows(2).position(|two| two == b"\r\n")?;
+    start.get(..end.saturating_add(2))
+}
+
+/// Reads a whole line. The library takes parts of some lines for malformed, and lets others end at a carriage return alone.
+fn parse_line(line: &[u8]) -> Header {
+    match HeaderResult::parse(line) {
+        HeaderResult::V1(Ok(header)) if header.header.len() == line.len() => {
+            Header::Whole { client: v1_client(&header.addresses), bytes: line.len() }
+        }
+        HeaderResult::V1(_) | HeaderResult::V2(_) => Header::Malformed,
+    }
 }
 
 fn v1_client(addresses: &v1::Addresses) -> Option<SocketAddr> {
@@ -125,7 +137,12 @@ mod tests {
                 assert_eq!(parse(&header.as_bytes()[..cut]), Header::Incomplete, "{cut} bytes of {header}");
             }
         }
-        for other in ["GET / HTTP/1.1\r\n\r\n", "PROXY TCP4 a b 1 2\r\n", "\r\n\r\n\0\r\nQUIX\n"] {
+        for other in [
+            "GET / HTTP/1.1\r\n\r\n",
+            "PROXY TCP4 a b 1 2\r\n",
+            "PROXY UNKNOWN \n\rx\r\n",
+            "\r\n\r\n\0\r\nQUIX\n",
+        ] {
             assert_eq!(parse(other.as_bytes()), Header::Malformed, "{other}");
         }
     }
