@@ -9,11 +9,15 @@ use std::sync::Arc;
 /// Bytes that are read from the file at once at most. A backend takes them at once.
 const READ_BYTES_MAX: usize = 64 * 1024;
 
+/// Bytes up to which pieces are put together. A body of many small ones would cost more than it holds.
+const BLOCK_BYTES: usize = 16 * 1024;
+
 /// A body that is written once and can be read as often as backends are asked.
 #[derive(Debug, Default)]
 pub struct BodySpool {
     /// The start of the body; what comes after it is in the file.
-    memory: Bytes,
+    blocks: Vec<Bytes>,
+    in_memory: u64,
     share: MemoryShare,
     file: Option<SpoolFile>,
     edit: Option<Edit>,
@@ -42,7 +46,7 @@ impl BodySpool {
     /// Bytes so far.
     #[must_use]
     pub fn len(&self) -> u64 {
-        let came = length(&self.memory).saturating_add(self.file.as_ref().map_or(0, SpoolFile::len));
+        let came = self.in_memory.saturating_add(self.file.as_ref().map_or(0, SpoolFile::len));
         match &self.edit {
             Some(edit) => came.saturating_sub(edit.range.end).saturating_add(edit.end()),
             None => came,
@@ -70,26 +74,30 @@ impl BodySpool {
         store: &SpoolStore,
         tenant: &Arc<BytesHeld>,
     ) -> Result<(), SpoolError> {
-        let length = length(&self.memory).saturating_add(length(&chunk));
-        let fits = self.file.is_none()
-            && length <= store.bounds().memory_per_body
-            && self.share.take(chunk.len(), store);
+        let in_memory = self.in_memory.saturating_add(length(&chunk));
         let file = match &mut self.file {
-            None if self.memory.is_empty() && fits => {
-                self.memory = chunk;
-                return Ok(());
-            }
-            None if fits => {
-                let start = std::mem::take(&mut self.memory);
-                let mut memory = start.try_into_mut().unwrap_or_else(|shared| BytesMut::from(&*shared));
-                memory.extend_from_slice(&chunk);
-                self.memory = memory.freeze();
+            None if in_memory <= store.bounds().memory_per_body && self.share.take(chunk.len(), store) => {
+                self.in_memory = in_memory;
+                self.add_block(chunk);
                 return Ok(());
             }
             None => self.file.insert(store.create(tenant).await?),
             Some(file) => file,
         };
         file.append(chunk).await
+    }
+
+    /// Small pieces share a block, and no buffer grows much beyond what is in it.
+    fn add_block(&mut self, piece: Bytes) {
+        match self.blocks.last_mut() {
+            Some(last) if last.len().saturating_add(piece.len()) <= BLOCK_BYTES => {
+                let start = std::mem::take(last);
+                let mut block = start.try_into_mut().unwrap_or_else(|shared| BytesMut::from(&*shared));
+                block.extend_from_slice(&piece);
+                *last = block.freeze();
+            }
+            Some(_) | None => self.blocks.push(piece),
+        }
     }
 
     /// Reads from an offset; empty at the end.
@@ -114,16 +122,20 @@ impl BodySpool {
 
     /// Reads what came.
     async fn read_came(&self, at: u64) -> Result<Bytes, SpoolError> {
-        let in_memory = self.memory.len();
-        match usize::try_from(at).ok().filter(|at| *at < in_memory) {
-            Some(at) => Ok(self.memory.slice(at..)),
-            None => match &self.file {
-                Some(file) => {
-                    let before = u64::try_from(in_memory).unwrap_or(u64::MAX);
-                    file.read(at.saturating_sub(before), READ_BYTES_MAX).await
-                }
-                None => Ok(Bytes::new()),
-            },
+        let Some(at) = at.checked_sub(self.in_memory) else { return Ok(self.read_block(at)) };
+        match &self.file {
+            Some(file) => file.read(at, READ_BYTES_MAX).await,
+            None => Ok(Bytes::new()),
         }
+    }
+
+    fn read_block(&self, mut at: u64) -> Bytes {
+        for block in &self.blocks {
+            match at.checked_sub(length(block)) {
+                Some(after) => at = after,
+                None => return block.slice(usize::try_from(at).unwrap_or(block.len()).min(block.len())..),
+            }
+        }
+        Bytes::new()
     }
 }

@@ -51,6 +51,29 @@ async fn a_body_can_be_read_again_wherever_it_is_kept() {
 }
 
 #[tokio::test]
+async fn a_body_of_pieces_of_all_sizes_reads_the_same_from_every_place() {
+    let (_folder, store) = bounded(SpoolBounds { memory_per_body: 100_000, ..BOUNDS });
+    let tenant = Arc::new(BytesHeld::default());
+    let (mut body, mut bytes) = (BodySpool::default(), 0);
+    for size in [0, 1, 10_000, 6_383, 1, 20_000, 3, 0, 16_384, 40_000, 5, 30_000, 1] {
+        body.push(piece(bytes, size), &store, &tenant).await.unwrap();
+        bytes += size;
+    }
+    let expected = piece(0, bytes);
+    assert!(store.on_disk() > 0 && store.in_memory() > 90_000);
+    for at in (0..=bytes).step_by(97).chain([1, 16_383, 16_384, 16_385, 36_385, bytes]) {
+        let (mut read, end) = (Vec::new(), bytes.min(at + 70_000));
+        while read.len() < end - at {
+            let chunk = body.read(u64::try_from(at + read.len()).unwrap()).await.unwrap();
+            assert!(!chunk.is_empty(), "nothing at {} of {bytes}", at + read.len());
+            read.extend_from_slice(&chunk);
+        }
+        assert_eq!(read[..end - at], expected[at..end], "from {at}");
+    }
+    assert!(body.read(u64::try_from(bytes).unwrap()).await.unwrap().is_empty());
+}
+
+#[tokio::test]
 async fn a_tenant_cannot_use_the_disk_of_all() {
     let (_folder, store) = store(1_000, 300);
     let (greedy, modest) = (Arc::new(BytesHeld::default()), Arc::new(BytesHeld::default()));
