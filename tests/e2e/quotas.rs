@@ -303,7 +303,7 @@ async fn an_upgrade_under_load_counts_each_request_once() {
 }
 
 /// A receiver of messages that refuses the first ones, and what it got.
-async fn receiver(refusals: usize) -> (Script, Arc<std::sync::Mutex<Vec<(String, Value)>>>) {
+pub(crate) async fn receiver(refusals: usize) -> (Script, Arc<std::sync::Mutex<Vec<(String, Value)>>>) {
     let got = Arc::new(std::sync::Mutex::new(Vec::new()));
     let kept = Arc::clone(&got);
     let script = Script::start(move |mut stream, head| {

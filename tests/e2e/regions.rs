@@ -2,6 +2,7 @@
 
 use crate::authority::Authority;
 use crate::fleet::{self, DATABASES};
+use crate::quotas::receiver;
 use fleetgate_stub::{StubOdoo, StubOptions};
 use fleetgate_tests::{
     Answer, Builder, DEADLINE, Gateway, Postgres, Request, backend, http_get, wait_for, ws_connect,
@@ -283,4 +284,75 @@ async fn a_database_with_the_certificate_of_somebody_else_is_not_believed_and_co
         database_is(&gateway, 0, "unwatched").await;
         assert_eq!(post(&gateway).await.server(), Some("paris-1"));
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn each_verdict_that_changes_is_told_to_a_webhook_until_it_arrives() {
+    let (receiver, got) = receiver(1).await;
+    let fleet = Fleet::new().await;
+    let webhook = format!(
+        "verdict_webhook: {{ url: \"http://{}/hook\", secret: \"file:secret\" }}\n",
+        receiver.address()
+    );
+    let gateway = fleet.gateway_with("", &webhook).file("secret", "swordfish").start().await;
+    served_by(&gateway, "paris-1").await;
+    fleet.primary.kill();
+    refused(&gateway, "region_unwritable").await;
+    fleet.standby.promote();
+    served_by(&gateway, "dublin-1").await;
+    for (subject, region, from, to) in [
+        ("database", "paris", "writable", "unreachable"),
+        ("route", "", "serve", "unwritable"),
+        ("database", "dublin", "standby", "writable"),
+        ("route", "dublin", "unwritable", "serve"),
+    ] {
+        let wanted = [("subject", subject), ("region", region), ("from", from), ("to", to), ("pool", "main")];
+        wait_for(&format!("{subject} {region} {from} {to} is told"), DEADLINE, async || {
+            got.lock().unwrap().iter().any(|(_, body)| wanted.iter().all(|(key, value)| body[key] == *value))
+        })
+        .await;
+    }
+    let got = got.lock().unwrap();
+    let (head, body) = &got[0];
+    assert_eq!(got[1].1["id"], body["id"], "the first one was refused, and came again");
+    let field = |name: &str| head.lines().find_map(|line| line.strip_prefix(name)).unwrap_or_default();
+    assert_eq!(field("x-fleetgate-message-id: "), body["id"].as_str().unwrap());
+    assert!(field("x-fleetgate-signature: t=").contains(",v1="), "{head}");
+    assert!(!format!("{got:?}").contains("swordfish"));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn nothing_moves_by_itself_in_a_freeze_and_does_when_it_is_over() {
+    let primary = Postgres::primary();
+    let odoo = [fleet::prefork("paris-1").await, fleet::prefork("dublin-1").await];
+    // Both regions are on one database.
+    let region = |stub| format!("{{ backends: [ {} ], postgres: \"{}\" }}", backend(stub), primary.url());
+    let config = |freeze: &str| {
+        format!(
+            "threads: 2\nregions: [ {{ name: paris }}, {{ name: dublin, standby: true }} ]\npools:\n  main:\n    \
+             odoo_version: \"19.0\"\n    database_selection: dbfilter_header\n    \
+             health: {{ interval: 200ms, timeout: 2s }}\n    failover: {{ mode: automatic, {freeze} }}\n    \
+             regions:\n      paris: {}\n      dublin: {}\n",
+            region(&odoo[0]),
+            region(&odoo[1])
+        )
+    };
+    let sale = "freeze: [ { from: \"2020-01-01T00:00:00Z\", until: \"2999-01-01T00:00:00+01:00\" } ]";
+    let gateway = Gateway::builder(&config(sale)).tenants("tenants.yaml", fleet::TENANTS).start().await;
+    served_by(&gateway, "paris-1").await;
+    let overruled = config("hold_down: 0s");
+    let [paris, _dublin] = odoo;
+    drop(paris);
+    // For longer than it takes to leave a region whose backends look dead.
+    wait_for("paris is dead for long", 3 * DEADLINE, async || {
+        let backend = pool(&gateway).await["regions"][0]["backends"][0].clone();
+        let http = backend["signals"][0].clone();
+        backend["verdict"] == "down" && http["since_seconds"].as_u64().is_some_and(|since| since > 12)
+    })
+    .await;
+    let report = pool(&gateway).await;
+    assert_eq!(report["serving"], "paris", "{report}");
+    assert_eq!(report["frozen_until"], "2998-12-31T23:00:00Z");
+    gateway.directory().write_config(&overruled);
+    served_by(&gateway, "dublin-1").await;
 }

@@ -7,7 +7,7 @@ use crate::host::HostName;
 use crate::http_target::HttpTarget;
 use crate::odoo::OdooVersion;
 use crate::path::NormalPath;
-use crate::region::{FailoverPolicy, RegionIndex};
+use crate::region::{FailoverPolicy, Freeze, RegionIndex};
 use crate::rpc::RpcRoute;
 use crate::traffic::{BackendPort, TrafficClass};
 use core::net::{IpAddr, SocketAddr};
@@ -65,6 +65,8 @@ pub struct Pool {
     pub postgres_tls: Option<PostgresTls>,
     /// How the pool moves between regions.
     pub failover: FailoverPolicy,
+    /// Times in which it does not move by itself.
+    pub freezes: Box<[Freeze]>,
     /// Backends by region, in the order of the config's `regions`.
     pub regions: Vec<PoolRegion>,
 }

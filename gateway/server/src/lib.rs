@@ -23,3 +23,4 @@ pub mod state_directory;
 pub mod telemetry;
 pub mod upstream;
 pub mod usage;
+pub mod webhook;

@@ -105,6 +105,7 @@ pub(super) fn compile_files(main: &MainFile, files: &[Source<'_>]) -> (Fleet, Ve
         client_certificates: client_certificates.all,
         trusted_proxies: main.trusted_proxies.clone(),
         quota_webhook: main.quota_webhook.clone(),
+        verdict_webhook: main.verdict_webhook.clone(),
         files: sources.iter().map(|source| Arc::clone(source.file.name())).collect(),
     };
     (fleet, findings)

@@ -3,11 +3,11 @@
 use super::acme;
 use super::connections;
 use super::dns_zone;
-use super::file::{FileConfig, Named, ObserveEntry, POOLS_MAX, PoolEntry, RegionEntry};
+use super::file::{FileConfig, Named, ObserveEntry, POOLS_MAX, PoolEntry, RegionEntry, WebhookEntry};
 use super::guards::GuardChanges;
 use super::limits::Plans;
 use super::listen::{self, ListenAddress};
-use super::model::{Drain, ListenerConfig, Observe, ProcessConfig, QuotaWebhook, Spool};
+use super::model::{Drain, ListenerConfig, Observe, ProcessConfig, Spool, Webhook};
 use super::pools;
 use super::problem::{Problem, Spot};
 use super::read::{At, Lenient, Read, Reader, Step};
@@ -28,7 +28,8 @@ pub struct MainFile {
     pub(super) trusted_proxies: Vec<IpNet>,
     pub(super) guards: GuardChanges,
     pub(super) plans: Plans,
-    pub(super) quota_webhook: Option<QuotaWebhook>,
+    pub(super) quota_webhook: Option<Webhook>,
+    pub(super) verdict_webhook: Option<Webhook>,
     pub(super) tenants: Arc<TenantFile>,
     tenants_directory: Option<(Spot, Box<str>)>,
     sound: bool,
@@ -99,6 +100,7 @@ impl MainFile {
             guards: GuardChanges::default(),
             plans: Plans::default(),
             quota_webhook: None,
+            verdict_webhook: None,
             tenants: Arc::new(tenants),
             tenants_directory: None,
             sound: false,
@@ -111,7 +113,12 @@ impl MainFile {
         let trusted_proxies = written.trusted_proxies.0.take().map(|list| list.0).unwrap_or_default();
         let guards = written.guards.take().and_then(|guards| guards.0);
         let plans = Plans::check(written.plans.take(), reader);
-        let quota_webhook = written.quota_webhook.take().and_then(|webhook| webhook.0);
+        let webhook = |written: Option<Lenient<WebhookEntry>>| {
+            let written = written.and_then(|webhook| webhook.0);
+            written.map(|webhook| Webhook { target: webhook.url.0, secret: webhook.secret.0 })
+        };
+        let (quota_webhook, verdict_webhook) =
+            (webhook(written.quota_webhook.take()), webhook(written.verdict_webhook.take()));
         let tenants = written.tenants.0.take().map(|list| list.0).unwrap_or_default();
         let tenants_directory = written
             .tenants_directory
@@ -124,8 +131,8 @@ impl MainFile {
             trusted_proxies: trusted_proxies.into_iter().map(|network| network.0).collect(),
             guards: guards.map(GuardChanges::of).unwrap_or_default(),
             plans,
-            quota_webhook: quota_webhook
-                .map(|webhook| QuotaWebhook { target: webhook.url.0, secret: webhook.secret.0 }),
+            quota_webhook,
+            verdict_webhook,
             tenants: Arc::new(TenantFile::inline(name, tenants, reader)),
             tenants_directory,
             sound: false,

@@ -39,7 +39,7 @@ pub use listen::{ListenAddress, UnixListen, UnixTrust};
 pub use main_file::MainFile;
 pub use model::{
     Drain, Fleet, GatewayConfig, ListenerConfig, ListenerTls, Observe, PassthroughRoute, ProcessConfig,
-    QuotaWebhook, Secret, Spool, TlsVersion,
+    Secret, Spool, TlsVersion, Webhook,
 };
 pub use problem::{Place, Problem, Severity, Spot};
 pub use redis::{Redis, RedisServer};

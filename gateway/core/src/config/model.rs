@@ -156,7 +156,9 @@ pub struct Fleet {
     /// Peers whose `X-Forwarded-*` headers are believed.
     pub trusted_proxies: Vec<IpNet>,
     /// Who is told about thresholds of quotas.
-    pub quota_webhook: Option<QuotaWebhook>,
+    pub quota_webhook: Option<Webhook>,
+    /// Who is told about verdicts on regions that change.
+    pub verdict_webhook: Option<Webhook>,
     /// Names of the files that tenants were written in.
     pub files: Vec<Arc<str>>,
 }
@@ -176,9 +178,9 @@ impl Fleet {
     }
 }
 
-/// Who is told about thresholds of quotas.
+/// Who is told about something, with signed messages.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct QuotaWebhook {
+pub struct Webhook {
     /// Where messages are sent.
     pub target: HttpTarget,
     /// What they are signed with.

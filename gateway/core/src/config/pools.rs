@@ -3,7 +3,7 @@
 use super::Secret;
 use super::authorities;
 use super::file::{
-    AgentEntry, BackendAddress, BackendEntry, FailoverEntry, HealthEntry, IdentityEntry, List,
+    AgentEntry, BackendAddress, BackendEntry, FailoverEntry, FreezeEntry, HealthEntry, IdentityEntry, List,
     PATRONI_MEMBERS_MAX, PoolEntry, PoolRegionEntry, PoolTlsEntry, PostgresTlsEntry, PostgresUrl, Url,
 };
 use super::problem::Spot;
@@ -15,7 +15,7 @@ use crate::pool::{
     Agent, AgentQuestion, Backend, BackendPlace, BackendTls, DatabaseSource, HealthProbes, Pool, PoolRegion,
     PostgresTls, Region, SameSite, SessionCookie, Timeouts, WebsocketTimeouts,
 };
-use crate::region::{FailoverMode, FailoverPolicy};
+use crate::region::{FailoverMode, FailoverPolicy, Freeze};
 use core::num::NonZeroU16;
 use core::time::Duration;
 
@@ -26,7 +26,7 @@ const WEBSOCKET_IDLE_SENSIBLE: Duration = Duration::from_secs(75);
 pub(super) fn check(
     at: Spot,
     name: &str,
-    written: PoolEntry,
+    mut written: PoolEntry,
     regions: Option<&[Region]>,
     shares: bool,
     reader: &mut Reader<'_>,
@@ -49,11 +49,13 @@ pub(super) fn check(
         .postgres_tls
         .and_then(|tls| reader.inside(Step::Key("postgres_tls"), |reader| check_postgres_tls(tls, reader)));
     let health = health(&written.health);
+    let freezes = check_freezes(core::mem::take(&mut written.failover.freeze.0), reader);
     let agent = written.health.agent.and_then(|agent| check_agent(agent, reader));
     let regions = regions.filter(|regions| check_watched(at, &written.failover, regions, reader));
     let pool = Pool {
         health,
         agent,
+        freezes,
         postgres_tls,
         failover: failover(&written.failover),
         name: name.into(),
@@ -97,6 +99,28 @@ fn health(written: &HealthEntry) -> Option<HealthProbes> {
         slow_start: written.slow_start.0,
         warm_up: written.warm_up.0,
     })
+}
+
+fn check_freezes(written: Vec<At<FreezeEntry>>, reader: &mut Reader<'_>) -> Box<[Freeze]> {
+    let mut freezes = Vec::with_capacity(written.len());
+    for (index, At { at, value }) in written.into_iter().enumerate() {
+        let freeze = Freeze { from: value.from.0, until: value.until.0 };
+        if freeze.from >= freeze.until {
+            reader.inside(Step::Key("failover"), |reader| {
+                reader.inside(Step::Key("freeze"), |reader| {
+                    reader.inside(Step::Index(index), |reader| {
+                        reader.error(
+                            at,
+                            "it ends before it begins".into(),
+                            Some("write `from` before `until`".into()),
+                        );
+                    });
+                });
+            });
+        }
+        freezes.push(freeze);
+    }
+    freezes.into()
 }
 
 /// `None` after a problem was reported.

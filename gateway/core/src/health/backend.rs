@@ -1,6 +1,6 @@
 //! Whether a backend is asked.
 
-use super::{Damped, Damping, Moment, Reading, Standing};
+use super::{Damped, Damping, Moment, Reading};
 use crate::traffic::BackendPort;
 use core::time::Duration;
 
@@ -141,12 +141,6 @@ impl BackendHealth {
         own.is_failing() || matches!(self.verdict(), BackendVerdict::Down | BackendVerdict::Draining)
     }
 
-    /// Whether anything was read yet.
-    #[must_use]
-    pub fn is_known(&self) -> bool {
-        BackendSignal::ALL.iter().any(|signal| self.signal(*signal).standing() != Standing::Unknown)
-    }
-
     /// How much of its share a backend takes that came back, from 0 to 1,000: it has no registry in memory, and the
     /// first request of each tenant loads one.
     #[must_use]
@@ -174,7 +168,6 @@ mod tests {
     fn a_backend_of_which_nothing_is_known_serves() {
         let health = BackendHealth::default();
         assert_eq!(health.verdict(), BackendVerdict::Up);
-        assert!(!health.is_known());
     }
 
     #[test]

@@ -21,7 +21,7 @@ pub use agreement::{Heard, Quorum};
 pub use entry::{Entry, HELD_MAX};
 pub use judge::{Judge, Led, Move, MoveCause, Route, region_of};
 pub use observers::{Sight, merge};
-pub use policy::{FailoverMode, FailoverPolicy};
+pub use policy::{FailoverMode, FailoverPolicy, Freeze};
 pub use verdict::{NotReady, RegionState, RegionVerdict};
 
 /// Place of a region in the list of a pool's regions.

@@ -12,6 +12,23 @@ pub enum FailoverMode {
     Automatic,
 }
 
+/// A time in which nothing moves by itself.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Freeze {
+    /// Its first moment.
+    pub from: jiff::Timestamp,
+    /// The first moment after it.
+    pub until: jiff::Timestamp,
+}
+
+impl Freeze {
+    /// Whether a moment is in it.
+    #[must_use]
+    pub fn holds(&self, now: jiff::Timestamp) -> bool {
+        (self.from..self.until).contains(&now)
+    }
+}
+
 /// How a pool moves between regions.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct FailoverPolicy {

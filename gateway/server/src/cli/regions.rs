@@ -69,6 +69,12 @@ pub(super) fn explain_text(name: &str, list: &RegionList) -> String {
 fn heading(text: &mut String, pool: &PoolReport) {
     let alarm = if pool.route == "serve" { "" } else { "  <-- NOBODY CAN SAVE ANYTHING" };
     line!(text, "pool {}: {}{alarm}", pool.pool, pool.means);
+    if let Some(seconds) = pool.conflict_seconds {
+        line!(text, "  FENCED for {seconds} s");
+    }
+    if let Some(until) = &pool.frozen_until {
+        line!(text, "  FROZEN until {until}: it does not move by itself");
+    }
     if let Some(pin) = &pool.pin {
         let reason = if pin.reason.is_empty() { "no reason was given" } else { &pin.reason };
         line!(text, "  PINNED to {} since {}: {reason}", pin.region, pin.since);

@@ -1,6 +1,7 @@
 //! Metrics of pools and their regions, read when a scrape asks for them.
 
-use super::pool::{PoolWatch, Seen};
+use super::pool::PoolWatch;
+use super::seen::Seen;
 use super::watch::RegionWatch;
 use fleetgate_core::health::{BackendSignal, BackendVerdict, DatabaseVerdict};
 use fleetgate_core::region::{MoveCause, RegionVerdict, Route};

@@ -2,19 +2,25 @@
 
 use super::database::Statement;
 use super::event::{Subject, VerdictEvent, told_of};
-use super::memory::{Memory, Remembered};
+use super::memory::Memory;
+use super::messages::Messages;
+use super::seen::{Seen, count_backends, verdicts};
 use super::share::{FRESH, LEASE, Other, PoolWord};
 use crate::snapshot::{BackendState, BackendTlsClient, NamedAddresses, PoolRoute, Snapshot};
-use fleetgate_core::health::{
-    BackendHealth, BackendSignal, BackendVerdict, DatabaseReading, Moment, Reading, Role,
-};
+use fleetgate_core::health::{BackendSignal, BackendVerdict, DatabaseReading, Moment, Reading, Role};
 use fleetgate_core::pool::{HealthProbes, Pool, PoolIndex};
-use fleetgate_core::region::{
-    Judge, Led, Move, NotReady, Quorum, RegionIndex, RegionState, RegionVerdict, Route, Sight, merge,
-};
-use std::collections::BTreeMap;
+use fleetgate_core::region::{Move, NotReady, Quorum, RegionIndex, RegionVerdict, Route, Sight, merge};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
+
+/// What the watches of all pools have in common.
+#[derive(Clone)]
+pub(super) struct Around {
+    pub(super) memory: Arc<Memory>,
+    pub(super) messages: Messages,
+    /// Whether there are other gateways to decide with.
+    pub(super) shares: bool,
+}
 
 /// A pool whose servers are asked.
 pub(super) struct PoolWatch {
@@ -31,131 +37,9 @@ pub(super) struct PoolWatch {
     /// Where the names of its backends lead.
     pub(super) addresses: Arc<NamedAddresses>,
     route: Arc<PoolRoute>,
-    memory: Arc<Memory>,
+    around: Around,
     born: Instant,
     seen: Mutex<Seen>,
-}
-
-/// What is known of a pool.
-pub(super) struct Seen {
-    pub(super) judge: Judge,
-    /// By region and place.
-    pub(super) backends: Vec<Vec<BackendSeen>>,
-    /// By region.
-    pub(super) databases: Vec<DatabaseSeen>,
-    /// What this gateway itself last saw of each database, by region.
-    sights: Vec<Option<Sight>>,
-    /// What the gateways that decide with this one last said.
-    pub(super) others: Vec<Other>,
-    /// When a probe of anything last got its answer.
-    anchored: Option<Moment>,
-    /// Verdicts on databases and regions that were told, by region.
-    told: Vec<(&'static str, &'static str)>,
-    /// The history that is on disk.
-    remembered: Option<Led>,
-    /// Whether one is on its way to the disk.
-    remembering: bool,
-    /// Whether the route is more than what the config says.
-    concluded: bool,
-    /// Whether another watch has taken over.
-    retired: bool,
-}
-
-/// What is known of a backend.
-#[derive(Debug, Clone, Default)]
-pub(super) struct BackendSeen {
-    pub(super) health: BackendHealth,
-    /// What each signal last saw, in words.
-    pub(super) words: [String; BackendSignal::ALL.len()],
-}
-
-/// What is known of a database.
-#[derive(Debug, Clone, Default)]
-pub(super) struct DatabaseSeen {
-    /// Whether the probe ran at all.
-    pub(super) asked: bool,
-    /// What it last saw, in words.
-    pub(super) words: String,
-}
-
-impl Seen {
-    fn of(
-        pool: &Pool,
-        route: &PoolRoute,
-        backends: &[Vec<Arc<BackendState>>],
-        remembered: &Remembered,
-    ) -> Self {
-        let regions = pool.regions.iter().zip(backends).map(|(region, backends)| {
-            let backends = u8::try_from(backends.len()).unwrap_or(u8::MAX);
-            RegionState { standby: region.standby, backends_up: backends, backends, ..RegionState::default() }
-        });
-        let led = remembered.led();
-        let mut judge = Judge::new(pool.failover, regions.collect(), led);
-        let pinned = remembered.pin.as_ref().and_then(|pin| region_named(pool, &pin.region));
-        judge.pin(pinned);
-        // A change of the config moves nobody.
-        if let Route::Serve(region) | Route::Fenced(region) | Route::Agreeing(region) = route.get() {
-            judge.resume(region);
-        }
-        let told = (0..pool.regions.len()).map(|region| verdicts(&judge, region)).collect();
-        let backend = |state: &Arc<BackendState>| {
-            let mut seen = BackendSeen::default();
-            seen.health.set_draining(remembered.draining.contains_key(&state.http.address.to_string()));
-            seen
-        };
-        Self {
-            judge,
-            backends: backends.iter().map(|region| region.iter().map(backend).collect()).collect(),
-            databases: vec![DatabaseSeen::default(); pool.regions.len()],
-            sights: vec![None; pool.regions.len()],
-            others: Vec::new(),
-            anchored: None,
-            told,
-            remembered: led,
-            remembering: false,
-            concluded: false,
-            retired: false,
-        }
-    }
-
-    /// Goes on with what a watch knew that ends now.
-    fn take_over(&mut self, pool: &Pool, backends: &[Vec<Arc<BackendState>>], before: &PoolWatch) {
-        let mut known = before.seen();
-        known.retired = true;
-        let databases = |pool: &Pool| {
-            let regions = pool.regions.iter();
-            regions
-                .map(|region| (region.name.clone(), region.standby, region.database.clone()))
-                .collect::<Vec<_>>()
-        };
-        if databases(pool) == databases(&before.pool) {
-            self.judge = known.judge.clone();
-            self.judge.set_policy(pool.failover);
-            self.databases.clone_from(&known.databases);
-            self.sights.clone_from(&known.sights);
-            self.others.clone_from(&known.others);
-            self.anchored = known.anchored;
-            self.told.clone_from(&known.told);
-            self.remembered = known.remembered;
-            self.concluded = known.concluded;
-        } else {
-            self.judge.withdraw(before.now());
-        }
-        let old = before.backends.iter().flatten().zip(known.backends.iter().flatten());
-        let old: BTreeMap<&str, &BackendSeen> = old.map(|(state, seen)| (state.key(), seen)).collect();
-        let new = backends.iter().flatten().zip(self.backends.iter_mut().flatten());
-        for (state, seen) in new {
-            if let Some(known) = old.get(state.key()) {
-                let draining = seen.health.is_draining();
-                seen.clone_from(known);
-                // What an operator decided is in the memory.
-                seen.health.set_draining(draining);
-            }
-        }
-        for (region, seen) in self.backends.iter().enumerate() {
-            count_backends(&mut self.judge, region, seen);
-        }
-    }
 }
 
 impl PoolWatch {
@@ -165,12 +49,12 @@ impl PoolWatch {
         snapshot: &Snapshot,
         place: PoolIndex,
         probes: HealthProbes,
-        (memory, shares): (&Arc<Memory>, bool),
+        around: &Around,
         before: Option<&Self>,
     ) -> Option<Self> {
         let (pool, route) = snapshot.fleet.pools.get(usize::from(place.0)).zip(snapshot.route(place))?;
         let backends = snapshot.regions(place).to_vec();
-        let mut seen = Seen::of(pool, route, &backends, &memory.of(&pool.name));
+        let mut seen = Seen::of(pool, route, &backends, &around.memory.of(&pool.name));
         if let Some(before) = before {
             seen.take_over(pool, &backends, before);
         }
@@ -183,10 +67,10 @@ impl PoolWatch {
             probes,
             backends,
             tls: snapshot.backend_tls(place).map(Arc::clone),
-            quorum: pool.failover.quorum.filter(|_| shares),
+            quorum: pool.failover.quorum.filter(|_| around.shares),
             addresses: Arc::clone(snapshot.addresses()),
             route: Arc::clone(route),
-            memory: Arc::clone(memory),
+            around: around.clone(),
             born,
             seen: Mutex::new(seen),
         })
@@ -387,6 +271,7 @@ impl PoolWatch {
         if seen.retired || !all_asked {
             return;
         }
+        seen.judge.freeze(self.frozen_until().is_some());
         let last_move = seen.judge.moves().last().copied();
         let heard = seen.others.iter().map(|other| other.heard);
         let quorum = self.quorum.map(|quorum| Quorum::of(usize::from(quorum), heard, LEASE));
@@ -408,6 +293,12 @@ impl PoolWatch {
         }
     }
 
+    /// Until when nothing moves by itself, if that is so now.
+    pub(super) fn frozen_until(&self) -> Option<jiff::Timestamp> {
+        let now = jiff::Timestamp::now();
+        self.pool.freezes.iter().filter(|freeze| freeze.holds(now)).map(|freeze| freeze.until).max()
+    }
+
     /// What may be done of a decision now. A history is on disk before the first write goes there, so that a process after
     /// this one knows it; until then nothing goes to a region that was not served already.
     fn remembered_first(self: &Arc<Self>, seen: &mut Seen, route: Route) -> Route {
@@ -416,7 +307,7 @@ impl PoolWatch {
         if let Some(led) = led.filter(|_| !seen.remembering) {
             seen.remembering = true;
             let (watch, memory, pool) =
-                (Arc::downgrade(self), Arc::clone(&self.memory), self.pool.name.clone());
+                (Arc::downgrade(self), Arc::clone(&self.around.memory), self.pool.name.clone());
             tokio::task::spawn_blocking(move || {
                 memory.remember(&pool, |known| known.lead(led));
                 if let Some(watch) = watch.upgrade() {
@@ -488,24 +379,8 @@ impl PoolWatch {
 
     fn tell(&self, event: VerdictEvent) {
         event.log();
+        self.around.messages.take(event);
     }
-}
-
-fn region_named(pool: &Pool, name: &str) -> Option<RegionIndex> {
-    pool.regions.iter().position(|region| *region.name == *name)
-}
-
-fn count_backends(judge: &mut Judge, region: RegionIndex, backends: &[BackendSeen]) {
-    let count = |count: usize| u8::try_from(count).unwrap_or(u8::MAX);
-    let up = backends.iter().filter(|backend| backend.health.verdict() != BackendVerdict::Down).count();
-    if let Some(state) = judge.region_mut(region) {
-        (state.backends, state.backends_up) = (count(backends.len()), count(up));
-    }
-}
-
-/// Verdicts on the database of a region and on the region.
-fn verdicts(judge: &Judge, region: RegionIndex) -> (&'static str, &'static str) {
-    (judge.database(region).as_str(), judge.verdict(region).map_or("", RegionVerdict::as_str))
 }
 
 fn describe(reading: &DatabaseReading) -> String {
@@ -519,6 +394,7 @@ fn describe(reading: &DatabaseReading) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::snapshot::SnapshotStore;
     use crate::state_directory::StateDirectory;
     use fleetgate_core::config::{MainFile, NoReferences, compile};
     use fleetgate_core::health::Instance;
@@ -545,7 +421,9 @@ tenants: [ { id: acme, hosts: [acme.example.com] } ]
         let snapshot = Snapshot::build(compile(&main, &[]).config.unwrap().fleet, "", None);
         let memory = Arc::new(Memory::open(StateDirectory::new(folder.path(), "state")));
         let probes = snapshot.fleet.pools[0].health.unwrap();
-        let watch = PoolWatch::new(&snapshot, PoolIndex(0), probes, (&memory, false), None).unwrap();
+        let store = Arc::new(SnapshotStore::new(Snapshot::build(Default::default(), "", None)));
+        let around = Around { memory: Arc::clone(&memory), messages: Messages::start(store), shares: false };
+        let watch = PoolWatch::new(&snapshot, PoolIndex(0), probes, &around, None).unwrap();
         (folder, memory, Arc::new(watch))
     }
 

@@ -1,7 +1,8 @@
 //! What is known of pools, for operators.
 
 use super::memory::{Draining, Memory, Pin, Remembered};
-use super::pool::{BackendSeen, PoolWatch};
+use super::pool::PoolWatch;
+use super::seen::BackendSeen;
 use fleetgate_core::health::{BackendSignal, DatabaseVerdict, Moment};
 use fleetgate_core::pool::BackendPlace;
 use fleetgate_core::region::{NotReady, RegionVerdict, Route};
@@ -27,6 +28,12 @@ pub struct PoolReport {
     pub pin: Option<Pin>,
     /// Regions, in the order of the config.
     pub regions: Vec<RegionReport>,
+    /// Seconds since two databases take writes.
+    #[serde(default)]
+    pub conflict_seconds: Option<u64>,
+    /// Until when it does not move by itself.
+    #[serde(default)]
+    pub frozen_until: Option<jiff::Timestamp>,
     /// Moves of this process, oldest first.
     pub moves: Vec<MoveReport>,
     /// The other gateways, where several decide together.
@@ -176,6 +183,8 @@ pub(super) fn of(watch: &Arc<PoolWatch>, memory: &Memory) -> PoolReport {
         serving,
         pin,
         regions: regions.collect(),
+        conflict_seconds: seen.judge.conflict_since().map(|since| now.saturating_sub(since).as_secs()),
+        frozen_until: watch.frozen_until(),
         moves: moves.collect(),
         gateways: seen
             .others

@@ -2,7 +2,8 @@
 
 use super::database::DatabaseProbe;
 use super::memory::{Draining, Memory, Pin};
-use super::pool::PoolWatch;
+use super::messages::Messages;
+use super::pool::{Around, PoolWatch};
 use super::report::PoolReport;
 use super::share::{EVERY, Sharing};
 use super::{agent, odoo, report, warm_up};
@@ -47,9 +48,7 @@ pub struct DrainError(String);
 /// Watches the regions of all pools.
 pub struct RegionWatch {
     store: Arc<SnapshotStore>,
-    memory: Arc<Memory>,
-    /// The other gateways, if there are any.
-    cluster: Option<Arc<Cluster>>,
+    around: Around,
     pools: Mutex<BTreeMap<Box<str>, Watched>>,
 }
 
@@ -68,8 +67,10 @@ impl RegionWatch {
     /// Starts to watch what the snapshot has.
     #[must_use]
     pub fn start(store: Arc<SnapshotStore>, memory: Arc<Memory>, cluster: Option<Arc<Cluster>>) -> Arc<Self> {
-        let sharing = cluster.clone().map(Sharing::new);
-        let watch = Arc::new(Self { store, memory, cluster, pools: Mutex::default() });
+        let messages = Messages::start(Arc::clone(&store));
+        let around = Around { memory, messages, shares: cluster.is_some() };
+        let sharing = cluster.map(Sharing::new);
+        let watch = Arc::new(Self { store, around, pools: Mutex::default() });
         watch.follow(&watch.store.load());
         if let Some(sharing) = sharing {
             tokio::spawn(share(Arc::downgrade(&watch), sharing));
@@ -113,7 +114,7 @@ impl RegionWatch {
     /// What is known of every pool that is watched.
     #[must_use]
     pub fn report(&self) -> Vec<PoolReport> {
-        self.watched().iter().map(|pool| report::of(pool, &self.memory)).collect()
+        self.watched().iter().map(|pool| report::of(pool, &self.around.memory)).collect()
     }
 
     /// Holds a pool in a region, or lets it go. Kept over restarts.
@@ -133,7 +134,7 @@ impl RegionWatch {
             reason: reason.to_owned(),
             since: jiff::Timestamp::now(),
         });
-        let (memory, name) = (Arc::clone(&self.memory), pool.to_owned());
+        let (memory, name) = (Arc::clone(&self.around.memory), pool.to_owned());
         let kept = tokio::task::spawn_blocking(move || {
             memory.remember(&name, |remembered| remembered.pin = pin);
         });
@@ -155,14 +156,14 @@ impl RegionWatch {
         let known = |pool: &PoolWatch| {
             let mut backends = pool.backends.iter().flatten();
             backends.any(|state| state.http.address.to_string() == backend)
-                || self.memory.of(&pool.pool.name).draining.contains_key(backend)
+                || self.around.memory.of(&pool.pool.name).draining.contains_key(backend)
         };
         let pools: Vec<_> = self.watched().into_iter().filter(|pool| known(pool)).collect();
         if pools.is_empty() {
             return Err(DrainError(backend.to_owned()));
         }
         for pool in pools {
-            let (memory, name) = (Arc::clone(&self.memory), pool.pool.name.clone());
+            let (memory, name) = (Arc::clone(&self.around.memory), pool.pool.name.clone());
             let (address, reason) = (backend.to_owned(), reason.to_owned());
             let kept = tokio::task::spawn_blocking(move || {
                 memory.remember(&name, |known| {
@@ -205,13 +206,7 @@ impl RegionWatch {
             if before.as_ref().is_some_and(|before| before.is_of(pool, snapshot.regions(place))) {
                 continue;
             }
-            let watch = PoolWatch::new(
-                snapshot,
-                place,
-                probes,
-                (&self.memory, self.cluster.is_some()),
-                before.as_deref(),
-            );
+            let watch = PoolWatch::new(snapshot, place, probes, &self.around, before.as_deref());
             if let Some(watch) = watch.map(Arc::new) {
                 let tasks = start_probes(&watch);
                 pools.insert(pool.name.clone(), Watched { pool: watch, tasks });

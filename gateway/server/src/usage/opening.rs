@@ -5,7 +5,7 @@ use super::delivery::Delivery;
 use super::files::UsageError;
 use super::store::UsageStore;
 use crate::state_directory::StateDirectory;
-use fleetgate_core::config::QuotaWebhook;
+use fleetgate_core::config::Webhook;
 use std::path::Path;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
@@ -70,7 +70,7 @@ impl Usage {
     /// on who does it.
     pub async fn tell(
         self: Arc<Self>,
-        webhook: impl Fn() -> Option<QuotaWebhook> + Send,
+        webhook: impl Fn() -> Option<Webhook> + Send,
         claims: Option<Arc<dyn Claims>>,
     ) {
         let mut ticks = ticks();

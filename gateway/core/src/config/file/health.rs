@@ -87,6 +87,9 @@ section! {
         hold_down: Lasting<0, 86_400_000> = "10m",
         /// Automatic moves in 24 hours at most.
         moves_per_day_max: Whole<1, 20> = 3,
+        /// Times in which the pool does not move by itself (`mode: automatic`), such as those of a sale. Promotions are
+        /// followed as ever.
+        freeze: List<At<FreezeEntry>, 0, FREEZES_MAX> = [],
         /// Furthest that a standby may be behind to be called ready.
         lag_max: Lasting<0, 86_400_000> = "30s",
         /// For how long after no database takes writes any more requests wait for one that does, instead of being
@@ -94,6 +97,35 @@ section! {
         /// wait, with their bodies in the spool. Counted from the end of service, so whoever comes later in an outage is
         /// refused at once. `0s` holds nothing.
         hold: Lasting<0, 60_000> = "5s",
+    }
+}
+
+/// Most freezes of a pool.
+const FREEZES_MAX: usize = 100;
+
+section! {
+    /// A time in which nothing moves by itself.
+    pub(in crate::config) struct FreezeEntry {
+        /// Its first moment.
+        from: Moment,
+        /// The first moment after it.
+        until: Moment,
+    }
+}
+
+text_schema! { Moment; }
+
+/// A moment in time.
+#[derive(Debug, Clone, Copy)]
+pub(in crate::config) struct Moment(pub(in crate::config) jiff::Timestamp);
+
+impl Text for Moment {
+    fn expected() -> Cow<'static, str> {
+        "a time of RFC 3339, such as `2026-11-27T00:00:00+01:00`".into()
+    }
+
+    fn parse(text: &str) -> Result<Self, String> {
+        text.parse().map(Self).map_err(|_| "it is no such time".into())
     }
 }
 

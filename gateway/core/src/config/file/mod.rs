@@ -25,14 +25,14 @@ pub(super) use collection::{List, Named};
 pub(super) use connections::ConnectionsEntry;
 pub(super) use dns_zone::DnsZoneEntry;
 pub(super) use guards::{ClassNetworksEntry, GuardsEntry, Networks};
-pub(super) use health::{AgentEntry, FailoverEntry, HealthEntry, PostgresUrl};
+pub(super) use health::{AgentEntry, FailoverEntry, FreezeEntry, HealthEntry, PostgresUrl};
 pub(super) use limits::{Burst, ClassLimitEntry, ClassLimitsEntry, LimitsEntry, PerSecond, RateEntry};
 pub(super) use listener::{ListenerEntry, PassthroughEntry, Place, UnixEntry};
 pub(super) use pool::{
     BackendEntry, IdentityEntry, PATRONI_MEMBERS_MAX, PoolEntry, PoolRegionEntry, PoolTlsEntry,
     PostgresTlsEntry,
 };
-pub(super) use quotas::{QuotaCount, QuotaWebhookEntry, QuotasEntry, Url};
+pub(super) use quotas::{QuotaCount, QuotasEntry, Url, WebhookEntry};
 pub(super) use redis::RedisEntry;
 pub(super) use rpc::{CallNames, RpcEntry};
 pub(super) use tenant::{ClientCertificatesEntry, IdText, MaintenanceEntry, StateWord, TenantEntry};
@@ -115,7 +115,10 @@ section! {
         /// Plans by name: sets of [limits](limits.md). A tenant names one with `plan`.
         plans: Option<Lenient<Named<LimitsEntry, PLANS_MAX>>> = null,
         /// Who is told when a tenant reaches a threshold of a quota. Left out, the log alone says so.
-        quota_webhook: Option<Lenient<QuotaWebhookEntry>> = null,
+        quota_webhook: Option<Lenient<WebhookEntry>> = null,
+        /// Who is told when a [verdict](regions.md#what-you-see) on a backend, database, region or route changes. Left out, the
+        /// log alone says so.
+        verdict_webhook: Option<Lenient<WebhookEntry>> = null,
         /// Tenants that are written in the main file.
         tenants: Lenient<List<At<TenantEntry>, 0, INLINE_TENANTS_MAX>> = [],
         /// Folder whose files hold more tenants, relative to the folder of the main file: every `*.yaml` and

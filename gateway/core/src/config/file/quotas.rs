@@ -93,9 +93,9 @@ section! {
 }
 
 section! {
-    /// [Who is told about thresholds](quotas.md#webhook): a `POST` with JSON and a signature, again until it is answered with a
+    /// Who is told, as [about thresholds](quotas.md#webhook): a `POST` with JSON and a signature, again until it is answered with a
     /// status of success, for a day.
-    pub(in crate::config) struct QuotaWebhookEntry {
+    pub(in crate::config) struct WebhookEntry {
         /// Where to. No redirect is followed, and nothing is sent to link-local addresses.
         url: Url,
         /// What messages are signed with.

@@ -561,3 +561,16 @@ fn gateways_that_decide_together_share_a_redis() {
     let shared = MAIN.replace("    regions:\n", &quorum(3)) + "redis: { servers: [\"redis://10.0.0.5\"] }\n";
     assert_eq!(said(&shared), Vec::<String>::new());
 }
+
+#[test]
+fn a_freeze_begins_before_it_ends() {
+    let freeze = |from: &str, until: &str| {
+        let line = format!(
+            "    failover: {{ freeze: [ {{ from: \"{from}\", until: \"{until}\" }} ] }}\n    regions:\n"
+        );
+        with("    regions:\n", &line)
+    };
+    let moment = "2026-11-27T00:00:00+01:00";
+    one(&freeze(moment, moment), &["pools.shared.failover.freeze[0]", "ends before it begins"]);
+    one(&freeze("tomorrow", moment), &["pools.shared.failover.freeze[0].from", "RFC 3339"]);
+}

@@ -1,0 +1,151 @@
+//! What is known of a pool that is watched.
+
+use super::memory::Remembered;
+use super::pool::PoolWatch;
+use super::share::Other;
+use crate::snapshot::{BackendState, PoolRoute};
+use fleetgate_core::health::{BackendHealth, BackendSignal, BackendVerdict, Moment};
+use fleetgate_core::pool::Pool;
+use fleetgate_core::region::{Judge, Led, RegionIndex, RegionState, RegionVerdict, Route, Sight};
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+/// What is known of a pool.
+pub(super) struct Seen {
+    pub(super) judge: Judge,
+    /// By region and place.
+    pub(super) backends: Vec<Vec<BackendSeen>>,
+    /// By region.
+    pub(super) databases: Vec<DatabaseSeen>,
+    /// What this gateway itself last saw of each database, by region.
+    pub(super) sights: Vec<Option<Sight>>,
+    /// What the gateways that decide with this one last said.
+    pub(super) others: Vec<Other>,
+    /// When a probe of anything last got its answer.
+    pub(super) anchored: Option<Moment>,
+    /// Verdicts on databases and regions that were told, by region.
+    pub(super) told: Vec<(&'static str, &'static str)>,
+    /// The history that is on disk.
+    pub(super) remembered: Option<Led>,
+    /// Whether one is on its way to the disk.
+    pub(super) remembering: bool,
+    /// Whether the route is more than what the config says.
+    pub(super) concluded: bool,
+    /// Whether another watch has taken over.
+    pub(super) retired: bool,
+}
+
+/// What is known of a backend.
+#[derive(Debug, Clone, Default)]
+pub(super) struct BackendSeen {
+    pub(super) health: BackendHealth,
+    /// What each signal last saw, in words.
+    pub(super) words: [String; BackendSignal::ALL.len()],
+}
+
+/// What is known of a database.
+#[derive(Debug, Clone, Default)]
+pub(super) struct DatabaseSeen {
+    /// Whether the probe ran at all.
+    pub(super) asked: bool,
+    /// What it last saw, in words.
+    pub(super) words: String,
+}
+
+impl Seen {
+    /// What is known before anything was asked.
+    pub(super) fn of(
+        pool: &Pool,
+        route: &PoolRoute,
+        backends: &[Vec<Arc<BackendState>>],
+        remembered: &Remembered,
+    ) -> Self {
+        let regions = pool.regions.iter().zip(backends).map(|(region, backends)| {
+            let backends = u8::try_from(backends.len()).unwrap_or(u8::MAX);
+            RegionState { standby: region.standby, backends_up: backends, backends, ..RegionState::default() }
+        });
+        let led = remembered.led();
+        let mut judge = Judge::new(pool.failover, regions.collect(), led);
+        let pinned = remembered.pin.as_ref().and_then(|pin| region_named(pool, &pin.region));
+        judge.pin(pinned);
+        // A change of the config moves nobody.
+        if let Route::Serve(region) | Route::Fenced(region) | Route::Agreeing(region) = route.get() {
+            judge.resume(region);
+        }
+        let told = (0..pool.regions.len()).map(|region| verdicts(&judge, region)).collect();
+        let backend = |state: &Arc<BackendState>| {
+            let mut seen = BackendSeen::default();
+            seen.health.set_draining(remembered.draining.contains_key(&state.http.address.to_string()));
+            seen
+        };
+        Self {
+            judge,
+            backends: backends.iter().map(|region| region.iter().map(backend).collect()).collect(),
+            databases: vec![DatabaseSeen::default(); pool.regions.len()],
+            sights: vec![None; pool.regions.len()],
+            others: Vec::new(),
+            anchored: None,
+            told,
+            remembered: led,
+            remembering: false,
+            concluded: false,
+            retired: false,
+        }
+    }
+
+    /// Goes on with what a watch knew that ends now.
+    pub(super) fn take_over(&mut self, pool: &Pool, backends: &[Vec<Arc<BackendState>>], before: &PoolWatch) {
+        let mut known = before.seen();
+        known.retired = true;
+        let databases = |pool: &Pool| {
+            let regions = pool.regions.iter();
+            regions
+                .map(|region| (region.name.clone(), region.standby, region.database.clone()))
+                .collect::<Vec<_>>()
+        };
+        if databases(pool) == databases(&before.pool) {
+            self.judge = known.judge.clone();
+            self.judge.set_policy(pool.failover);
+            self.databases.clone_from(&known.databases);
+            self.sights.clone_from(&known.sights);
+            self.others.clone_from(&known.others);
+            self.anchored = known.anchored;
+            self.told.clone_from(&known.told);
+            self.remembered = known.remembered;
+            self.concluded = known.concluded;
+        } else {
+            self.judge.withdraw(before.now());
+        }
+        let old = before.backends.iter().flatten().zip(known.backends.iter().flatten());
+        let old: BTreeMap<&str, &BackendSeen> = old.map(|(state, seen)| (state.key(), seen)).collect();
+        let new = backends.iter().flatten().zip(self.backends.iter_mut().flatten());
+        for (state, seen) in new {
+            if let Some(known) = old.get(state.key()) {
+                let draining = seen.health.is_draining();
+                seen.clone_from(known);
+                // What an operator decided is in the memory.
+                seen.health.set_draining(draining);
+            }
+        }
+        for (region, seen) in self.backends.iter().enumerate() {
+            count_backends(&mut self.judge, region, seen);
+        }
+    }
+}
+
+fn region_named(pool: &Pool, name: &str) -> Option<RegionIndex> {
+    pool.regions.iter().position(|region| *region.name == *name)
+}
+
+pub(super) fn count_backends(judge: &mut Judge, region: RegionIndex, backends: &[BackendSeen]) {
+    let count = |count: usize| u8::try_from(count).unwrap_or(u8::MAX);
+    let up = backends.iter().filter(|backend| backend.health.verdict() != BackendVerdict::Down).count();
+    if let Some(state) = judge.region_mut(region) {
+        (state.backends, state.backends_up) = (count(backends.len()), count(up));
+    }
+}
+
+/// Verdicts on the database of a region and on the region.
+pub(super) fn verdicts(judge: &Judge, region: RegionIndex) -> (&'static str, &'static str) {
+    (judge.database(region).as_str(), judge.verdict(region).map_or("", RegionVerdict::as_str))
+}
