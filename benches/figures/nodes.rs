@@ -13,7 +13,7 @@ use fleetgate_tests::Redis;
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 use tokio::task::JoinSet;
-use tokio::time::{MissedTickBehavior, interval, sleep};
+use tokio::time::{MissedTickBehavior, interval, sleep, timeout_at};
 
 /// Requests a second that all nodes together let through, and the burst.
 const RATE: u32 = 100;
@@ -115,13 +115,15 @@ async fn start(redis: &Redis, count: usize) -> Result<(StubOdoo, Vec<Gateway>), 
 /// Asks the nodes for a time, each for its hundredths of what is offered.
 async fn ask(nodes: &[Gateway], weights: &[u32], time: Duration) -> Result<Tally, Failure> {
     let mut clients = JoinSet::new();
+    // All end at once: nothing counts in a time in which only some still ask.
+    let end = tokio::time::Instant::now() + time;
     for (node, weight) in nodes.iter().zip(weights) {
         let every = Duration::from_secs(100) * CLIENTS / (OFFERED * weight);
         for client in 0..CLIENTS {
             let address = node.address;
             clients.spawn(async move {
                 sleep(every / CLIENTS * client).await;
-                visit(address, every, time).await
+                visit(address, every, end).await
             });
         }
     }
@@ -136,13 +138,11 @@ async fn ask(nodes: &[Gateway], weights: &[u32], time: Duration) -> Result<Tally
 }
 
 /// One client of a node. A request that it is late with is sent at once.
-async fn visit(address: SocketAddr, every: Duration, time: Duration) -> Tally {
-    let began = Instant::now();
+async fn visit(address: SocketAddr, every: Duration, end: tokio::time::Instant) -> Tally {
     let mut tally = Tally::default();
     let mut turns = interval(every);
     turns.set_missed_tick_behavior(MissedTickBehavior::Burst);
-    while began.elapsed() < time {
-        turns.tick().await;
+    while timeout_at(end, turns.tick()).await.is_ok() {
         match status(address, 0).await {
             Ok(200) => tally.served += 1,
             Ok(429) => tally.refused += 1,

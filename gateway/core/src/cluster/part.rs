@@ -2,6 +2,7 @@
 
 use super::divide::divide;
 use super::heard::Claim;
+use super::link::Hold;
 
 /// What is known when a node decides what to ask for.
 #[derive(Debug, Clone, Copy)]
@@ -94,6 +95,15 @@ impl Part {
     /// have forgotten others meanwhile.
     pub fn take(&mut self, granted: u32, may_raise: bool) {
         self.held = granted.min(if may_raise { self.wanted } else { self.held });
+    }
+
+    /// Goes on without the store.
+    pub fn hold(&mut self, hold: Hold, equal: u32) {
+        match hold {
+            Hold::Keep => {}
+            Hold::AtMostEqual => self.lower_to(equal),
+            Hold::Equal => *self = Self::of(equal),
+        }
     }
 
     /// Gives up what is beyond a number of units. What is in use comes back as it ends.

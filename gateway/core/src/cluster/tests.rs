@@ -184,3 +184,34 @@ fn what_is_free_goes_to_who_wants_it() {
     // Of 50 histories of 6,000 steps each.
     assert!(idle < 15_000, "{idle} steps with half of the units unused while they were wanted");
 }
+
+#[test]
+fn without_the_store_parts_become_equal_and_are_never_more_than_there_is() {
+    let capacity = 60;
+    let mut store = Store::default();
+    let mut nodes: Vec<Node> = (0..3).map(Node::new).collect();
+    nodes[0].load = 100;
+    let held = |nodes: &[Node]| nodes.iter().map(|node| node.part.held()).collect::<Vec<_>>();
+    for now in (10_000_u64..200_000).step_by(50) {
+        store.away = now >= 30_000;
+        // Nodes notice at different times.
+        for (node, late) in nodes.iter_mut().zip([0, 50, 150]) {
+            if (now + late).is_multiple_of(EVERY) {
+                node.exchange(&mut store, now, capacity, false);
+                let equal = capacity / u32::try_from(node.nodes.len().max(1)).unwrap();
+                if store.away {
+                    node.part.hold(node.link.hold(Duration::from_millis(now)), equal);
+                }
+            }
+        }
+        assert!(held(&nodes).iter().sum::<u32>() <= capacity, "{now}: {:?}", held(&nodes));
+        if now == 29_950 || now == 55_000 {
+            assert!(
+                held(&nodes)[0] > capacity * 8 / 10,
+                "who is asked for all has nearly all: {:?}",
+                held(&nodes)
+            );
+        }
+    }
+    assert_eq!(held(&nodes), [20, 20, 20]);
+}

@@ -58,16 +58,20 @@ impl Rate {
     /// A share of the rate and of its burst, in parts of 65,536; at least a burst of one. For a node of several.
     #[must_use]
     pub fn share(self, parts: u32) -> Self {
-        const WHOLE: u128 = 65_536;
-        if parts >= 65_536 {
+        const WHOLE: u32 = 65_536;
+        if parts >= WHOLE {
             return self;
         }
-        let parts = u128::from(parts.clamp(1, 65_536));
-        let interval = u128::from(self.interval_ps).saturating_mul(WHOLE).div_ceil(parts);
-        let burst = u128::from(self.burst).saturating_mul(parts).checked_div(WHOLE).unwrap_or(0);
-        Self {
-            interval_ps: u64::try_from(interval).unwrap_or(u64::MAX),
-            burst: u64::try_from(burst).unwrap_or(u64::MAX).max(1),
-        }
+        let parts = parts.max(1);
+        // Each request asks: one division of 64 bits where the numbers allow it, and of 128 where they do not.
+        let interval_ps = match self.interval_ps.checked_mul(u64::from(WHOLE)) {
+            Some(scaled) => scaled.div_ceil(u64::from(parts)),
+            None => {
+                let scaled = u128::from(self.interval_ps).saturating_mul(u128::from(WHOLE));
+                u64::try_from(scaled.div_ceil(u128::from(parts))).unwrap_or(u64::MAX)
+            }
+        };
+        let burst = u128::from(self.burst).saturating_mul(u128::from(parts)) >> WHOLE.trailing_zeros();
+        Self { interval_ps, burst: u64::try_from(burst).unwrap_or(u64::MAX).max(1) }
     }
 }

@@ -85,11 +85,7 @@ impl Workers {
     pub(super) fn hold(&mut self, hold: Hold, among: u32) {
         for pool in self.pools.values_mut() {
             let equal = equal(pool.admission.whole(), among).max(1);
-            match hold {
-                Hold::Keep => {}
-                Hold::AtMostEqual => pool.part.lower_to(equal),
-                Hold::Equal => pool.part = Part::of(equal),
-            }
+            pool.part.hold(hold, equal);
             pool.admission.lease(pool.part.held());
         }
     }

@@ -122,20 +122,23 @@ impl TenantUse {
 
     /// Counts with another part of the rates from now on. What this node could use at once stays what it was, or becomes
     /// the part's burst if that is less: nodes that pass parts to each other never make more of them.
-    fn follow_share(&self, limits: &Limits, share: u32, now: Moment) {
+    fn follow_share(&self, shares: &RateShares, limits: &Limits, share: u32, now: Moment) {
         let before = self.counted_with.load(Ordering::Relaxed);
         if before == share {
             return;
         }
         let won = self.counted_with.compare_exchange(before, share, Ordering::Relaxed, Ordering::Relaxed);
-        if won.is_err() || before == 0 {
+        // Whoever was not asked for yet has had the part that everybody has.
+        let before = if before == 0 { shares.equal() } else { before };
+        if won.is_err() || before == share {
             return;
         }
         let follow = |cell: &LimitCell, rate: Option<Rate>| {
             let Some(rate) = rate else { return };
             let (old, new) = (rate.share(before), rate.share(share));
+            // Both at the faster rate: at a small part of it a debt would be longer than any that is remembered.
             match new.burst().checked_sub(old.burst()) {
-                Some(more) => cell.charge_debt(old, now, more),
+                Some(more) => cell.charge_debt(new, now, more),
                 None => cell.refund(old, now, old.burst().saturating_sub(new.burst())),
             }
         };
@@ -164,7 +167,7 @@ impl TenantUse {
         slowed: Option<u8>,
     ) -> Result<Option<LimitUse>, Reached> {
         let share = self.share(shares);
-        self.follow_share(limits, share, now);
+        self.follow_share(shares, limits, share, now);
         if shares.are_divided() {
             self.asked.fetch_add(1, Ordering::Relaxed);
         }
@@ -248,5 +251,56 @@ fn used(rate: Rate, name: LimitName, remaining: Remaining) -> LimitUse {
         window_seconds: Some(rate.window_seconds()),
         remaining: remaining.units,
         reset_seconds: Some(remaining.full_in_ns.div_ceil(NS_PER_SECOND)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::limits::WHOLE_SHARE;
+    use proptest::prelude::*;
+
+    proptest! {
+        #[test]
+        fn parts_that_move_between_nodes_bring_no_burst(
+            moves in prop::collection::vec((0..=WHOLE_SHARE, 0..2 * NS_PER_SECOND, 0_u32..150, 0_u32..150), 1..60),
+        ) {
+            let limits = Limits { requests: Rate::new(50, 1, 200), ..Limits::default() };
+            let shares = RateShares::default();
+            shares.set_equal(WHOLE_SHARE / 2);
+            let nodes = [TenantUse::default(), TenantUse::default()];
+            let (start, mut now, mut served) = (NS_PER_SECOND, NS_PER_SECOND, 0_u64);
+            for (part, wait, of_one, of_other) in moves {
+                now += wait;
+                for (node, part) in nodes.iter().zip([part, WHOLE_SHARE - part]) {
+                    node.set_share(part.max(1));
+                }
+                for (node, requests) in nodes.iter().zip([of_one, of_other]) {
+                    for _ in 0..requests {
+                        let charged = node.charge_request(&shares, &limits, TrafficClass::Page, now, false, None);
+                        served += u64::from(charged.is_ok());
+                    }
+                }
+                // A node never has less than a burst of one.
+                let most = 200 + (now - start) * 50 / NS_PER_SECOND + 3;
+                prop_assert!(served <= most, "{served} of {most}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_tenant_alone_has_all_of_its_rate_and_is_noted_when_half_of_it_is_used() {
+        let limits = Limits { requests: Rate::new(1, 1, 100), ..Limits::default() };
+        let (shares, tenant) = (RateShares::default(), TenantUse::default());
+        let charge =
+            || tenant.charge_request(&shares, &limits, TrafficClass::Page, NS_PER_SECOND, false, None);
+        for _ in 0..50 {
+            assert!(charge().is_ok());
+        }
+        assert!(!tenant.is_newly_pressed());
+        assert!(charge().is_ok());
+        assert!(tenant.is_newly_pressed() && !tenant.is_newly_pressed(), "once");
+        assert_eq!(tenant.take_demand(), (0, true), "requests are counted where rates are divided");
+        assert_eq!((0..100).filter(|_| charge().is_ok()).count(), 49);
     }
 }

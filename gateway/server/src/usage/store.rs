@@ -491,6 +491,7 @@ impl UsageStore {
         let known = held(&self.tenants).get(&key).cloned();
         let usage = known.unwrap_or_else(|| self.tenant(&book.id));
         usage.add(book.totals);
+        self.note_untold(&usage);
         if !book.balances.is_empty() {
             let balances = book.balances.into_iter();
             let balances = self
