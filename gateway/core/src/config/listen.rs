@@ -104,7 +104,13 @@ fn check_one(
                 let hint = "write `unix: { trust: proxy_protocol }` instead of `proxy_protocol`";
                 reader.error(*at, message, Some(hint.into()));
             }
-            ListenAddress::Unix(unix_listen(path, unix.map(|At { value, .. }| value)))
+            let unix = unix.map(|At { value, .. }| value);
+            if unix.as_ref().is_none_or(|unix| unix.trust.is_none()) {
+                let message = "nobody says who clients are: all of them are `0.0.0.0`, and share what one address may do";
+                let hint = "write `unix: { trust: forwarded }`, or `proxy_protocol`, if a proxy connects; else `nothing`";
+                reader.warning(at, message.into(), Some(hint.into()));
+            }
+            ListenAddress::Unix(unix_listen(path, unix))
         }
     };
     if let Some(other) = taken(others, &address) {
@@ -146,7 +152,7 @@ fn unix_listen(path: Box<str>, written: Option<UnixEntry>) -> UnixListen {
             mode: mode.0,
             owner: owner.map(|account| account.0),
             group: group.map(|account| account.0),
-            trust: trust.0,
+            trust: trust.map_or(UnixTrust::Nothing, |trust| trust.0),
         },
         None => UnixListen { path, mode: DEFAULT_MODE, owner: None, group: None, trust: UnixTrust::Nothing },
     }

@@ -50,7 +50,8 @@ section! {
         /// `proxy_protocol` can name them. `nothing`: every client is `0.0.0.0` to limits, guards, logs and Odoo.
         /// `forwarded`: their `X-Forwarded-*` headers are believed as those of `trusted_proxies`. `proxy_protocol`: each
         /// connection has to begin with the header, and the client that it names is treated as one who came by TCP.
-        trust: OneOf<UnixTrust> = "nothing",
+        #[schemars(extend("x-default" = "`nothing`, with a warning"))]
+        trust: Option<OneOf<UnixTrust>> = null,
     }
 }
 

@@ -184,9 +184,17 @@ fn unix_sockets_are_explained() {
         ("{ address: \"unix:/s\", unix: { mode: 01777 } }", ["listeners[0].unix.mode", "octal"]),
         ("{ address: \"unix:/s\", unix: { trust: everybody } }", ["listeners[0].unix.trust", "not allowed"]),
         ("{ address: \"unix:/s\", unix: { owner: \"a b\" } }", ["listeners[0].unix.owner", "no name has"]),
-        ("{ address: \"unix:/s\", proxy_protocol: [10.0.0.1] }", ["listeners[0]", "in no network"]),
+        (
+            "{ address: \"unix:/s\", unix: { trust: nothing }, proxy_protocol: [10.0.0.1] }",
+            ["listeners[0]", "in no network"],
+        ),
+        ("{ address: \"unix:/s\" }", ["listeners[0]", "all of them are `0.0.0.0`"]),
+        ("{ address: \"unix:/s\", unix: { mode: 0600 } }", ["listeners[0]", "all of them are `0.0.0.0`"]),
         ("{ address: \"127.0.0.1:80\", unix: {} }", ["listeners[0]", "no unix socket"]),
-        ("{ address: \"unix:/s\" }, { address: \"unix:/s\" }", ["listeners[1]", "is there twice"]),
+        (
+            "{ address: \"unix:/s\", unix: { trust: nothing } }, { address: \"unix:/s\", unix: { trust: nothing } }",
+            ["listeners[1]", "is there twice"],
+        ),
     ] {
         one(&listener(written), &parts);
     }

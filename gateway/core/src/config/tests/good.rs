@@ -150,7 +150,7 @@ fn a_main_file_without_tenants_is_fine_but_says_so() {
 
 #[test]
 fn a_listener_may_be_a_unix_socket() {
-    let written = "listeners:\n  - { address: \"unix:/run/gate.sock\" }\n  \
+    let written = "listeners:\n  - { address: \"unix:/run/gate.sock\", unix: { trust: nothing } }\n  \
                    - { address: \"unix:/run/other.sock\", unix: { mode: 0600, owner: web, group: \"33\", trust: forwarded } }\n#";
     let tenants = [("t.yaml", "- { id: acme, hosts: [acme.test] }")];
     let process = config(&MAIN.replace("listeners:", written), &tenants).process;
