@@ -51,9 +51,13 @@ async fn region(gateway: &Gateway) -> Value {
     gateway.admin("/v1/regions").await["pools"][0]["regions"][0].clone()
 }
 
+/// Waits until the name leads to these addresses, and the backends are there.
 async fn leads_to(gateway: &Gateway, addresses: &[&str]) {
     wait_for(&format!("the name leads to {addresses:?}"), DEADLINE, async || {
-        region(gateway).await["names"][0]["addresses"] == serde_json::json!(addresses)
+        let region = region(gateway).await;
+        let backends = region["backends"].as_array().unwrap().iter();
+        let hosts = backends.filter_map(|backend| backend["backend"].as_str()?.split(':').next());
+        region["names"][0]["addresses"] == serde_json::json!(addresses) && hosts.eq(addresses.iter().copied())
     })
     .await;
 }
