@@ -18,6 +18,11 @@ async fn stubs() -> [StubOdoo; 2] {
 
 /// A gateway before two regions, each with a database; `hold` as in the config.
 async fn gateway(stubs: &[StubOdoo; 2], databases: [&Postgres; 2], hold: &str) -> Gateway {
+    asking(stubs, databases, hold, "200ms").await
+}
+
+/// The same, with the time between two probes.
+async fn asking(stubs: &[StubOdoo; 2], databases: [&Postgres; 2], hold: &str, every: &str) -> Gateway {
     let region = |place: usize| {
         let (stub, database) = (&stubs[place], databases[place]);
         format!("{{ backends: [ {} ], postgres: \"{}\" }}", backend(stub), database.url())
@@ -25,7 +30,7 @@ async fn gateway(stubs: &[StubOdoo; 2], databases: [&Postgres; 2], hold: &str) -
     let config = format!(
         "threads: 2\nobserve: {{ address: \"{OBSERVE}\" }}\nregions: [ {{ name: paris }}, {{ name: dublin, standby: true }} ]\npools:\n  main:\n    \
          odoo_version: \"19.0\"\n    database_selection: dbfilter_header\n    \
-         health: {{ interval: 200ms, timeout: 2s }}\n    failover: {{ hold: {hold} }}\n    \
+         health: {{ interval: {every}, timeout: 2s }}\n    failover: {{ hold: {hold} }}\n    \
          regions:\n      paris: {}\n      dublin: {}\n",
         region(0),
         region(1)
@@ -174,4 +179,16 @@ async fn what_is_in_flight_ends_where_it_began_and_what_is_still_uploaded_goes_t
     assert_eq!((slow.status, slow.header("x-stub-server")), (200, Some("paris-1")));
     assert_eq!((upload.status, upload.server()), (200, Some("dublin-1")));
     assert_eq!((asked(&stubs[0]).len(), asked(&stubs[1]).len()), (1, 1));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_database_that_ends_is_known_to_be_gone_before_its_next_probe() {
+    let (primary, stubs) = (Postgres::primary(), stubs().await);
+    let standby = primary.standby();
+    // Three silent probes would take minutes. Until it is known, Odoo would take users for strangers.
+    let gateway = asking(&stubs, [&primary, &standby], "0s", "60s").await;
+    primary.stop();
+    until_route(&gateway, "unwritable").await;
+    let refused = Request::post("acme.test", "/stub/echo", "x").send(gateway.address()).await;
+    assert_eq!(refused.status, 503);
 }

@@ -102,6 +102,12 @@ impl Database {
         changed
     }
 
+    /// Notes that nobody serves there: the machine refuses connections, or the server says that it ends or begins. That is
+    /// no silence, and believed at once. Whether anything changed.
+    pub fn note_gone(&mut self, now: Moment) -> bool {
+        self.note(None, Damping { fall: 1, rise: 1 }, now)
+    }
+
     /// What the server itself last said, however long ago.
     #[must_use]
     pub const fn last(&self) -> Option<&DatabaseReading> {
@@ -152,4 +158,33 @@ impl Database {
 
 fn writes(reading: DatabaseReading) -> bool {
     reading.role == Role::Writable
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const DAMPING: Damping = Damping { fall: 3, rise: 2 };
+
+    #[test]
+    fn silence_is_believed_after_a_while_and_a_refusal_at_once() {
+        let instance = Instance { system: 7, server: 1 };
+        let seen = Some(DatabaseReading { instance, timeline: 1, role: Role::Writable });
+        let mut database = Database::default();
+        database.note(seen, DAMPING, Moment::from_secs(1));
+        for (at, expected) in [
+            (2, DatabaseVerdict::Writable),
+            (3, DatabaseVerdict::Writable),
+            (4, DatabaseVerdict::Unreachable),
+        ] {
+            database.note(None, DAMPING, Moment::from_secs(at));
+            assert_eq!(database.verdict(), expected);
+        }
+        database.note(seen, DAMPING, Moment::from_secs(5));
+        assert_eq!(database.verdict(), DatabaseVerdict::Writable);
+        assert!(database.note_gone(Moment::from_secs(6)));
+        assert_eq!(database.verdict(), DatabaseVerdict::Unreachable);
+        database.note(seen, DAMPING, Moment::from_secs(7));
+        assert_eq!(database.verdict(), DatabaseVerdict::Writable);
+    }
 }

@@ -4,6 +4,7 @@ use super::patroni::PatroniProbe;
 use super::postgres::PostgresProbe;
 use fleetgate_core::health::DatabaseReading;
 use fleetgate_core::pool::{DatabaseSource, PostgresTls};
+use std::future::pending;
 use std::time::Duration;
 
 /// What came of a question.
@@ -12,6 +13,8 @@ pub(super) enum Statement {
     Seen(DatabaseReading),
     /// No server answers. Why, in words for an operator.
     Silent(String),
+    /// Nobody serves there, says the machine or the server itself.
+    Gone(String),
     /// A server answers and does not let the probe look: this says nothing about whether it takes writes.
     Refused(String),
 }
@@ -27,6 +30,14 @@ impl DatabaseProbe {
         match source {
             DatabaseSource::Postgres(url) => Self::Postgres(Box::new(PostgresProbe::new(url, tls, patience))),
             DatabaseSource::Patroni(members) => Self::Patroni(PatroniProbe::new(members, tls, patience)),
+        }
+    }
+
+    /// Waits until the server ends the connection over which it is asked, if there is one.
+    pub(super) async fn closed(&mut self) {
+        match self {
+            Self::Postgres(probe) => probe.closed().await,
+            Self::Patroni(_) => pending().await,
         }
     }
 

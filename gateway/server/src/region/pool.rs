@@ -190,9 +190,10 @@ impl PoolWatch {
     pub(super) fn note_database(self: &Arc<Self>, region: RegionIndex, statement: Statement) {
         let now = self.now();
         let mut seen = self.seen();
+        let gone = matches!(statement, Statement::Gone(_));
         let (reading, words) = match statement {
             Statement::Seen(reading) => (Some(Some(reading)), describe(&reading)),
-            Statement::Silent(words) => (Some(None), words),
+            Statement::Silent(words) | Statement::Gone(words) => (Some(None), words),
             Statement::Refused(words) => (None, words),
         };
         if let Some(database) = seen.databases.get_mut(region) {
@@ -210,6 +211,10 @@ impl PoolWatch {
         }
         if let Some(reading) = reading {
             self.note_sight(&mut seen, region, reading, now);
+            // Where several decide, it is one of their silences.
+            if let (true, None, Some(state)) = (gone, self.quorum, seen.judge.region_mut(region)) {
+                state.database.note_gone(now);
+            }
         }
         drop(seen);
         self.conclude();

@@ -6,6 +6,7 @@ use crate::upstream::tls_cause;
 use fleetgate_core::config::Secret;
 use fleetgate_core::health::{DatabaseReading, Instance, Role};
 use fleetgate_core::pool::PostgresTls;
+use std::future::pending;
 use std::time::Duration;
 use tokio::task::JoinHandle;
 use tokio::time::timeout;
@@ -75,6 +76,15 @@ impl PostgresProbe {
         statement
     }
 
+    /// Waits until the server ends the connection, if there is one.
+    pub(super) async fn closed(&mut self) {
+        let Some(connection) = &mut self.connection else { return pending().await };
+        if (&mut connection.driver).await.is_err() {
+            tracing::debug!("the driver of a probe's connection to PostgreSQL was ended");
+        }
+        self.connection = None;
+    }
+
     async fn try_ask(&mut self) -> Statement {
         let client = match self.client().await {
             Ok(client) => client,
@@ -135,23 +145,33 @@ fn is_distrust(error: &tokio_postgres::Error) -> bool {
     }
 }
 
+/// Whether the machine of the server says that nobody listens.
+fn is_refusal(error: &tokio_postgres::Error) -> bool {
+    let source = std::error::Error::source(error).and_then(|source| source.downcast_ref::<std::io::Error>());
+    source.is_some_and(|source| source.kind() == std::io::ErrorKind::ConnectionRefused)
+}
+
 /// What an error says about the server.
 fn statement_of(error: &tokio_postgres::Error) -> Statement {
     let Some(code) = error.code() else {
         let cause = std::error::Error::source(error).map(|cause| format!(": {cause}")).unwrap_or_default();
         let words = format!("{error}{cause}");
-        return if is_distrust(error) { Statement::Refused(words) } else { Statement::Silent(words) };
+        return match () {
+            () if is_distrust(error) => Statement::Refused(words),
+            () if is_refusal(error) => Statement::Gone(words),
+            () => Statement::Silent(words),
+        };
     };
     let words = error.as_db_error().map_or_else(|| error.to_string(), |error| error.message().to_owned());
     // A server that starts, stops or has crashed answers and serves nobody. Class 57 of Appendix A of the PostgreSQL 15
     // manual.
-    let down = [
-        SqlState::CANNOT_CONNECT_NOW,
-        SqlState::ADMIN_SHUTDOWN,
-        SqlState::CRASH_SHUTDOWN,
-        SqlState::TOO_MANY_CONNECTIONS,
-    ];
-    if down.contains(code) { Statement::Silent(words) } else { Statement::Refused(words) }
+    match code {
+        &SqlState::CANNOT_CONNECT_NOW | &SqlState::ADMIN_SHUTDOWN | &SqlState::CRASH_SHUTDOWN => {
+            Statement::Gone(words)
+        }
+        &SqlState::TOO_MANY_CONNECTIONS => Statement::Silent(words),
+        _ => Statement::Refused(words),
+    }
 }
 
 fn read(row: &SimpleQueryRow) -> Option<DatabaseReading> {

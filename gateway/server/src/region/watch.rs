@@ -290,7 +290,11 @@ async fn ask_database(watch: Arc<PoolWatch>, region: RegionIndex, mut probe: Dat
     let mut ticks = interval(watch.probes.interval);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
-        ticks.tick().await;
+        tokio::select! {
+            _ = ticks.tick() => {}
+            // A server that ends asks to be looked at. One that ends each connection is asked ten times as often at most.
+            () = probe.closed() => sleep(watch.probes.interval / 10).await,
+        }
         let statement = probe.ask().await;
         watch.note_database(region, statement);
     }
