@@ -4,10 +4,12 @@ use std::time::{Duration, Instant};
 
 use fleetgate_stub::StubOdoo;
 use fleetgate_tests::{DEADLINE, Gateway, Redis, Request, backend, wait_for};
+use rustix::process::Signal;
 use serde_json::Value;
 
 use crate::authority::Authority;
 use crate::fleet;
+use crate::visitors::Visitors;
 
 /// Requests a second, and at once, that all nodes together let through.
 const RATE: u32 = 40;
@@ -360,4 +362,32 @@ async fn nodes_together_use_the_workers_of_a_pool_and_no_more_and_an_idle_one_le
         state_is(node, "ok").await;
     }
     assert!(work(&stub, &all, 40).await <= WORKERS);
+}
+
+#[tokio::test]
+async fn an_upgrade_of_a_node_fails_no_request_and_the_old_process_leaves() {
+    let redis = Redis::start(&[]).await;
+    let stub = fleet::prefork("eu-1").await;
+    let (http, gevent) = (stub.http_addr(), stub.gevent_addr());
+    let server = format!("{{ http: \"{http}\", websocket: \"{gevent}\", workers: {WORKERS} }}");
+    let config = fleet::config(&[server], "")
+        + &format!("drain: {{ timeout: 1h }}\nredis: {{ {}, node: n0, usual_nodes: 1 }}\n", at(&redis));
+    let mut gateway = Gateway::builder(&config).tenants("t.yaml", fleet::TENANTS).start().await;
+    let visitors = Visitors::come(gateway.address(), &[("acme.test", "acme"), ("globex.test", "globex")]);
+    visitors.served(50).await;
+    let before = cluster(&gateway).await["nodes"].clone();
+    let old = gateway.pid();
+    gateway.signal(Signal::QUIT);
+    wait_for("another process serves", DEADLINE, async || gateway.admin("/v1/status").await["pid"] != old)
+        .await;
+    visitors.served(50).await;
+    assert!(gateway.wait_exit(DEADLINE).await.success());
+    wait_for("the new process is the only node", DEADLINE, async || {
+        let nodes = cluster(&gateway).await["nodes"].clone();
+        nodes != before && nodes.as_array().is_some_and(|nodes| nodes.len() == 1)
+    })
+    .await;
+    visitors.served(50).await;
+    let (_answered, failures) = visitors.leave().await;
+    assert!(failures.is_empty(), "{failures:#?}");
 }
