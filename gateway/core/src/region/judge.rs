@@ -313,6 +313,11 @@ impl Judge {
             Some(rival) if writable.iter().any(|other| !self.is_same_server(*other, rival)) => {
                 Route::Fenced(self.active)
             }
+            // The very server of the active region answers by another way: the silence on its own way says nothing.
+            Some(rival) if self.is_silent_way_to(rival) => {
+                self.leave_dead_backends(now);
+                Route::Serve(self.active)
+            }
             Some(rival) => {
                 self.go(rival, MoveCause::Promoted, now);
                 Route::Serve(rival)
@@ -364,6 +369,11 @@ impl Judge {
                 .reading(one)
                 .zip(self.reading(other))
                 .is_some_and(|(one, other)| one.instance == other.instance)
+    }
+
+    /// Whether the active region is silent, and read the same server as another one that takes writes.
+    fn is_silent_way_to(&self, other: RegionIndex) -> bool {
+        self.database(self.active) == DatabaseVerdict::Unreachable && self.is_same_server(other, self.active)
     }
 
     fn is_newer(&self, one: RegionIndex, other: RegionIndex) -> bool {

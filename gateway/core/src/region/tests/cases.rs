@@ -186,3 +186,15 @@ fn a_standby_far_behind_is_not_ready() {
     story.judge.region_mut(1).unwrap().backends_up = 0;
     assert_eq!(story.judge.verdict(1), Some(RegionVerdict::NotReady(NotReady::Backends)));
 }
+
+#[test]
+fn a_server_that_another_region_reads_is_not_taken_for_gone() {
+    let (mut story, shared) = (Story::new(), writes(HOME, 1));
+    assert_eq!(story.then(shared, shared), Route::Serve(0));
+    for _ in 0..20 {
+        assert_eq!(story.then(None, shared), Route::Serve(0));
+    }
+    assert!(story.judge.moves().is_empty());
+    // Another server is another matter.
+    assert_eq!(story.then(None, writes(AWAY, 2)), Route::Serve(1));
+}

@@ -23,7 +23,7 @@ fn a_fleet_that_is_well_stays_where_it_is_for_a_thousand_hours_of_lost_packets()
 }
 
 #[test]
-fn a_network_that_loses_most_packets_does_move_a_fleet() {
+fn a_network_that_loses_most_packets_is_not_taken_for_a_good_one() {
     let loss = Loss::over(20, 8_000, 1);
-    assert!(loss.moves > 0 && loss.refusals > 0 && loss.backends_down > 0, "{loss:?}");
+    assert!(loss.refusals > 0 && loss.backends_down > 0, "{loss:?}");
 }
