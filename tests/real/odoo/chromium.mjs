@@ -35,12 +35,17 @@ export function launch(gateway, hosts) {
 /** Logs the administrator of a database in and waits for the web client. */
 export async function login(page, origin, database) {
   await page.goto(`${origin}/web/login`);
+  await submit(page, database);
+  const db = await page.evaluate(() => odoo.info.db);
+  if (db !== database) throw new Error(`the web client is of database ${db}`);
+}
+
+/** Fills the form of a login that is shown, and waits for the web client. */
+export async function submit(page, database) {
   await page.locator("input[name=login]").fill("admin");
   await page.locator("input[name=password]").fill(`admin-${database}`);
   await page.locator("input[name=password]").press("Enter");
   await page.locator(".o_main_navbar").waitFor();
-  const db = await page.evaluate(() => odoo.info.db);
-  if (db !== database) throw new Error(`the web client is of database ${db}`);
 }
 
 /** An ORM call as the user of a page. */

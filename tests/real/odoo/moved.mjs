@@ -3,40 +3,22 @@
 //
 //   .lab/node/node moved.mjs 127.0.0.1:PORT
 //
-// FLEETGATE_LAB and CHROMIUM as for browser.mjs. Says where it is, one line a step, and waits for a line on standard input
+// What it takes: see chromium.mjs. Says where it is, one line a step, and waits for a line on standard input
 // where something has to happen first.
 
-import { createRequire } from "node:module";
-import path from "node:path";
 import readline from "node:readline";
-import { fileURLToPath } from "node:url";
-
-const here = path.dirname(fileURLToPath(import.meta.url));
-const lab = path.resolve(process.env.FLEETGATE_LAB ?? path.join(here, "../../../.lab"));
-const { chromium } = createRequire(path.join(lab, "node/"))("playwright-core");
+import { launch, login, submit } from "./chromium.mjs";
 
 const [gateway] = process.argv.slice(2);
-const [address, port] = gateway.split(":");
-const origin = `http://acme.example.com:${port}`;
+const host = "acme.example.com";
+const origin = `http://${host}:${gateway.split(":")[1]}`;
 const PATIENCE = 100_000;
 
 const lines = readline.createInterface({ input: process.stdin })[Symbol.asyncIterator]();
 const told = () => lines.next();
 const say = (text) => console.log(text);
 
-const browser = await chromium.launch({
-  executablePath: process.env.CHROMIUM ?? "/usr/bin/chromium",
-  args: [
-    "--no-sandbox",
-    "--disable-gpu",
-    "--no-first-run",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-    `--host-resolver-rules=MAP acme.example.com ${address}, MAP * ~NOTFOUND`,
-  ],
-});
-
+const browser = await launch(gateway, [host]);
 const page = await (await browser.newContext({ viewport: { width: 1280, height: 800 } })).newPage();
 page.setDefaultTimeout(PATIENCE);
 // Every notification that was ever shown, however briefly.
@@ -51,13 +33,6 @@ await page.addInitScript(() => {
 });
 const wasShown = (text) => page.waitForFunction((text) => globalThis.shown.some((shown) => shown.includes(text)), text);
 
-async function login() {
-  await page.locator("input[name=login]").fill("admin");
-  await page.locator("input[name=password]").fill("admin-acme");
-  await page.locator("input[name=password]").press("Enter");
-  await page.locator(".o_main_navbar").waitFor();
-}
-
 /** Looks for something in the list, as a user does. */
 async function search(text) {
   await page.locator(".o_searchview_input").fill(text);
@@ -65,8 +40,7 @@ async function search(text) {
 }
 
 const contacts = `${origin}/odoo/action-base.action_partner_form`;
-await page.goto(`${origin}/web/login`);
-await login();
+await login(page, origin, "acme");
 await page.goto(contacts);
 await page.getByText("secret-acme").first().waitFor();
 say("works in the web client");
@@ -99,7 +73,7 @@ if (next === "none") {
 }
 if (next === "form") {
   loggedIn = true;
-  await login();
+  await submit(page, "acme");
   await page.goto(contacts);
   await page.getByText("secret-acme").first().waitFor();
 }
