@@ -5,14 +5,14 @@ use super::heard::Claim;
 /// What nodes hold of one thing, as the store keeps it. In a fleet of gateways the same rule is a script in Redis; this one
 /// is for simulations.
 #[derive(Debug, Clone, Default)]
-pub struct Ledger {
+pub(super) struct Ledger {
     claims: Vec<Claim>,
 }
 
 impl Ledger {
     /// A node asks for units: it gets what the other live nodes leave, and at least what it cannot give up. Nodes that said
     /// nothing count with an equal part. What others hold is returned with it.
-    pub fn ask(
+    pub(super) fn ask(
         &mut self,
         node: &str,
         live: &[Box<str>],

@@ -1,6 +1,6 @@
 //! Several nodes that divide what one alone would have: rates of tenants, workers of pools.
 //!
-//! A store that all nodes reach keeps what each of them holds, and grants no more than there is ([`Ledger`] says how, and
+//! A store that all nodes reach keeps what each of them holds, and grants no more than there is (`ledger` says how, and
 //! stands for it in simulations). Everything else is decided by each node alone: what it asks for ([`Part`]), what it
 //! believes ([`Heard`]), and what it does while the store is away ([`Link`]). Four rules keep the sum:
 //!
@@ -12,6 +12,7 @@
 
 mod divide;
 mod heard;
+#[cfg(test)]
 mod ledger;
 mod link;
 mod part;
@@ -20,7 +21,6 @@ mod tests;
 
 pub use divide::divide;
 pub use heard::{Claim, Heard, Nonsense};
-pub use ledger::Ledger;
 pub use link::{GAP, Hold, LEASE, Link, LinkState, Outcome};
 pub use part::{Part, View};
 

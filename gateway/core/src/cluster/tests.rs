@@ -1,5 +1,6 @@
 //! Many nodes, a store that fails, and the sum of what they hold.
 
+use super::ledger::Ledger;
 use super::*;
 use core::time::Duration;
 use proptest::prelude::Rng;
