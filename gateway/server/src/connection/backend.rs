@@ -1,6 +1,7 @@
 //! A backend's connection, as Pingora uses it.
 
 use super::Transport;
+use super::transport::socket_of;
 use async_trait::async_trait;
 use pingora::protocols::l4::socket::SocketAddr as PeerAddr;
 use pingora::protocols::raw_connect::ProxyDigest;
@@ -30,7 +31,7 @@ impl BackendStream {
     /// Wraps a connection to an address.
     #[must_use]
     pub fn new(transport: Transport, address: SocketAddr) -> Self {
-        let digest = SocketDigest::from_raw_fd(transport.as_raw_fd());
+        let digest = SocketDigest::from_raw_fd(socket_of(&transport).as_raw_fd());
         // The cell is new, so it takes the value.
         let _set = digest.peer_addr.set(Some(PeerAddr::Inet(address)));
         Self { inner: BufWriter::with_capacity(WRITE_BUFFER_BYTES, transport), digest: Arc::new(digest) }
@@ -71,7 +72,7 @@ impl Shutdown for BackendStream {
 
 impl UniqueID for BackendStream {
     fn id(&self) -> i32 {
-        self.inner.get_ref().as_raw_fd()
+        socket_of(self.inner.get_ref()).as_raw_fd()
     }
 }
 

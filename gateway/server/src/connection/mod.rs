@@ -13,6 +13,7 @@ pub use client_certificate::ClientCertificate;
 pub use paced::Paced;
 pub use socket::Socket;
 pub use transport::Transport;
+use transport::socket_of;
 
 use crate::telemetry::metrics::{Cut, Metrics};
 use async_trait::async_trait;
@@ -123,7 +124,7 @@ impl ClientStream {
         clocks: &Connections,
         metrics: &Arc<Metrics>,
     ) -> pingora::Result<Self> {
-        let digest = SocketDigest::from_raw_fd(stream.as_raw_fd());
+        let digest = SocketDigest::from_raw_fd(socket_of(&stream).as_raw_fd());
         let origin = ProxyDigest::new(Box::new(ResponseHeader::build(200, None)?), Some(Box::new(origin)));
         // The cell is new, so it takes the value.
         let _set = digest.peer_addr.set(peer.map(PeerAddr::Inet));
@@ -274,7 +275,7 @@ impl Shutdown for ClientStream {
 
 impl UniqueID for ClientStream {
     fn id(&self) -> i32 {
-        self.inner.get_ref().transport().as_raw_fd()
+        socket_of(self.inner.get_ref().transport()).as_raw_fd()
     }
 }
 

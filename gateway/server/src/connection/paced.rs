@@ -1,5 +1,6 @@
 //! A client's connection that does not wait for its client for ever.
 
+use super::transport::socket_of;
 use super::{Socket, Transport};
 use crate::telemetry::metrics::{Cut, Metrics};
 use fleetgate_core::progress::{Floor, Progress};
@@ -40,12 +41,12 @@ impl Paced {
     #[must_use]
     pub fn new(mut transport: Transport, floor: Floor, metrics: Arc<Metrics>) -> Self {
         // The kernel holds 208 KiB for a unix socket at most, and its peer is on this machine.
-        if let Socket::Tcp(stream) = transport.socket()
+        if let Socket::Tcp(stream) = socket_of(&transport)
             && let Err(error) = SockRef::from(stream).set_tcp_notsent_lowat(UNSENT_BYTES_MAX)
         {
             tracing::debug!(%error, "a slow reader will be noticed late");
         }
-        if let Transport::Tls(stream) = &mut transport
+        if let Transport::Right(stream) = &mut transport
             && let TlsStream::Server(stream) = &mut **stream
         {
             stream.get_mut().1.set_buffer_limit(usize::try_from(UNSENT_BYTES_MAX).ok());
@@ -64,7 +65,7 @@ impl Paced {
     pub(super) fn cut(&mut self, why: Cut) -> io::Error {
         self.metrics.count_cut(why);
         self.progress.waited(Duration::MAX, 0);
-        let dropped = SockRef::from(self.transport.socket()).set_linger(Some(Duration::ZERO));
+        let dropped = SockRef::from(socket_of(&self.transport)).set_linger(Some(Duration::ZERO));
         if let Err(error) = dropped {
             tracing::debug!(%error, "the system keeps what a client does not read");
         }

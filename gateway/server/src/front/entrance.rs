@@ -99,7 +99,7 @@ impl Entrance {
         let http2 = timeout(self.clocks.idle_timeout, speaks_http2(&stream)).await.ok()??;
         let (redirect_to_https, peer_trust) = (self.redirect_to_https, self.peers.trust(client));
         let origin = Origin { redirect_to_https, peer_trust, ..Origin::default() };
-        let transport = Transport::Plain(stream);
+        let transport = Transport::Left(stream);
         let stream = ClientStream::new(transport, client, http2, origin, &self.clocks, metrics).ok()?;
         Some(Entered::Http { stream: Box::new(stream), http2 })
     }

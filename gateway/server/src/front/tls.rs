@@ -120,7 +120,7 @@ impl TlsFront {
         let http2 = connection.alpn_protocol() == Some(HTTP2);
         let chain = connection.peer_certificates().unwrap_or_default();
         let certificate = ClientCertificate::new(chain).map(Arc::new);
-        let transport = Transport::Tls(Box::new(stream.into()));
+        let transport = Transport::Right(Box::new(stream.into()));
         Ok(Secured { transport, http2, server_name, asked_certificate, certificate })
     }
 

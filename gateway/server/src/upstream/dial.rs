@@ -33,10 +33,10 @@ pub async fn dial(address: SocketAddr, tls: Option<&BackendTlsClient>) -> Result
     let keepalive = TcpKeepalive::new().with_time(time).with_interval(interval);
     SockRef::from(&stream).set_tcp_keepalive(&keepalive).map_err(DialError::Connect)?;
     match tls {
-        None => Ok(Transport::Plain(Socket::Tcp(stream))),
+        None => Ok(Transport::Left(Socket::Tcp(stream))),
         Some(tls) => {
             let secured = tls.secure(Socket::Tcp(stream)).await.map_err(DialError::Tls)?;
-            Ok(Transport::Tls(Box::new(secured.into())))
+            Ok(Transport::Right(Box::new(secured.into())))
         }
     }
 }
