@@ -4,6 +4,7 @@ pub mod acme;
 pub mod admin;
 pub mod admin_client;
 pub mod admission;
+pub mod causes;
 pub mod certificates;
 pub mod cli;
 pub mod cluster;

@@ -1,5 +1,6 @@
 //! What went wrong, and for whom.
 
+use crate::causes::with_causes;
 use crate::state_directory::StateDirectoryError;
 use fleetgate_core::acme::Failure;
 use std::io;
@@ -79,14 +80,8 @@ impl From<instant_acme::Error> for Trouble {
                 _ => Failure::Refused,
             };
         }
-        let mut message = error.to_string();
-        let mut cause = std::error::Error::source(&error);
-        while let Some(below) = cause {
-            message = format!("{message}: {below}");
-            cause = below.source();
-        }
         let account_gone = matches!(&error, instant_acme::Error::Api(problem) if problem.r#type.as_deref() == Some(NO_ACCOUNT));
-        let message = message.chars().take(MESSAGE_CHARS_MAX).collect();
+        let message = with_causes(&error).chars().take(MESSAGE_CHARS_MAX).collect();
         Self { failure, message, account_gone }
     }
 }

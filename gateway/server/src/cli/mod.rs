@@ -9,6 +9,7 @@ mod tenants;
 
 use crate::admin::{Explanation, RegionList, Status, TenantList};
 use crate::admin_client::{AdminClient, AdminError};
+use crate::causes::with_causes;
 use crate::reload::ReloadReport;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use serde::Serialize;
@@ -275,13 +276,7 @@ fn print(text: &str) {
 
 fn finish<E: std::error::Error>(result: Result<ExitCode, E>) -> ExitCode {
     result.unwrap_or_else(|error| {
-        let mut line = format!("fleetgate: {error}");
-        let mut cause = error.source();
-        while let Some(next) = cause {
-            line.push_str(&format!(": {next}"));
-            cause = next.source();
-        }
-        let _reader_gone = writeln!(io::stderr().lock(), "{line}");
+        let _reader_gone = writeln!(io::stderr().lock(), "fleetgate: {}", with_causes(&error));
         ExitCode::from(FAILED)
     })
 }

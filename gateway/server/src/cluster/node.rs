@@ -5,6 +5,7 @@ use super::exchange::{Answer, Ask, exchange};
 use super::quotas::Quotas;
 use super::rates::Rates;
 use super::workers::Workers;
+use crate::causes::with_causes;
 use crate::limits::WHOLE_SHARE;
 use crate::snapshot::{Snapshot, SnapshotStore};
 use crate::usage::Usage;
@@ -173,7 +174,7 @@ impl Cluster {
                 && let Some(usage) = usage.opened()
                 && let Err(error) = quotas.exchange(&self, usage).await
             {
-                tracing::debug!(error = explained(&error), "what was used of quotas was not exchanged");
+                tracing::debug!(error = with_causes(&error), "what was used of quotas was not exchanged");
             }
         }
     }
@@ -255,27 +256,15 @@ impl NodeState {
     }
 
     fn hold(&mut self, error: &ClusterError, snapshot: &Snapshot, now: Duration) {
-        self.problem = Some(explained(error));
+        self.problem = Some(with_causes(error));
         let hold = self.link.hold(now);
         self.workers.hold(hold, self.among);
         self.rates.hold(snapshot.accounts(), hold, self.equal());
     }
 }
 
-/// An error with its causes.
-fn explained(error: &ClusterError) -> String {
-    let mut text = error.to_string();
-    let mut cause = std::error::Error::source(error);
-    while let Some(error) = cause {
-        text.push_str(": ");
-        text.push_str(&error.to_string());
-        cause = error.source();
-    }
-    text
-}
-
 fn log(state: LinkState, error: Option<&ClusterError>) {
-    let error = error.map(explained);
+    let error = error.map(|error| with_causes(error));
     match state {
         LinkState::Ok => tracing::info!("Redis answers; parts of limits are divided among the nodes again"),
         LinkState::Slow => tracing::warn!(error, "Redis is slow; each node goes on with the part it has"),

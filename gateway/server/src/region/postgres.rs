@@ -1,6 +1,7 @@
 //! Asking a region's PostgreSQL server whether it takes writes.
 
 use super::database::Statement;
+use crate::causes::with_causes;
 use crate::snapshot::client_config;
 use crate::upstream::tls_cause;
 use fleetgate_core::config::Secret;
@@ -154,8 +155,7 @@ fn is_refusal(error: &tokio_postgres::Error) -> bool {
 /// What an error says about the server.
 fn statement_of(error: &tokio_postgres::Error) -> Statement {
     let Some(code) = error.code() else {
-        let cause = std::error::Error::source(error).map(|cause| format!(": {cause}")).unwrap_or_default();
-        let words = format!("{error}{cause}");
+        let words = with_causes(error);
         return match () {
             () if is_distrust(error) => Statement::Refused(words),
             () if is_refusal(error) => Statement::Gone(words),

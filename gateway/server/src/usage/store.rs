@@ -10,6 +10,7 @@ use super::journal::{Journal, Written};
 use super::message::Message;
 use super::record::{Note, UsageKey, count_frame, note_frame};
 use super::tenant::TenantUsage;
+use crate::causes::with_causes;
 use crate::state_directory::replace_file;
 use arc_swap::ArcSwapOption;
 use fleetgate_core::quota::{Balance, Ledger, Periods, Totals};
@@ -290,7 +291,7 @@ impl UsageStore {
     pub fn problem(&self) -> Option<String> {
         const IN_MEMORY: &str = "usage of quotas is counted in memory only";
         if let Some(refusal) = &self.refusal {
-            return Some(format!("{IN_MEMORY}: {}; restart when that is mended", with_cause(refusal)));
+            return Some(format!("{IN_MEMORY}: {}; restart when that is mended", with_causes(refusal)));
         }
         (!self.is_durable()).then(|| {
             let failure = held(&self.failure);
@@ -357,7 +358,7 @@ impl UsageStore {
     }
 
     fn fail(&self, error: &UsageError) {
-        *held(&self.failure) = with_cause(error);
+        *held(&self.failure) = with_causes(error);
         if !self.failing.swap(true, Ordering::AcqRel) {
             let error: &dyn std::error::Error = error;
             tracing::error!(error, "usage is counted in memory only until it can be written down again");
@@ -523,9 +524,4 @@ fn restore(book: Book, periods: &mut Periods) -> TenantUsage {
 
 fn held<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
-/// What went wrong, and why.
-fn with_cause(error: &UsageError) -> String {
-    std::error::Error::source(error).map_or_else(|| error.to_string(), |cause| format!("{error}: {cause}"))
 }
