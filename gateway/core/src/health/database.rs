@@ -87,7 +87,11 @@ impl Database {
         let reading = if seen.is_some() { Reading::Pass } else { Reading::Fail };
         // What a server says of itself is no opinion: it is believed at once. Only silence is damped.
         let damping = if seen.is_some() { Damping { rise: 1, ..damping } } else { damping };
+        let failed = self.answers.is_failing();
         let mut changed = self.answers.note(reading, damping, now);
+        if failed != self.answers.is_failing() {
+            self.since = now;
+        }
         if let Some(seen) = seen {
             let news = self.last.is_none_or(|last| {
                 (last.instance, last.timeline, writes(last)) != (seen.instance, seen.timeline, writes(seen))
@@ -120,7 +124,7 @@ impl Database {
         &self.answers
     }
 
-    /// Since when it says the same.
+    /// Since when it says the same, or is silent.
     #[must_use]
     pub const fn since(&self) -> Moment {
         self.since
@@ -183,7 +187,10 @@ mod tests {
         database.note(seen, DAMPING, Moment::from_secs(5));
         assert_eq!(database.verdict(), DatabaseVerdict::Writable);
         assert!(database.note_gone(Moment::from_secs(6)));
-        assert_eq!(database.verdict(), DatabaseVerdict::Unreachable);
+        assert_eq!(
+            (database.verdict(), database.since()),
+            (DatabaseVerdict::Unreachable, Moment::from_secs(6))
+        );
         database.note(seen, DAMPING, Moment::from_secs(7));
         assert_eq!(database.verdict(), DatabaseVerdict::Writable);
     }

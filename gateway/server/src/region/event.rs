@@ -1,6 +1,7 @@
 //! Verdicts that change, told to operators.
 
-use fleetgate_core::region::Route;
+use fleetgate_core::health::{BackendVerdict, DatabaseVerdict};
+use fleetgate_core::region::{RegionVerdict, Route};
 use serde::Serialize;
 
 /// What a verdict is about.
@@ -48,14 +49,31 @@ pub(super) struct VerdictEvent {
 }
 
 impl VerdictEvent {
-    /// Writes it to the operational log: an ERROR when nobody can save anything.
+    /// Writes it to the operational log: an ERROR when nobody can save anything, an INFO when all is well.
     pub(super) fn log(&self) {
         let Self { pool, region, backend, from, to, saw, .. } = self;
         let subject = self.subject.as_str();
         if self.subject == Subject::Route && *to != Route::Serve(0).as_str() {
             tracing::error!(subject, pool, region, from, to, "{saw}");
+        } else if self.is_good() {
+            tracing::info!(subject, pool, region, backend, from, to, saw, "a verdict changed");
         } else {
             tracing::warn!(subject, pool, region, backend, from, to, saw, "a verdict changed");
+        }
+    }
+
+    /// Whether nothing is wrong with what it is about any more, or at all.
+    fn is_good(&self) -> bool {
+        match self.subject {
+            Subject::Backend => self.to == BackendVerdict::Up.as_str(),
+            Subject::Database => {
+                self.from == DatabaseVerdict::Unwatched.as_str()
+                    && self.to != DatabaseVerdict::Diverged.as_str()
+            }
+            Subject::Region => {
+                [RegionVerdict::Serving.as_str(), RegionVerdict::StandbyReady.as_str()].contains(&self.to)
+            }
+            Subject::Route => true,
         }
     }
 }
