@@ -1,6 +1,8 @@
 //! From a config file to a serving process.
 
 use super::drain::Drainer;
+use super::engine::{KEPT_BACKEND_CONNECTIONS, engine};
+use super::error::StartError;
 use super::tls::Tls;
 use super::upgrade::upgrade;
 use crate::admin::{
@@ -22,12 +24,8 @@ use crate::telemetry::metrics::Metrics;
 use crate::telemetry::{operations, panic};
 use crate::usage::{Claims, Usage};
 use fleetgate_core::config::{GatewayConfig, ListenAddress, ProcessConfig, Spool};
-use pingora::apps::HttpServerOptions;
-use pingora::protocols::http::v2::server::{H2Options, default_h2_options};
-use pingora::proxy::http_proxy;
-use pingora::server::configuration::ServerConf;
 use std::io;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 use tokio::net::TcpListener;
@@ -36,79 +34,8 @@ use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-/// Idle connections kept to all backends together.
-const KEPT_BACKEND_CONNECTIONS: usize = 1_024;
 /// Between two looks at how many workers the pools have, and who was there a moment ago.
 const COUNT_WORKERS_EVERY: Duration = Duration::from_millis(100);
-
-/// Requests at once on one HTTP/2 connection; browsers take what they are given, and know 100 from everywhere.
-const HTTP2_STREAMS_MAX: u32 = 100;
-/// Head fields of a request as HTTP/2 counts them (RFC 9113, section 6.5.2): more than [`fleetgate_core::request::HEAD_BYTES_MAX`]
-/// with the 32 bytes that each of [`fleetgate_core::request::FIELDS_MAX`] fields counts for.
-const HTTP2_HEADER_LIST_BYTES_MAX: u32 = 64 * 1024;
-/// Bytes that one request's body may be ahead of us: an upload of 5 MB/s over 50 ms.
-const HTTP2_STREAM_WINDOW_BYTES: u32 = 256 * 1024;
-/// The same of all requests of a connection: what a client can make us keep in memory.
-const HTTP2_CONNECTION_WINDOW_BYTES: u32 = 1024 * 1024;
-/// Bytes of one answer that wait in memory for the connection. A client cannot ask for more by a large window.
-const HTTP2_SEND_BUFFER_BYTES_MAX: usize = 64 * 1024;
-/// Streams that were reset and are remembered, or were reset before we looked at them.
-const HTTP2_RESET_STREAMS_MAX: usize = 20;
-/// Streams that break the protocol before the connection is ended.
-const HTTP2_FAULTY_STREAMS_MAX: usize = 128;
-
-/// Why the process could not start.
-#[derive(Debug, thiserror::Error)]
-pub enum StartError {
-    /// The config has problems; they were printed.
-    #[error("the config cannot be used; `fleetgate check` shows what to change")]
-    Config,
-    /// An address cannot be bound.
-    #[error("cannot listen on {address}: is another program using it, and may this user bind it?")]
-    Listen {
-        /// Address.
-        address: String,
-        /// Cause.
-        #[source]
-        source: io::Error,
-    },
-    /// The admin socket cannot be made.
-    #[error("cannot make the admin socket {path}: may this user write to the folder?")]
-    AdminSocket {
-        /// Path.
-        path: PathBuf,
-        /// Cause.
-        #[source]
-        source: io::Error,
-    },
-    /// The system refuses threads, signals or the like.
-    #[error("cannot start")]
-    System(#[from] io::Error),
-    /// The certificates of a listener cannot be read.
-    #[error("cannot read certificates from {folder}: is the folder there, and may this user read it?")]
-    Certificates {
-        /// Folder.
-        folder: PathBuf,
-        /// Cause.
-        #[source]
-        source: io::Error,
-    },
-    /// Certificates cannot be ordered.
-    #[error("cannot order certificates by ACME")]
-    Acme(#[from] crate::acme::StartError),
-    /// Bodies cannot be kept on disk.
-    #[error("cannot make files in {directory}: change `spool.directory`, or let this user write there")]
-    Spool {
-        /// Folder.
-        directory: PathBuf,
-        /// Cause.
-        #[source]
-        source: io::Error,
-    },
-    /// A metric has an impossible name.
-    #[error("cannot register metrics")]
-    Metrics(#[from] prometheus::Error),
-}
 
 /// Runs the gateway until a signal ends it.
 ///
@@ -245,7 +172,7 @@ impl Server {
             draining: draining.clone(),
             drain: DrainSchedule { begun: drain_begun.clone(), spread: process.drain.websocket_spread },
         }));
-        let proxy = Arc::new(pingora_proxy(gateway, &process));
+        let proxy = Arc::new(engine(gateway, &process));
         let (connections, accepting) = (TaskTracker::new(), TaskTracker::new());
         let give_up_silent = CancellationToken::new();
         let front = Front::new(FrontState {
@@ -445,36 +372,6 @@ fn spool_store(config: &Spool) -> Result<SpoolStore, StartError> {
     let bounds = SpoolBounds { memory_per_body, memory_max, disk_max, disk_max_per_tenant };
     SpoolStore::new(directory, bounds)
         .map_err(|source| StartError::Spool { directory: directory.to_owned(), source })
-}
-
-fn pingora_proxy(gateway: Gateway, process: &ProcessConfig) -> pingora::proxy::HttpProxy<Gateway> {
-    let conf = ServerConf {
-        threads: usize::from(process.threads.max(1)),
-        upstream_keepalive_pool_size: KEPT_BACKEND_CONNECTIONS,
-        ..ServerConf::default()
-    };
-    let mut proxy = http_proxy(&Arc::new(conf), gateway);
-    let mut options = HttpServerOptions::default();
-    options.h2_idle_timeout = Some(process.connections.idle_timeout);
-    proxy.server_options = Some(options);
-    proxy.h2_options = Some(http2_options());
-    proxy
-}
-
-/// Bounds of one HTTP/2 connection. The library ends connections that open and reset streams without end, send head fields
-/// without end, or tiny DATA frames; frames that it takes for free are counted by the connection.
-fn http2_options() -> H2Options {
-    let mut options = default_h2_options();
-    options
-        .max_concurrent_streams(HTTP2_STREAMS_MAX)
-        .max_header_list_size(HTTP2_HEADER_LIST_BYTES_MAX)
-        .initial_window_size(HTTP2_STREAM_WINDOW_BYTES)
-        .initial_connection_window_size(HTTP2_CONNECTION_WINDOW_BYTES)
-        .max_send_buffer_size(HTTP2_SEND_BUFFER_BYTES_MAX)
-        .max_concurrent_reset_streams(HTTP2_RESET_STREAMS_MAX)
-        .max_pending_accept_reset_streams(HTTP2_RESET_STREAMS_MAX)
-        .max_local_error_reset_streams(Some(HTTP2_FAULTY_STREAMS_MAX));
-    options
 }
 
 fn serve_admin(

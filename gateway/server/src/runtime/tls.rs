@@ -1,6 +1,6 @@
 //! Certificates of all listeners: from folders, and by ACME.
 
-use super::start::StartError;
+use super::error::StartError;
 use crate::acme::{AcmeKeeper, Answers, KeeperParts};
 use crate::certificates::CertificateStore;
 use crate::front::{Certificates, Entrance, Passthrough, Peers, TlsFront};
