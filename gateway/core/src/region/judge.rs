@@ -3,7 +3,7 @@
 use super::agreement::{Agreement, Quorum};
 use super::policy::{FailoverMode, FailoverPolicy};
 use super::verdict::RegionState;
-use super::{RegionIndex, RegionVerdict};
+use super::{NotReady, RegionIndex, RegionVerdict};
 use crate::health::{DatabaseReading, DatabaseVerdict, Instance, Moment};
 use crate::rejection::Rejection;
 use core::time::Duration;
@@ -237,7 +237,11 @@ impl Judge {
     pub fn verdict(&self, region: RegionIndex) -> Option<RegionVerdict> {
         let state = self.regions.get(region)?;
         let serves = region == self.active && self.conflict_since.is_none();
-        Some(state.verdict(self.database(region), serves, &self.policy))
+        let rivals = || self.writable().any(|other| !self.is_same_server(other, region));
+        let verdict = state.verdict(self.database(region), serves, &self.policy);
+        let writes = || self.writable().any(|own| own == region);
+        let is_rival = verdict == RegionVerdict::StandbyReady && writes() && rivals();
+        Some(if is_rival { RegionVerdict::NotReady(NotReady::Rival) } else { verdict })
     }
 
     /// The region that this node lets all nodes use: what it says to the others.

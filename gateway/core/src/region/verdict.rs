@@ -40,6 +40,8 @@ pub enum NotReady {
     Lag,
     /// The database takes writes on a timeline that the fleet has left.
     Diverged,
+    /// The database takes writes, and so does another one that the pool has.
+    Rival,
     /// The database does not answer.
     Database,
     /// The database is not watched, so nobody knows whether it takes writes.
@@ -56,6 +58,7 @@ impl NotReady {
             Self::Diverged => {
                 "the database is on a timeline that the fleet has left: rebuild it as a standby"
             }
+            Self::Rival => "its database takes writes, and so does another one: make one of them a standby",
             Self::Database => "the database does not answer",
             Self::Unwatched => "the database is not watched: add `postgres` to the region",
         }

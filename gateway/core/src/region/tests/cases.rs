@@ -85,6 +85,9 @@ fn two_that_take_writes_are_fenced_until_one_of_them_follows() {
     assert_eq!(story.then(writes(HOME, 1), writes(AWAY, 2)), Route::Serve(0));
     assert_eq!(story.then(writes(HOME, 1), writes(AWAY, 2)), Route::Fenced(0));
     assert!(story.judge.conflict_since().is_some());
+    for region in [0, 1] {
+        assert_eq!(story.judge.verdict(region), Some(RegionVerdict::NotReady(NotReady::Rival)));
+    }
     // Silence settles nothing.
     for _ in 0..10 {
         assert_eq!(story.then(None, writes(AWAY, 2)), Route::Fenced(0));
@@ -104,6 +107,7 @@ fn an_operator_settles_a_conflict_by_a_pin_and_cannot_pin_a_standby() {
     assert_eq!(story.then(writes(HOME, 1), writes(AWAY, 2)), Route::Fenced(0));
     story.judge.pin(Some(1));
     assert_eq!(story.then(writes(HOME, 1), writes(AWAY, 2)), Route::Serve(1));
+    assert_eq!(story.judge.verdict(1), Some(RegionVerdict::Serving));
     story.judge.pin(None);
     assert_eq!(story.then(writes(HOME, 1), writes(AWAY, 2)), Route::Serve(1));
 }
