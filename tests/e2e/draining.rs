@@ -131,6 +131,11 @@ async fn the_last_backend_may_be_drained_too_and_a_strange_one_is_named() {
     let answer = Request::get("acme.test", "/stub/echo").send(gateway.address()).await;
     assert_eq!(answer.status, 503, "{}", answer.text());
     assert!(pair.0.iter().all(|stub| asked(stub) == 0));
+    let back = pair.0[0].http_addr().to_string();
+    let arguments = ["regions", "undrain", &back, "--dry-run", "--socket", "admin.sock"];
+    let would = String::from_utf8(gateway.cli(&arguments).await.stdout).unwrap();
+    assert!(would.contains("a dry run") && would.contains("1 of 2 backends serve"), "{would}");
+    assert_eq!(region(&gateway).await["backends"][0]["verdict"], "draining");
     let arguments = ["regions", "drain", "192.0.2.1:1", "--reason", "x", "--socket", "admin.sock"];
     let refused = gateway.cli(&arguments).await;
     assert_eq!(refused.status.code(), Some(2));

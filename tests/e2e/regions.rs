@@ -153,6 +153,33 @@ async fn two_databases_that_take_writes_are_fenced_until_an_operator_decides() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_pool_that_serves_is_not_pinned_to_a_standby_by_a_slip() {
+    let fleet = Fleet::new().await;
+    let gateway = fleet.gateway().start().await;
+    served_by(&gateway, "paris-1").await;
+    database_is(&gateway, 1, "standby").await;
+    let pin = async |more: &[&str]| {
+        let pin = ["regions", "pin", "main", "dublin", "--reason", "a test", "--author", "ada"];
+        gateway.cli(&[&pin, more, &["--socket", "admin.sock"]].concat()).await
+    };
+    let tried = pin(&["--dry-run"]).await;
+    let would = String::from_utf8_lossy(&tried.stdout);
+    for part in ["a dry run", "NOBODY CAN SAVE ANYTHING", "PINNED to dublin since", "by ada: a test"] {
+        assert!(would.contains(part), "`{part}` is not in:\n{would}");
+    }
+    let refused = pin(&[]).await;
+    let why = String::from_utf8_lossy(&refused.stderr);
+    assert_eq!(refused.status.code(), Some(2), "{why}");
+    assert!(why.contains("a standby that nobody has promoted") && why.contains("--force"), "{why}");
+    served_by(&gateway, "paris-1").await;
+    assert_eq!(pool(&gateway).await["pin"], Value::Null);
+
+    assert!(pin(&["--force"]).await.status.success());
+    assert_eq!(get(&gateway).await.status, 503);
+    assert_eq!(pool(&gateway).await["pin"]["author"], "ada");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_process_that_starts_after_a_failover_knows_the_old_primary() {
     let fleet = Fleet::new().await;
     let builder = fleet.gateway();

@@ -110,6 +110,11 @@ enum RegionAction {
         /// Why, for whoever looks next.
         #[arg(long)]
         reason: String,
+        /// Also where nobody could save anything there, while somebody can now.
+        #[arg(long)]
+        force: bool,
+        #[command(flatten)]
+        order: RegionOrderArgs,
     },
     /// Let a pool go where its database takes writes.
     Unpin {
@@ -118,6 +123,8 @@ enum RegionAction {
         /// Why, for the log.
         #[arg(long, default_value = "")]
         reason: String,
+        #[command(flatten)]
+        order: RegionOrderArgs,
     },
     /// Take a backend out: it gets no new requests, those that it has end there, its websockets move elsewhere.
     Drain {
@@ -126,6 +133,8 @@ enum RegionAction {
         /// Why, for whoever looks next.
         #[arg(long)]
         reason: String,
+        #[command(flatten)]
+        order: RegionOrderArgs,
     },
     /// Take a backend back in.
     Undrain {
@@ -134,7 +143,19 @@ enum RegionAction {
         /// Why, for the log.
         #[arg(long, default_value = "")]
         reason: String,
+        #[command(flatten)]
+        order: RegionOrderArgs,
     },
+}
+
+#[derive(Debug, Args)]
+struct RegionOrderArgs {
+    /// Who.
+    #[arg(long, env = "USER", default_value = "")]
+    author: String,
+    /// Only say what would follow.
+    #[arg(long)]
+    dry_run: bool,
 }
 
 #[derive(Debug, Args)]
@@ -209,23 +230,29 @@ impl Cli {
 }
 
 fn show_regions(action: Option<RegionAction>, admin: &AdminArgs) -> ExitCode {
-    let act = |what: &str, pairs: &[(&str, &str)]| {
-        show::<RegionList>(admin, "POST", &format!("/v1/regions/{what}?{}", query(pairs)), regions::text)
+    let act = |what: &str, order: &RegionOrderArgs, pairs: &[(&str, &str)]| {
+        let dry_run = order.dry_run.to_string();
+        let pairs = [pairs, &[("author", &order.author), ("dry_run", &dry_run)]].concat();
+        show::<RegionList>(admin, "POST", &format!("/v1/regions/{what}?{}", query(&pairs)), regions::text)
     };
     match action {
         None => show::<RegionList>(admin, "GET", "/v1/regions", regions::text),
         Some(RegionAction::Explain { pool }) => {
             show::<RegionList>(admin, "GET", "/v1/regions", |list| regions::explain_text(&pool, list))
         }
-        Some(RegionAction::Pin { pool, region, reason }) => {
-            act("pin", &[("pool", &pool), ("region", &region), ("reason", &reason)])
+        Some(RegionAction::Pin { pool, region, reason, force, order }) => {
+            let force = force.to_string();
+            let pairs = [("pool", &*pool), ("region", &region), ("reason", &reason), ("force", &force)];
+            act("pin", &order, &pairs)
         }
-        Some(RegionAction::Unpin { pool, reason }) => act("pin", &[("pool", &pool), ("reason", &reason)]),
-        Some(RegionAction::Drain { backend, reason }) => {
-            act("drain", &[("backend", &backend), ("reason", &reason)])
+        Some(RegionAction::Unpin { pool, reason, order }) => {
+            act("pin", &order, &[("pool", &pool), ("reason", &reason)])
         }
-        Some(RegionAction::Undrain { backend, reason }) => {
-            act("undrain", &[("backend", &backend), ("reason", &reason)])
+        Some(RegionAction::Drain { backend, reason, order }) => {
+            act("drain", &order, &[("backend", &backend), ("reason", &reason)])
+        }
+        Some(RegionAction::Undrain { backend, reason, order }) => {
+            act("undrain", &order, &[("backend", &backend), ("reason", &reason)])
         }
     }
 }

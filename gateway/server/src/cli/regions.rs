@@ -12,6 +12,9 @@ macro_rules! line {
 /// One block a pool, one line a region.
 pub(super) fn text(list: &RegionList) -> String {
     let mut text = String::new();
+    if list.dry_run {
+        line!(text, "a dry run: nothing was changed; this is how it would be");
+    }
     if list.pools.is_empty() {
         line!(text, "no pool is watched: `health.enabled` is false for all of them");
     }
@@ -45,7 +48,8 @@ pub(super) fn explain_text(name: &str, list: &RegionList) -> String {
         for backend in &region.backends {
             line!(text, "    backend   {} {}", backend.backend, backend.verdict);
             if let Some(draining) = &backend.draining {
-                line!(text, "              DRAINING since {}: {}", draining.since, draining.reason);
+                let by = by(&draining.author, &draining.reason);
+                line!(text, "              DRAINING since {}{by}", draining.since);
             }
             signals(&mut text, backend);
         }
@@ -76,9 +80,14 @@ fn heading(text: &mut String, pool: &PoolReport) {
         line!(text, "  FROZEN until {until}: it does not move by itself");
     }
     if let Some(pin) = &pool.pin {
-        let reason = if pin.reason.is_empty() { "no reason was given" } else { &pin.reason };
-        line!(text, "  PINNED to {} since {}: {reason}", pin.region, pin.since);
+        line!(text, "  PINNED to {} since {}{}", pin.region, pin.since, by(&pin.author, &pin.reason));
     }
+}
+
+fn by(author: &str, reason: &str) -> String {
+    let author = if author.is_empty() { String::new() } else { format!(" by {author}") };
+    let reason = if reason.is_empty() { "no reason was given" } else { reason };
+    format!("{author}: {reason}")
 }
 
 fn region_text(region: &RegionReport) -> String {

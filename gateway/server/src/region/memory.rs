@@ -26,6 +26,9 @@ pub(super) struct Remembered {
 /// A backend that an operator takes out.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Draining {
+    /// Who.
+    #[serde(default)]
+    pub author: String,
     /// Why.
     pub reason: String,
     /// Since when.
@@ -37,6 +40,9 @@ pub struct Draining {
 pub struct Pin {
     /// Region.
     pub region: String,
+    /// Who.
+    #[serde(default)]
+    pub author: String,
     /// Why.
     pub reason: String,
     /// Since when.

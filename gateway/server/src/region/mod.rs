@@ -8,6 +8,7 @@ mod memory;
 mod messages;
 mod metrics;
 mod odoo;
+mod orders;
 mod patroni;
 mod pool;
 mod postgres;
@@ -19,8 +20,9 @@ mod watch;
 
 pub use memory::{Draining, Memory, Pin};
 pub use metrics::RegionMetrics;
+pub use orders::{Order, OrderError};
 pub use report::{
     BackendReport, DatabaseReport, GatewayReport, MoveReport, NameReport, PoolReport, RegionReport,
     SignalReport,
 };
-pub use watch::{DrainError, PinError, RegionWatch};
+pub use watch::RegionWatch;

@@ -9,7 +9,9 @@ use super::share::{FRESH, LEASE, Other, PoolWord};
 use crate::snapshot::{BackendState, BackendTlsClient, NamedAddresses, PoolRoute, Snapshot};
 use fleetgate_core::health::{BackendSignal, BackendVerdict, DatabaseReading, Moment, Reading, Role};
 use fleetgate_core::pool::{HealthProbes, Pool, PoolIndex};
-use fleetgate_core::region::{Move, NotReady, Quorum, RegionIndex, RegionVerdict, Route, Sight, merge};
+use fleetgate_core::region::{
+    Judge, Move, NotReady, Quorum, RegionIndex, RegionVerdict, Route, Sight, merge,
+};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
@@ -278,8 +280,7 @@ impl PoolWatch {
         }
         seen.judge.freeze(self.frozen_until().is_some());
         let last_move = seen.judge.moves().last().copied();
-        let heard = seen.others.iter().map(|other| other.heard);
-        let quorum = self.quorum.map(|quorum| Quorum::of(usize::from(quorum), heard, LEASE));
+        let quorum = self.others(&seen);
         let route = seen.judge.decide(quorum.as_ref(), self.now());
         let moved = seen.judge.moves().last().copied().filter(|done| last_move != Some(*done));
         let told = self.changes(&mut seen);
@@ -296,6 +297,21 @@ impl PoolWatch {
         if let Some(done) = moved {
             self.tell_move(&done);
         }
+    }
+
+    /// The gateways that decide with this one, if there are any.
+    fn others(&self, seen: &Seen) -> Option<Quorum> {
+        let heard = seen.others.iter().map(|other| other.heard);
+        self.quorum.map(|quorum| Quorum::of(usize::from(quorum), heard, LEASE))
+    }
+
+    /// What would follow if an operator held the pool in a region, or let it go.
+    pub(super) fn outlook(&self, pin: Option<RegionIndex>) -> (Judge, Route) {
+        let seen = self.seen();
+        let mut judge = seen.judge.clone();
+        judge.pin(pin);
+        let route = judge.decide(self.others(&seen).as_ref(), self.now());
+        (judge, route)
     }
 
     /// Until when nothing moves by itself, if that is so now.

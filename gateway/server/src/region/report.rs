@@ -2,13 +2,12 @@
 
 use super::memory::{Draining, Memory, Pin, Remembered};
 use super::pool::PoolWatch;
-use super::seen::BackendSeen;
+use super::seen::{BackendSeen, Seen};
 use fleetgate_core::health::{BackendSignal, DatabaseVerdict, Moment};
 use fleetgate_core::pool::BackendPlace;
-use fleetgate_core::region::{NotReady, RegionVerdict, Route};
+use fleetgate_core::region::{Judge, NotReady, RegionIndex, RegionVerdict, Route};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
-use std::sync::Arc;
 
 /// A pool that is watched.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -135,43 +134,60 @@ pub struct MoveReport {
 }
 
 /// Reads one pool.
-pub(super) fn of(watch: &Arc<PoolWatch>, memory: &Memory) -> PoolReport {
-    let (now, route) = (watch.now(), watch.route());
-    let Remembered { pin, draining, .. } = memory.of(&watch.pool.name);
+pub(super) fn of(watch: &PoolWatch, memory: &Memory) -> PoolReport {
+    let remembered = memory.of(&watch.pool.name);
+    let (route, seen) = (watch.route(), watch.seen());
+    read(watch, &Picture { judge: &seen.judge, seen: &seen, backends: &seen.backends, route }, &remembered)
+}
+
+/// Reads one pool as it would be in the moment after an operator held it in a region.
+pub(super) fn if_pinned(watch: &PoolWatch, pin: Option<RegionIndex>, remembered: &Remembered) -> PoolReport {
+    let (judge, route) = watch.outlook(pin);
+    let seen = watch.seen();
+    read(watch, &Picture { judge: &judge, seen: &seen, backends: &seen.backends, route }, remembered)
+}
+
+/// Reads one pool as it would be in the moment after an operator took a backend out, or back in.
+pub(super) fn if_drained(
+    watch: &PoolWatch,
+    backend: &str,
+    draining: bool,
+    remembered: &Remembered,
+) -> PoolReport {
+    let (route, seen) = (watch.route(), watch.seen());
+    let mut backends = seen.backends.clone();
+    let states = watch.backends.iter().flatten().zip(backends.iter_mut().flatten());
+    for (_, known) in states.filter(|(state, _)| state.http.address.to_string() == backend) {
+        known.health.set_draining(draining);
+    }
+    read(watch, &Picture { judge: &seen.judge, seen: &seen, backends: &backends, route }, remembered)
+}
+
+/// What a report is made of.
+struct Picture<'a> {
+    judge: &'a Judge,
+    seen: &'a Seen,
+    backends: &'a [Vec<BackendSeen>],
+    route: Route,
+}
+
+fn read(watch: &PoolWatch, picture: &Picture<'_>, remembered: &Remembered) -> PoolReport {
+    let (now, Picture { judge, seen, route, .. }) = (watch.now(), picture);
     let name = |region: usize| {
         watch.pool.regions.get(region).map(|region| region.name.to_string()).unwrap_or_default()
     };
-    let seen = watch.seen();
-    let moves = seen.judge.moves().iter().map(|done| MoveReport {
+    let moves = judge.moves().iter().map(|done| MoveReport {
         from: name(done.from),
         to: name(done.to),
         cause: done.cause.as_str().to_owned(),
         seconds_ago: now.saturating_sub(done.at).as_secs(),
     });
-    let regions = watch.pool.regions.iter().enumerate().map(|(place, region)| {
-        let verdict = seen.judge.verdict(place);
-        let why = if let Some(RegionVerdict::NotReady(why)) = verdict { Some(why) } else { None };
-        let state = seen.judge.regions().get(place);
-        let backends = seen.backends.get(place).map_or(&[][..], Vec::as_slice);
-        let states = watch.backends.get(place).map_or(&[][..], Vec::as_slice);
-        RegionReport {
-            region: region.name.to_string(),
-            verdict: verdict.map_or("", RegionVerdict::as_str).to_owned(),
-            why: why.map(NotReady::as_str).map(str::to_owned),
-            database: DatabaseReport {
-                verdict: seen.judge.database(place).as_str().to_owned(),
-                saw: seen.databases.get(place).map(|seen| seen.words.clone()).unwrap_or_default(),
-                since_seconds: state.map_or(0, |state| now.saturating_sub(state.database.since()).as_secs()),
-            },
-            names: names_of(watch, &region.backends),
-            backends: states
-                .iter()
-                .zip(backends)
-                .map(|(backend, seen)| backend_report(backend.http.address.to_string(), seen, now, &draining))
-                .collect(),
-        }
+    let gateways = seen.others.iter().map(|other| GatewayReport {
+        node: other.node.to_string(),
+        milliseconds_ago: u64::try_from(now.saturating_sub(other.heard.at).as_millis()).unwrap_or(u64::MAX),
+        grants: other.heard.grants.map(name),
     });
-    let serving = match route {
+    let serving = match *route {
         Route::Serve(region) | Route::Fenced(region) => Some(name(region)),
         Route::Unwritable | Route::Agreeing(_) | Route::Isolated => None,
     };
@@ -179,24 +195,48 @@ pub(super) fn of(watch: &Arc<PoolWatch>, memory: &Memory) -> PoolReport {
         pool: watch.pool.name.to_string(),
         route: route.as_str().to_owned(),
         held: watch.held(),
-        means: means(route, serving.as_deref().unwrap_or_default(), &seen.judge.database_verdicts()),
+        means: means(*route, serving.as_deref().unwrap_or_default(), &judge.database_verdicts()),
         serving,
-        pin,
-        regions: regions.collect(),
-        conflict_seconds: seen.judge.conflict_since().map(|since| now.saturating_sub(since).as_secs()),
+        pin: remembered.pin.clone(),
+        regions: (0..watch.pool.regions.len())
+            .filter_map(|place| region_report(watch, picture, place, &remembered.draining))
+            .collect(),
+        conflict_seconds: judge.conflict_since().map(|since| now.saturating_sub(since).as_secs()),
         frozen_until: watch.frozen_until(),
         moves: moves.collect(),
-        gateways: seen
-            .others
-            .iter()
-            .map(|other| GatewayReport {
-                node: other.node.to_string(),
-                milliseconds_ago: u64::try_from(now.saturating_sub(other.heard.at).as_millis())
-                    .unwrap_or(u64::MAX),
-                grants: other.heard.grants.map(name),
-            })
-            .collect(),
+        gateways: gateways.collect(),
     }
+}
+
+fn region_report(
+    watch: &PoolWatch,
+    picture: &Picture<'_>,
+    place: RegionIndex,
+    draining: &BTreeMap<String, Draining>,
+) -> Option<RegionReport> {
+    let (now, Picture { judge, seen, backends, .. }) = (watch.now(), picture);
+    let region = watch.pool.regions.get(place)?;
+    let verdict = judge.verdict(place);
+    let why = if let Some(RegionVerdict::NotReady(why)) = verdict { Some(why) } else { None };
+    let state = judge.regions().get(place);
+    let backends = backends.get(place).map_or(&[][..], Vec::as_slice);
+    let states = watch.backends.get(place).map_or(&[][..], Vec::as_slice);
+    Some(RegionReport {
+        region: region.name.to_string(),
+        verdict: verdict.map_or("", RegionVerdict::as_str).to_owned(),
+        why: why.map(NotReady::as_str).map(str::to_owned),
+        database: DatabaseReport {
+            verdict: judge.database(place).as_str().to_owned(),
+            saw: seen.databases.get(place).map(|seen| seen.words.clone()).unwrap_or_default(),
+            since_seconds: state.map_or(0, |state| now.saturating_sub(state.database.since()).as_secs()),
+        },
+        names: names_of(watch, &region.backends),
+        backends: states
+            .iter()
+            .zip(backends)
+            .map(|(backend, seen)| backend_report(backend.http.address.to_string(), seen, now, draining))
+            .collect(),
+    })
 }
 
 fn names_of(watch: &PoolWatch, places: &[BackendPlace]) -> Vec<NameReport> {

@@ -1,7 +1,7 @@
 //! The probes of all pools, as the config has them now.
 
 use super::database::DatabaseProbe;
-use super::memory::{Draining, Memory, Pin};
+use super::memory::Memory;
 use super::messages::Messages;
 use super::pool::{Around, PoolWatch};
 use super::report::PoolReport;
@@ -29,26 +29,10 @@ const FIRST_AGREEMENT: Duration = Duration::from_secs(15);
 /// Requests of clients in an interval that failed, before they say something about a backend.
 const FAILED_REQUESTS_MIN: u32 = 3;
 
-/// Why a pool cannot be pinned.
-#[derive(Debug, thiserror::Error)]
-pub enum PinError {
-    /// The pool is not watched, or there is none.
-    #[error("there is no pool `{0}` whose regions are watched")]
-    Pool(String),
-    /// The pool has no such region.
-    #[error("the pool has no region `{0}`")]
-    Region(String),
-}
-
-/// No pool that is watched has the backend.
-#[derive(Debug, thiserror::Error)]
-#[error("no pool that is watched has a backend whose HTTP port is `{0}`; `fleetgate regions` lists them")]
-pub struct DrainError(String);
-
 /// Watches the regions of all pools.
 pub struct RegionWatch {
     store: Arc<SnapshotStore>,
-    around: Around,
+    pub(super) around: Around,
     pools: Mutex<BTreeMap<Box<str>, Watched>>,
 }
 
@@ -117,75 +101,10 @@ impl RegionWatch {
         self.watched().iter().map(|pool| report::of(pool, &self.around.memory)).collect()
     }
 
-    /// Holds a pool in a region, or lets it go. Kept over restarts.
-    ///
-    /// # Errors
-    /// [`PinError`] for a pool or region that is not there.
-    pub async fn pin(&self, pool: &str, region: Option<&str>, reason: &str) -> Result<(), PinError> {
-        let watched = self.watched().into_iter().find(|watched| *watched.pool.name == *pool);
-        let watched = watched.ok_or_else(|| PinError::Pool(pool.to_owned()))?;
-        let place = |name: &str| {
-            let found = watched.pool.regions.iter().position(|region| *region.name == *name);
-            found.ok_or_else(|| PinError::Region(name.to_owned()))
-        };
-        let place = region.map(place).transpose()?;
-        let pin = region.map(|region| Pin {
-            region: region.to_owned(),
-            reason: reason.to_owned(),
-            since: jiff::Timestamp::now(),
-        });
-        let (memory, name) = (Arc::clone(&self.around.memory), pool.to_owned());
-        let kept = tokio::task::spawn_blocking(move || {
-            memory.remember(&name, |remembered| remembered.pin = pin);
-        });
-        if kept.await.is_err() {
-            tracing::error!("a pin could not be kept");
-        }
-        tracing::warn!(pool, region = region.unwrap_or("none"), reason, "an operator pinned a pool");
-        watched.seen().judge.pin(place);
-        watched.conclude();
-        Ok(())
-    }
-
-    /// Takes a backend out of all pools, or back in: it gets no new requests, and its websockets move elsewhere. Kept over
-    /// restarts.
-    ///
-    /// # Errors
-    /// [`DrainError`] for a backend that is not there.
-    pub async fn drain(&self, backend: &str, draining: bool, reason: &str) -> Result<(), DrainError> {
-        let known = |pool: &PoolWatch| {
-            let mut backends = pool.backends.iter().flatten();
-            backends.any(|state| state.http.address.to_string() == backend)
-                || self.around.memory.of(&pool.pool.name).draining.contains_key(backend)
-        };
-        let pools: Vec<_> = self.watched().into_iter().filter(|pool| known(pool)).collect();
-        if pools.is_empty() {
-            return Err(DrainError(backend.to_owned()));
-        }
-        for pool in pools {
-            let (memory, name) = (Arc::clone(&self.around.memory), pool.pool.name.clone());
-            let (address, reason) = (backend.to_owned(), reason.to_owned());
-            let kept = tokio::task::spawn_blocking(move || {
-                memory.remember(&name, |known| {
-                    if draining {
-                        let since = jiff::Timestamp::now();
-                        known.draining.insert(address, Draining { reason, since });
-                    } else {
-                        known.draining.remove(&address);
-                    }
-                });
-            });
-            if kept.await.is_err() {
-                tracing::error!(backend, "what an operator said of a backend could not be kept");
-            }
-            // The one that watches the pool now: one that follows reads the memory.
-            let pools = self.pools.lock().unwrap_or_else(PoisonError::into_inner);
-            if let Some(watched) = pools.get(&pool.pool.name) {
-                watched.pool.drain(backend, draining);
-            }
-        }
-        tracing::warn!(backend, draining, reason, "an operator decided about a backend");
-        Ok(())
+    /// The watch of a pool, if there is one.
+    pub(super) fn of(&self, pool: &str) -> Option<Arc<PoolWatch>> {
+        let pools = self.pools.lock().unwrap_or_else(PoisonError::into_inner);
+        pools.get(pool).map(|watched| Arc::clone(&watched.pool))
     }
 
     pub(super) fn watched(&self) -> Vec<Arc<PoolWatch>> {

@@ -1,0 +1,162 @@
+//! What operators decide: in which region a pool is held, and which backends are taken out. Kept over restarts.
+
+use super::memory::{Draining, Pin, Remembered};
+use super::pool::PoolWatch;
+use super::report::{self, PoolReport};
+use super::watch::RegionWatch;
+use fleetgate_core::region::{NotReady, RegionIndex, RegionVerdict, Route};
+use std::sync::Arc;
+
+/// Who decided, why, and how it is meant.
+#[derive(Debug, Clone, Default)]
+pub struct Order {
+    /// Who.
+    pub author: String,
+    /// Why.
+    pub reason: String,
+    /// Whether it is only said what would follow.
+    pub dry_run: bool,
+    /// Whether a pool that serves may be held where nobody could save anything.
+    pub force: bool,
+}
+
+/// Why an order is not carried out.
+#[derive(Debug, thiserror::Error)]
+pub enum OrderError {
+    /// The pool is not watched, or there is none.
+    #[error("there is no pool `{0}` whose regions are watched")]
+    Pool(String),
+    /// The pool has no such region.
+    #[error("the pool has no region `{0}`")]
+    Region(String),
+    /// No pool that is watched has the backend.
+    #[error("no pool that is watched has a backend whose HTTP port is `{0}`; `fleetgate regions` lists them")]
+    Backend(String),
+    /// The pool serves, and would not there.
+    #[error(
+        "nothing was changed, because nobody could save anything: {why}. `--force` holds the pool in `{region}` nevertheless"
+    )]
+    Unable {
+        /// Region.
+        region: String,
+        /// What it lacks.
+        why: &'static str,
+    },
+}
+
+impl RegionWatch {
+    /// Holds a pool in a region, or lets it go. What is known of the pool then, or would be.
+    ///
+    /// # Errors
+    /// [`OrderError`] for a pool or region that is not there, and for a region that could not serve.
+    pub async fn pin(
+        &self,
+        pool: &str,
+        region: Option<&str>,
+        order: &Order,
+    ) -> Result<Vec<PoolReport>, OrderError> {
+        let watched = self.of(pool).ok_or_else(|| OrderError::Pool(pool.to_owned()))?;
+        let place = |name: &str| {
+            let found = watched.pool.regions.iter().position(|region| *region.name == *name);
+            found.ok_or_else(|| OrderError::Region(name.to_owned()))
+        };
+        let place = region.map(place).transpose()?;
+        let pin = region.map(|region| Pin {
+            region: region.to_owned(),
+            author: order.author.clone(),
+            reason: order.reason.clone(),
+            since: jiff::Timestamp::now(),
+        });
+        if order.dry_run {
+            let remembered = Remembered { pin, ..self.around.memory.of(pool) };
+            return Ok(vec![report::if_pinned(&watched, place, &remembered)]);
+        }
+        if let (Some(place), false) = (place, order.force) {
+            may_be_pinned(&watched, place)?;
+        }
+        self.remember(pool, |remembered| remembered.pin = pin).await;
+        let (Order { author, reason, .. }, region) = (order, region.unwrap_or("none"));
+        tracing::warn!(pool, region, author, reason, "an operator pinned a pool");
+        watched.seen().judge.pin(place);
+        watched.conclude();
+        Ok(self.report())
+    }
+
+    /// Takes a backend out of all pools, or back in: it gets no new requests, and its websockets move elsewhere. What is
+    /// known of those pools then, or would be.
+    ///
+    /// # Errors
+    /// [`OrderError`] for a backend that is not there.
+    pub async fn drain(
+        &self,
+        backend: &str,
+        draining: bool,
+        order: &Order,
+    ) -> Result<Vec<PoolReport>, OrderError> {
+        let known = |pool: &PoolWatch| {
+            let mut backends = pool.backends.iter().flatten();
+            backends.any(|state| state.http.address.to_string() == backend)
+                || self.around.memory.of(&pool.pool.name).draining.contains_key(backend)
+        };
+        let pools: Vec<_> = self.watched().into_iter().filter(|pool| known(pool)).collect();
+        if pools.is_empty() {
+            return Err(OrderError::Backend(backend.to_owned()));
+        }
+        let Order { author, reason, dry_run, .. } = order.clone();
+        let note = Draining { author, reason, since: jiff::Timestamp::now() };
+        let change = |remembered: &mut Remembered| {
+            if draining {
+                remembered.draining.insert(backend.to_owned(), note.clone());
+            } else {
+                remembered.draining.remove(backend);
+            }
+        };
+        if dry_run {
+            let would = |pool: &Arc<PoolWatch>| {
+                let mut remembered = self.around.memory.of(&pool.pool.name);
+                change(&mut remembered);
+                report::if_drained(pool, backend, draining, &remembered)
+            };
+            return Ok(pools.iter().map(would).collect());
+        }
+        for pool in pools {
+            let (address, note) = (backend.to_owned(), note.clone());
+            self.remember(&pool.pool.name, move |remembered| {
+                if draining {
+                    remembered.draining.insert(address, note);
+                } else {
+                    remembered.draining.remove(&address);
+                }
+            })
+            .await;
+            // The one that watches the pool now: one that follows reads the memory.
+            if let Some(watched) = self.of(&pool.pool.name) {
+                watched.drain(backend, draining);
+            }
+        }
+        let Order { author, reason, .. } = order;
+        tracing::warn!(backend, draining, author, reason, "an operator decided about a backend");
+        Ok(self.report())
+    }
+
+    async fn remember(&self, pool: &str, change: impl FnOnce(&mut Remembered) + Send + 'static) {
+        let (memory, name) = (Arc::clone(&self.around.memory), pool.to_owned());
+        if tokio::task::spawn_blocking(move || memory.remember(&name, change)).await.is_err() {
+            tracing::error!(pool, "what an operator decided could not be kept: a restart forgets it");
+        }
+    }
+}
+
+/// A pool that serves is not taken out of service by a slip.
+fn may_be_pinned(watched: &PoolWatch, region: RegionIndex) -> Result<(), OrderError> {
+    let (judge, route) = watched.outlook(Some(region));
+    let why = match (judge.verdict(region), route) {
+        _ if !matches!(watched.route(), Route::Serve(_)) => return Ok(()),
+        (Some(RegionVerdict::NotReady(why)), _) => NotReady::as_str(why),
+        (Some(RegionVerdict::Down), _) => "nothing there answers",
+        (_, Route::Serve(_) | Route::Agreeing(_) | Route::Isolated) => return Ok(()),
+        (_, Route::Unwritable | Route::Fenced(_)) => "its database is a standby that nobody has promoted",
+    };
+    let region = watched.pool.regions.get(region).map(|region| region.name.to_string()).unwrap_or_default();
+    Err(OrderError::Unable { region, why })
+}
