@@ -235,13 +235,18 @@ impl Judge {
     /// What a region could do.
     #[must_use]
     pub fn verdict(&self, region: RegionIndex) -> Option<RegionVerdict> {
-        let state = self.regions.get(region)?;
-        let serves = region == self.active && self.conflict_since.is_none();
-        let rivals = || self.writable().any(|other| !self.is_same_server(other, region));
-        let verdict = state.verdict(self.database(region), serves, &self.policy);
-        let writes = || self.writable().any(|own| own == region);
-        let is_rival = verdict == RegionVerdict::StandbyReady && writes() && rivals();
-        Some(if is_rival { RegionVerdict::NotReady(NotReady::Rival) } else { verdict })
+        let (state, database) = (self.regions.get(region)?, self.database(region));
+        let (active, fenced) = (region == self.active, self.conflict_since.is_some());
+        let verdict = state.verdict(database, active && !fenced, &self.policy);
+        if verdict != RegionVerdict::StandbyReady || database != DatabaseVerdict::Writable {
+            return Some(verdict);
+        }
+        let rivals = self.writable().any(|other| !self.is_same_server(other, region));
+        Some(match (active, rivals) {
+            (true, _) => RegionVerdict::ReadOnly,
+            (false, true) => RegionVerdict::NotReady(NotReady::Rival),
+            (false, false) => verdict,
+        })
     }
 
     /// The region that this node lets all nodes use: what it says to the others.

@@ -21,7 +21,7 @@ pub struct RegionState {
 pub enum RegionVerdict {
     /// It takes writes, and requests go there.
     Serving,
-    /// Its database is a standby: it could only show things.
+    /// Its database takes writes, and so does another one: requests that only read go there.
     ReadOnly,
     /// It could take over once its database is promoted, or at once when it takes writes already.
     StandbyReady,
@@ -96,7 +96,6 @@ impl RegionState {
             DatabaseVerdict::Unwatched => RegionVerdict::Serving,
             DatabaseVerdict::Writable if serves => RegionVerdict::Serving,
             DatabaseVerdict::Writable => RegionVerdict::StandbyReady,
-            DatabaseVerdict::Standby { .. } if !self.standby => RegionVerdict::ReadOnly,
             DatabaseVerdict::Standby { lag_ms } if lag_ms > lag_max => RegionVerdict::NotReady(NotReady::Lag),
             DatabaseVerdict::Standby { .. } => RegionVerdict::StandbyReady,
         }

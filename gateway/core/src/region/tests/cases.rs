@@ -67,6 +67,10 @@ fn a_promoted_standby_is_followed_at_once_and_its_old_primary_gets_nothing_when_
         let route = story.then(writes(HOME, 1), None);
         assert!(matches!(route, Route::Serve(1) | Route::Unwritable), "{route:?}");
     }
+    // Rebuilt as a standby of the new one, it stands by as the other did.
+    story.then(reading(HOME, 2, Role::Standby { lag_ms: 20 }), writes(AWAY, 2));
+    assert_eq!(story.judge.verdict(0), Some(RegionVerdict::StandbyReady));
+    assert_eq!(story.judge.verdict(1), Some(RegionVerdict::Serving));
 }
 
 #[test]
@@ -85,9 +89,8 @@ fn two_that_take_writes_are_fenced_until_one_of_them_follows() {
     assert_eq!(story.then(writes(HOME, 1), writes(AWAY, 2)), Route::Serve(0));
     assert_eq!(story.then(writes(HOME, 1), writes(AWAY, 2)), Route::Fenced(0));
     assert!(story.judge.conflict_since().is_some());
-    for region in [0, 1] {
-        assert_eq!(story.judge.verdict(region), Some(RegionVerdict::NotReady(NotReady::Rival)));
-    }
+    assert_eq!(story.judge.verdict(0), Some(RegionVerdict::ReadOnly));
+    assert_eq!(story.judge.verdict(1), Some(RegionVerdict::NotReady(NotReady::Rival)));
     // Silence settles nothing.
     for _ in 0..10 {
         assert_eq!(story.then(None, writes(AWAY, 2)), Route::Fenced(0));
