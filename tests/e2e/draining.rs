@@ -131,6 +131,8 @@ async fn the_last_backend_may_be_drained_too_and_a_strange_one_is_named() {
     let answer = Request::get("acme.test", "/stub/echo").send(gateway.address()).await;
     assert_eq!(answer.status, 503, "{}", answer.text());
     assert!(pair.0.iter().all(|stub| asked(stub) == 0));
+    let listed = gateway.cli(&["regions", "--socket", "admin.sock"]).await;
+    assert!(String::from_utf8_lossy(&listed.stdout).contains("NO BACKEND SERVES"), "{listed:?}");
     let back = pair.0[0].http_addr().to_string();
     let arguments = ["regions", "undrain", &back, "--dry-run", "--socket", "admin.sock"];
     let would = String::from_utf8(gateway.cli(&arguments).await.stdout).unwrap();

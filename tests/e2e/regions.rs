@@ -164,7 +164,9 @@ async fn a_pool_that_serves_is_not_pinned_to_a_standby_by_a_slip() {
     };
     let tried = pin(&["--dry-run"]).await;
     let would = String::from_utf8_lossy(&tried.stdout);
-    for part in ["a dry run", "NOBODY CAN SAVE ANYTHING", "PINNED to dublin since", "by ada: a test"] {
+    for part in
+        ["a dry run", "regions unpin", "NOBODY CAN SAVE ANYTHING", "PINNED to dublin since", "by ada: a test"]
+    {
         assert!(would.contains(part), "`{part}` is not in:\n{would}");
     }
     let refused = pin(&[]).await;

@@ -377,7 +377,7 @@ impl Rejection {
             Self::WrongServerName => "Please open the address again.",
             Self::UnknownHost => "Check the address. If it is yours, ask your provider to add it.",
             Self::TenantSuspended => "Please contact your provider.",
-            Self::TenantMaintenance { .. } => "We will be back soon. This page reloads by itself.",
+            Self::TenantMaintenance { .. } => "We will be back soon.",
             Self::BodyTooLarge => "What you sent is larger than this service takes.",
             Self::BodyTooSlow | Self::HeadTooSlow => {
                 "Please try again over a better connection. Nothing was saved."
@@ -392,15 +392,13 @@ impl Rejection {
             Self::ConcurrencyLimited { .. } => {
                 "This service is busy with as much as it may do at once. Nothing was saved."
             }
-            Self::RegionUnwritable => {
-                "We are working on it. Nothing that was saved is lost. This page reloads by itself."
-            }
+            Self::RegionUnwritable => "We are working on it. If you were saving, save it again later.",
             Self::RegionFenced => "Nothing can be saved right now. We are working on it.",
             Self::Overloaded { .. } => {
                 "The servers are busy with other requests. Nothing was saved. Please try again in a moment."
             }
             Self::BackendUnreachable | Self::BackendUntrusted => {
-                "The server does not answer right now. This page reloads by itself."
+                "The server does not answer right now. If you were saving, save it again later."
             }
             Self::BackendReset | Self::BackendInvalid => {
                 "The server's answer was broken off. If you were saving, check whether it was saved before you repeat it."

@@ -71,7 +71,12 @@ pub(super) fn explain_text(name: &str, list: &RegionList) -> String {
 }
 
 fn heading(text: &mut String, pool: &PoolReport) {
-    let alarm = if pool.route == "serve" { "" } else { "  <-- NOBODY CAN SAVE ANYTHING" };
+    let serving = pool.regions.iter().find(|region| Some(&region.region) == pool.serving.as_ref());
+    let alarm = match serving.map(serving_backends) {
+        _ if pool.route != "serve" => "  <-- NOBODY CAN SAVE ANYTHING",
+        Some(0) => "  <-- NO BACKEND SERVES",
+        _ => "",
+    };
     line!(text, "pool {}: {}{alarm}", pool.pool, pool.means);
     if let Some(seconds) = pool.conflict_seconds {
         line!(text, "  FENCED for {seconds} s");
@@ -90,9 +95,12 @@ fn by(author: &str, reason: &str) -> String {
     format!("{author}: {reason}")
 }
 
+fn serving_backends(region: &RegionReport) -> usize {
+    region.backends.iter().filter(|backend| !["down", "draining"].contains(&&*backend.verdict)).count()
+}
+
 fn region_text(region: &RegionReport) -> String {
-    let up =
-        region.backends.iter().filter(|backend| !["down", "draining"].contains(&&*backend.verdict)).count();
+    let up = serving_backends(region);
     let why = region.why.as_ref().map(|why| format!(" ({why})")).unwrap_or_default();
     format!(
         "{}: {}{why}, database {}, {up} of {} backends serve",

@@ -195,7 +195,13 @@ fn read(watch: &PoolWatch, picture: &Picture<'_>, remembered: &Remembered) -> Po
         pool: watch.pool.name.to_string(),
         route: route.as_str().to_owned(),
         held: watch.held(),
-        means: means(*route, serving.as_deref().unwrap_or_default(), &judge.database_verdicts()),
+        means: match &remembered.pin {
+            Some(pin) if *route == Route::Unwritable => format!(
+                "it is held in {}, whose database takes no writes: requests are refused; `fleetgate regions unpin` lets it go",
+                pin.region
+            ),
+            _ => means(*route, serving.as_deref().unwrap_or_default(), &judge.database_verdicts()),
+        },
         serving,
         pin: remembered.pin.clone(),
         regions: (0..watch.pool.regions.len())
