@@ -73,6 +73,19 @@ async fn whatever_answers_a_probe_badly_is_down_and_costs_little() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn each_signal_is_judged_as_its_own_settings_say() {
+    let (well, lies) = (fleet::prefork("eu-1").await, FaultyBackend::start(Fault::Lies).await.unwrap());
+    let pool = "health: { interval: 200ms, timeout: 500ms, fall: 100, http: { fall: 2 }, gevent: { interval: 60s } }";
+    let config = fleet::config(&[backend(&well), one_port(lies.address())], pool);
+    let gateway = Gateway::builder(&config).tenants("tenants.yaml", fleet::TENANTS).start().await;
+    until_other_is(&gateway, "down").await;
+    let signals = verdicts(&gateway).await[1]["signals"].clone();
+    let [http, gevent] = [0, 1].map(|place: usize| signals[place].clone());
+    assert_eq!((&http["signal"], &http["standing"]), (&"http".into(), &"failing".into()), "{http}");
+    assert_eq!((&gevent["signal"], &gevent["standing"]), (&"gevent".into(), &"unknown".into()), "{gevent}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_port_that_takes_no_connection_is_down() {
     let (well, full) = (fleet::prefork("eu-1").await, FullBacklog::start().await.unwrap());
     let gateway = beside(&well, full.address()).await;

@@ -2,7 +2,7 @@
 
 use crate::certificate::{Certificates, Identity};
 use crate::config::Secret;
-use crate::health::Damping;
+use crate::health::Cadence;
 use crate::host::HostName;
 use crate::http_target::HttpTarget;
 use crate::odoo::OdooVersion;
@@ -207,12 +207,14 @@ pub struct WebsocketTimeouts {
 /// How the servers of a pool are watched.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct HealthProbes {
-    /// From one question to the next.
-    pub interval: Duration,
-    /// For an answer.
-    pub timeout: Duration,
-    /// How many answers change one's mind.
-    pub damping: Damping,
+    /// Odoo's HTTP port.
+    pub http: Cadence,
+    /// Odoo's gevent port.
+    pub gevent: Cadence,
+    /// The database.
+    pub database: Cadence,
+    /// What requests of clients met.
+    pub traffic: Cadence,
     /// From a server's return until it takes its whole share.
     pub slow_start: Duration,
     /// For how long at most a server that came back is asked for a page of each tenant before it serves.
@@ -224,10 +226,8 @@ pub struct HealthProbes {
 pub struct Agent {
     /// What is asked.
     pub question: AgentQuestion,
-    /// From one question to the next.
-    pub interval: Duration,
-    /// For an answer.
-    pub timeout: Duration,
+    /// How it is asked.
+    pub cadence: Cadence,
 }
 
 /// What an agent is asked.

@@ -11,6 +11,7 @@ mod connections;
 mod dns_zone;
 mod file;
 mod guards;
+mod health;
 mod limits;
 mod listen;
 mod main_file;

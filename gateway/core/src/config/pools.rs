@@ -1,19 +1,18 @@
 //! One pool, checked against the regions.
 
 use super::Secret;
-use super::authorities;
 use super::file::{
-    AgentEntry, BackendAddress, BackendEntry, FailoverEntry, FreezeEntry, HealthEntry, IdentityEntry, List,
-    PATRONI_MEMBERS_MAX, PoolEntry, PoolRegionEntry, PoolTlsEntry, PostgresTlsEntry, PostgresUrl, Url,
+    BackendAddress, BackendEntry, FailoverEntry, FreezeEntry, IdentityEntry, List, PATRONI_MEMBERS_MAX,
+    PoolEntry, PoolRegionEntry, PoolTlsEntry, PostgresTlsEntry, PostgresUrl, Url,
 };
 use super::problem::Spot;
 use super::read::{At, Reader, Step};
 use super::suggest;
+use super::{authorities, health};
 use crate::certificate::Identity;
-use crate::health::Damping;
 use crate::pool::{
-    Agent, AgentQuestion, Backend, BackendPlace, BackendTls, DatabaseSource, HealthProbes, Pool, PoolRegion,
-    PostgresTls, Region, SameSite, SessionCookie, Timeouts, WebsocketTimeouts,
+    Backend, BackendPlace, BackendTls, DatabaseSource, Pool, PoolRegion, PostgresTls, Region, SameSite,
+    SessionCookie, Timeouts, WebsocketTimeouts,
 };
 use crate::region::{FailoverMode, FailoverPolicy, Freeze};
 use core::num::NonZeroU16;
@@ -48,13 +47,13 @@ pub(super) fn check(
     let postgres_tls = written
         .postgres_tls
         .and_then(|tls| reader.inside(Step::Key("postgres_tls"), |reader| check_postgres_tls(tls, reader)));
-    let health = health(&written.health);
+    let decides_with_others = written.failover.quorum.is_some();
+    let watched = health::check(written.health, decides_with_others, reader);
     let freezes = check_freezes(core::mem::take(&mut written.failover.freeze.0), reader);
-    let agent = written.health.agent.and_then(|agent| check_agent(agent, reader));
     let regions = regions.filter(|regions| check_watched(at, &written.failover, regions, reader));
     let pool = Pool {
-        health,
-        agent,
+        health: watched.probes,
+        agent: watched.agent,
         freezes,
         postgres_tls,
         failover: failover(&written.failover),
@@ -90,17 +89,6 @@ pub(super) fn check(
     (reader.error_count() == errors_before).then_some(pool)
 }
 
-fn health(written: &HealthEntry) -> Option<HealthProbes> {
-    let count = |number: u16| u8::try_from(number).unwrap_or(u8::MAX);
-    written.enabled.then(|| HealthProbes {
-        interval: written.interval.0,
-        timeout: written.timeout.0,
-        damping: Damping { fall: count(written.fall.0), rise: count(written.rise.0) },
-        slow_start: written.slow_start.0,
-        warm_up: written.warm_up.0,
-    })
-}
-
 fn check_freezes(written: Vec<At<FreezeEntry>>, reader: &mut Reader<'_>) -> Box<[Freeze]> {
     let mut freezes = Vec::with_capacity(written.len());
     for (index, At { at, value }) in written.into_iter().enumerate() {
@@ -121,24 +109,6 @@ fn check_freezes(written: Vec<At<FreezeEntry>>, reader: &mut Reader<'_>) -> Box<
         freezes.push(freeze);
     }
     freezes.into()
-}
-
-/// `None` after a problem was reported.
-fn check_agent(At { at, value }: At<AgentEntry>, reader: &mut Reader<'_>) -> Option<Agent> {
-    let question = match (value.port, value.command) {
-        (Some(port), None) => AgentQuestion::Http { port: port.0, path: value.path.0 },
-        (None, Some(command)) => AgentQuestion::Command(command.0.into_iter().map(|word| word.0).collect()),
-        _ => {
-            reader.inside(Step::Key("health"), |reader| {
-                reader.inside(Step::Key("agent"), |reader| {
-                    let message = "an agent has either a `port` or a `command`".into();
-                    reader.error(at, message, Some("write one of the two".into()));
-                });
-            });
-            return None;
-        }
-    };
-    Some(Agent { question, interval: value.interval.0, timeout: value.timeout.0 })
 }
 
 fn failover(written: &FailoverEntry) -> FailoverPolicy {

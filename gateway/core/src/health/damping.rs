@@ -102,6 +102,12 @@ impl Damped {
         self.standing == Standing::Failing
     }
 
+    /// Whether it is about to fail: there are failures that are not forgiven, and too few to believe them.
+    #[must_use]
+    pub fn is_suspect(&self) -> bool {
+        self.failures > 0 && !self.is_failing()
+    }
+
     /// Since when it is believed.
     #[must_use]
     pub const fn since(&self) -> Moment {

@@ -5,10 +5,12 @@
 //! nothing is concluded from silence: a probe that did not run says nothing.
 
 mod backend;
+mod cadence;
 mod damping;
 mod database;
 
 pub use backend::{BackendHealth, BackendSignal, BackendVerdict};
+pub use cadence::{Cadence, Rounds};
 pub use damping::{Damped, Damping, Reading, Standing};
 pub use database::{Database, DatabaseReading, DatabaseVerdict, Instance, Role};
 

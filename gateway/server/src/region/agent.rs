@@ -39,7 +39,7 @@ pub(super) async fn ask(agent: &Agent, pool: &str, region: &str, backend: &Backe
             }
         }
     };
-    let patience = agent.timeout;
+    let patience = agent.cadence.timeout;
     match timeout(patience, asked).await {
         Ok(Ok((well, answer, said))) => {
             let reading = if well { Reading::Pass } else { Reading::Fail };

@@ -7,7 +7,9 @@ use super::messages::Messages;
 use super::seen::{Seen, count_backends, verdicts};
 use super::share::{FRESH, LEASE, Other, PoolWord};
 use crate::snapshot::{BackendState, BackendTlsClient, NamedAddresses, PoolRoute, Snapshot};
-use fleetgate_core::health::{BackendSignal, BackendVerdict, DatabaseReading, Moment, Reading, Role};
+use fleetgate_core::health::{
+    BackendSignal, BackendVerdict, Cadence, DatabaseReading, Moment, Reading, Role,
+};
 use fleetgate_core::pool::{HealthProbes, Pool, PoolIndex};
 use fleetgate_core::region::{
     Judge, Move, NotReady, Quorum, RegionIndex, RegionVerdict, Route, Sight, merge,
@@ -112,20 +114,31 @@ impl PoolWatch {
         seen.concluded && !seen.remembering && agreed
     }
 
+    /// How a signal of its backends is asked.
+    pub(super) fn cadence(&self, signal: BackendSignal) -> Cadence {
+        match signal {
+            BackendSignal::Http => self.probes.http,
+            BackendSignal::Gevent => self.probes.gevent,
+            BackendSignal::Traffic => self.probes.traffic,
+            BackendSignal::Agent => self.pool.agent.as_ref().map_or(self.probes.http, |agent| agent.cadence),
+        }
+    }
+
+    /// Notes what a probe of a backend saw. Whether the signal is suspect now.
     pub(super) fn note_backend(
         self: &Arc<Self>,
         region: RegionIndex,
         place: usize,
         signal: BackendSignal,
         (reading, words): (Reading, String),
-    ) {
+    ) -> bool {
         let now = self.now();
         let mut seen = self.seen();
         let Some(backend) = seen.backends.get_mut(region).and_then(|region| region.get_mut(place)) else {
-            return;
+            return false;
         };
         let before = backend.health.verdict();
-        backend.health.note(signal, reading, self.probes.damping, now);
+        backend.health.note(signal, reading, self.cadence(signal).damping, now);
         let anchored = reading == Reading::Pass && signal != BackendSignal::Agent;
         let health = backend.health;
         let is_back = before == BackendVerdict::Down && health.verdict() != BackendVerdict::Down;
@@ -147,6 +160,7 @@ impl PoolWatch {
         drop(seen);
         self.tell_backend(region, place, before, health.verdict(), format!("{}: {words}", signal.as_str()));
         self.conclude();
+        health.signal(signal).is_suspect()
     }
 
     /// Takes a backend out, or back in. Whether the pool has it.
@@ -189,7 +203,8 @@ impl PoolWatch {
         self.tell(VerdictEvent { backend, saw, ..event });
     }
 
-    pub(super) fn note_database(self: &Arc<Self>, region: RegionIndex, statement: Statement) {
+    /// Notes what came of a question to a database. Whether its silence is suspect now.
+    pub(super) fn note_database(self: &Arc<Self>, region: RegionIndex, statement: Statement) -> bool {
         let now = self.now();
         let mut seen = self.seen();
         let gone = matches!(statement, Statement::Gone(_));
@@ -218,8 +233,11 @@ impl PoolWatch {
                 state.database.note_gone(now);
             }
         }
+        let region = seen.judge.regions().get(region);
+        let suspect = region.is_some_and(|region| region.database.answers().is_suspect());
         drop(seen);
         self.conclude();
+        suspect
     }
 
     /// Notes what was seen of a database: by this gateway, and where several decide, by all of them.
@@ -248,7 +266,7 @@ impl PoolWatch {
             }
         };
         if let (Some((at, reading)), Some(state)) = (noted, seen.judge.region_mut(region)) {
-            state.database.note(reading, self.probes.damping, at);
+            state.database.note(reading, self.probes.database.damping, at);
         }
     }
 

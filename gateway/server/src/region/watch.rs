@@ -1,5 +1,6 @@
 //! The probes of all pools, as the config has them now.
 
+use super::asking::{Turns, keep_asking};
 use super::database::DatabaseProbe;
 use super::memory::Memory;
 use super::messages::Messages;
@@ -14,7 +15,6 @@ use fleetgate_core::pool::{Agent, PoolIndex};
 use fleetgate_core::region::RegionIndex;
 use fleetgate_core::traffic::BackendPort;
 use std::collections::BTreeMap;
-use std::future::Future;
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::Duration;
 use tokio::task::{AbortHandle, JoinSet};
@@ -163,22 +163,13 @@ fn start_probes(watch: &Arc<PoolWatch>) -> Vec<AbortHandle> {
             }
         }
         if let Some(source) = &configured.database {
-            let probe = DatabaseProbe::new(source, watch.pool.postgres_tls.as_ref(), watch.probes.timeout);
+            let probe =
+                DatabaseProbe::new(source, watch.pool.postgres_tls.as_ref(), watch.probes.database.timeout);
             handles.push(tasks.spawn(ask_database(Arc::clone(watch), region, probe)));
         }
     }
     tasks.detach_all();
     handles
-}
-
-/// Runs something once an interval. A slow run delays the next, so that a dead server is not asked faster than it answers.
-async fn every<Run: Future<Output = ()>>(pause: Duration, mut run: impl FnMut() -> Run) {
-    let mut ticks = interval(pause);
-    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
-    loop {
-        ticks.tick().await;
-        run().await;
-    }
 }
 
 async fn ask_odoo(watch: Arc<PoolWatch>, region: RegionIndex, place: usize, port: BackendPort) {
@@ -188,51 +179,56 @@ async fn ask_odoo(watch: Arc<PoolWatch>, region: RegionIndex, place: usize, port
         BackendPort::Http => BackendSignal::Http,
         BackendPort::Gevent => BackendSignal::Gevent,
     };
-    every(watch.probes.interval, async || {
-        let seen = odoo::ask(address, port, version, watch.tls.as_deref(), watch.probes.timeout).await;
-        watch.note_backend(region, place, signal, seen);
-    })
-    .await;
+    let cadence = watch.cadence(signal);
+    let ask = || odoo::ask(address, port, version, watch.tls.as_deref(), cadence.timeout);
+    keep_asking(cadence, ask, |seen| watch.note_backend(region, place, signal, seen)).await;
 }
 
+/// An agent is asked one question at a time: a command may do much.
 async fn ask_agent(watch: Arc<PoolWatch>, region: RegionIndex, place: usize, agent: Agent) {
     let Some(backend) = backend_of(&watch, region, place) else { return };
     let name = watch.pool.regions.get(region).map(|region| region.name.clone()).unwrap_or_default();
-    every(agent.interval, async || {
+    let mut turns = Turns::one_by_one(agent.cadence);
+    loop {
+        turns.next().await;
         let seen = agent::ask(&agent, &watch.pool.name, &name, &backend).await;
-        watch.note_backend(region, place, BackendSignal::Agent, seen);
-    })
-    .await;
+        turns.end(watch.note_backend(region, place, BackendSignal::Agent, seen));
+    }
 }
 
 async fn ask_database(watch: Arc<PoolWatch>, region: RegionIndex, mut probe: DatabaseProbe) {
-    let mut ticks = interval(watch.probes.interval);
-    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    let cadence = watch.probes.database;
+    let mut turns = Turns::one_by_one(cadence);
     loop {
         tokio::select! {
-            _ = ticks.tick() => {}
+            () = turns.next() => {}
             // A server that ends asks to be looked at. One that ends each connection is asked ten times as often at most.
-            () = probe.closed() => sleep(watch.probes.interval / 10).await,
+            () = probe.closed() => {
+                sleep(cadence.interval / 10).await;
+                turns.begin();
+            }
         }
         let statement = probe.ask().await;
-        watch.note_database(region, statement);
+        turns.end(watch.note_database(region, statement));
     }
 }
 
 /// What requests of clients met: a server that answers probes and resets connections is not well.
 async fn read_traffic(watch: Arc<PoolWatch>, region: RegionIndex, place: usize) {
     let Some(backend) = backend_of(&watch, region, place) else { return };
-    every(watch.probes.interval, async || {
+    let mut turns = Turns::one_by_one(watch.probes.traffic);
+    loop {
+        turns.next().await;
+        turns.end(false);
         let (answered, failed) = backend.take_traffic();
         let reading = match (answered, failed) {
-            (0, 0) => return,
+            (0, 0) => continue,
             _ if failed >= FAILED_REQUESTS_MIN && failed > answered => Reading::Fail,
             _ => Reading::Pass,
         };
         let words = format!("{failed} of {} requests failed", answered.saturating_add(failed));
         watch.note_backend(region, place, BackendSignal::Traffic, (reading, words));
-    })
-    .await;
+    }
 }
 
 fn backend_of(watch: &PoolWatch, region: RegionIndex, place: usize) -> Option<Arc<BackendState>> {

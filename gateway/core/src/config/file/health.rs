@@ -14,14 +14,24 @@ section! {
     pub(in crate::config) struct HealthEntry {
         /// Asks Odoo and PostgreSQL whether they are well. Turned off, only what requests meet says anything.
         enabled: bool = true,
-        /// From one question to the next.
+        /// From one question to the next at most: each pause is 5 to 15 % shorter, by chance.
         interval: Lasting<200, 60_000> = "1s",
+        /// The same after a failure that is not forgiven, until it is, or the server is down. Left out, half of `interval`.
+        fast_interval: Option<At<Lasting<100, 60_000>>> = null,
         /// For an answer. Less than two seconds takes one lost packet for a dead server.
         timeout: Lasting<100, 60_000> = "2500ms",
         /// Failures until a server is down. They need not be in a row.
         fall: Whole<1, 100> = 3,
         /// Good answers in a row until failures are forgiven.
         rise: Whole<1, 100> = 2,
+        /// What differs for Odoo's HTTP port.
+        http: PortHealthEntry = {},
+        /// What differs for Odoo's gevent port.
+        gevent: PortHealthEntry = {},
+        /// What differs for the database.
+        database: DatabaseHealthEntry = {},
+        /// What differs for what requests of clients meet.
+        traffic: TrafficHealthEntry = {},
         /// From a server's return until it takes its whole share: its processes load a registry for each tenant.
         slow_start: Lasting<0, 3_600_000> = "30s",
         /// For how long at most a server that came back is asked for the login page of each of its tenants, one after the
@@ -31,6 +41,49 @@ section! {
         /// Who else is asked about each backend, such as an agent that knows of its disk or its maintenance. Whoever says
         /// no as often as `fall` takes the backend down.
         agent: Option<At<AgentEntry>> = null,
+    }
+}
+
+section! {
+    /// How a port of Odoo is asked. What is left out is as `health` has it for all.
+    pub(in crate::config) struct PortHealthEntry {
+        /// From one question to the next at most.
+        interval: Option<Lasting<200, 60_000>> = null,
+        /// The same after a failure that is not forgiven.
+        fast_interval: Option<At<Lasting<100, 60_000>>> = null,
+        /// For an answer.
+        timeout: Option<Lasting<100, 60_000>> = null,
+        /// Failures until the port fails.
+        fall: Option<Whole<1, 100>> = null,
+        /// Good answers in a row until failures are forgiven.
+        rise: Option<Whole<1, 100>> = null,
+    }
+}
+
+section! {
+    /// How the database is asked, itself or Patroni. What it says of itself is believed at once. What is left out is as
+    /// `health` has it for all.
+    pub(in crate::config) struct DatabaseHealthEntry {
+        /// From one question to the next at most. With `failover.quorum`, 2 s at most.
+        interval: Option<At<Lasting<200, 60_000>>> = null,
+        /// The same after a question that was not answered.
+        fast_interval: Option<At<Lasting<100, 60_000>>> = null,
+        /// For an answer.
+        timeout: Option<Lasting<100, 60_000>> = null,
+        /// Questions without an answer until it is unreachable.
+        fall: Option<Whole<1, 100>> = null,
+    }
+}
+
+section! {
+    /// How requests of clients are read. What is left out is as `health` has it for all.
+    pub(in crate::config) struct TrafficHealthEntry {
+        /// Requests of so long are looked at together.
+        interval: Option<Lasting<200, 60_000>> = null,
+        /// Bad looks until others are asked first.
+        fall: Option<Whole<1, 100>> = null,
+        /// Good looks in a row until bad ones are forgiven.
+        rise: Option<Whole<1, 100>> = null,
     }
 }
 
@@ -45,10 +98,16 @@ section! {
         /// backend is well. Its environment is `PATH`, `FLEETGATE_POOL`, `FLEETGATE_REGION`, `FLEETGATE_BACKEND` and
         /// `FLEETGATE_WEBSOCKET` (addresses). When its time is over, it is killed with all that it has started.
         command: Option<List<Sentence<1_000>, 1, 32>> = null,
-        /// From one question to the next.
+        /// From one question to the next at most.
         interval: Lasting<200, 3_600_000> = "5s",
+        /// The same after a failure that is not forgiven. Left out, half of `interval`.
+        fast_interval: Option<At<Lasting<100, 3_600_000>>> = null,
         /// For an answer.
         timeout: Lasting<100, 60_000> = "2500ms",
+        /// Times that it says no, or nothing, until the backend is down. Left out, as `health` has it for all.
+        fall: Option<Whole<1, 100>> = null,
+        /// Times in a row that it says yes until that is forgiven. Left out, as `health` has it for all.
+        rise: Option<Whole<1, 100>> = null,
     }
 }
 

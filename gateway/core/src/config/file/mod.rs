@@ -25,7 +25,10 @@ pub(super) use collection::{List, Named};
 pub(super) use connections::ConnectionsEntry;
 pub(super) use dns_zone::DnsZoneEntry;
 pub(super) use guards::{ClassNetworksEntry, GuardsEntry, Networks};
-pub(super) use health::{AgentEntry, FailoverEntry, FreezeEntry, HealthEntry, PostgresUrl};
+pub(super) use health::{
+    AgentEntry, DatabaseHealthEntry, FailoverEntry, FreezeEntry, HealthEntry, PortHealthEntry, PostgresUrl,
+    TrafficHealthEntry,
+};
 pub(super) use limits::{Burst, ClassLimitEntry, ClassLimitsEntry, LimitsEntry, PerSecond, RateEntry};
 pub(super) use listener::{ListenerEntry, PassthroughEntry, Place, UnixEntry};
 pub(super) use pool::{
@@ -41,7 +44,8 @@ pub(super) use value::Count;
 use address::{Network, Server, Socket};
 use size::Size;
 pub(super) use value::FilePath;
-use value::{Folder, Lasting, Name, SecretText, SocketPath, Whole};
+use value::{Folder, Name, SecretText, SocketPath};
+pub(super) use value::{Lasting, Whole};
 
 use super::read::{At, Lenient, section};
 

@@ -551,17 +551,6 @@ fn a_tenant_names_a_plan_that_is_there_and_changes_what_goes_with_it() {
 }
 
 #[test]
-fn an_agent_is_a_port_or_a_command() {
-    let agent =
-        |agent: &str| with("    regions:\n", &format!("    health: {{ agent: {agent} }}\n    regions:\n"));
-    for both in ["{}", "{ port: 9100, command: [/bin/true] }"] {
-        one(&agent(both), &["pools.shared.health.agent", "either a `port` or a `command`"]);
-    }
-    one(&agent("{ port: 9100, path: ready }"), &["health.agent.path", "does not start with `/`"]);
-    one(&agent("{ command: [] }"), &["health.agent.command", "has 0 entries"]);
-}
-
-#[test]
 fn gateways_that_decide_together_share_a_redis() {
     let quorum = |count: u8| format!("    failover: {{ quorum: {count} }}\n    regions:\n");
     one(&with("    regions:\n", &quorum(3)), &["pools.shared.failover.quorum", "share no Redis"]);

@@ -3,6 +3,7 @@
 mod bad;
 mod good;
 mod guards;
+mod health;
 mod history;
 mod limits;
 mod quotas;

@@ -1,23 +1,20 @@
 //! A fleet that is well, asked over a network that loses packets.
 
+use super::asked::{Asked, late, late_anew};
 use super::dice::Dice;
 use super::{DAMPING, STEP};
 use core::time::Duration;
 use fleetgate_core::health::{
-    BackendHealth, BackendSignal, BackendVerdict, DatabaseReading, Instance, Moment, Reading, Role,
+    BackendHealth, BackendSignal, BackendVerdict, DatabaseReading, Instance, Moment, Reading, Role, Rounds,
 };
 use fleetgate_core::region::{FailoverMode, FailoverPolicy, Judge, RegionState, Route};
 
-/// The timeout of the default config.
-const TIMEOUT: Duration = Duration::from_millis(2_500);
-/// Retransmission of a connection's first packet (RFC 6298, section 2.1), and of one that follows (Linux `TCP_RTO_MIN`).
-const RTO: [Duration; 2] = [Duration::from_secs(1), Duration::from_millis(200)];
-/// After a first packet that was lost (RFC 6298, section 5.7).
-const RTO_AFTER_LOSS: Duration = Duration::from_secs(3);
 /// Exchanges until a new connection to PostgreSQL has answered: start, parameters, question.
 const DATABASE_EXCHANGES: u32 = 2;
 const REGIONS: usize = 2;
 const BACKENDS: usize = 2;
+/// How often a gateway decides, whatever happens.
+const LOOK: Duration = Duration::from_millis(200);
 
 /// What a gateway did in a time in which nothing was wrong.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -32,62 +29,17 @@ pub(crate) struct Loss {
     pub(crate) backends_down: u64,
 }
 
-/// A probe that fails now and then, without memory: the next failure is drawn, and what is between is skipped.
-struct Probe {
-    chance: f64,
-    next: u64,
+/// A backend's HTTP port.
+struct Backend {
+    asked: Asked,
+    health: BackendHealth,
 }
 
-impl Probe {
-    fn new(chance: f64, dice: &mut Dice) -> Self {
-        let mut probe = Self { chance, next: 0 };
-        probe.draw(0, dice);
-        probe
-    }
-
-    fn draw(&mut self, now: u64, dice: &mut Dice) {
-        let gap = (dice.uniform().ln() / (-self.chance).ln_1p()).min(1e12);
-        self.next = now.saturating_add(Duration::from_secs_f64(gap).as_secs()).saturating_add(1);
-    }
-
-    /// Whether the run of this step fails.
-    fn fails(&mut self, now: u64, dice: &mut Dice) -> bool {
-        let fails = now >= self.next;
-        if fails {
-            self.draw(now, dice);
-        }
-        fails
-    }
-}
-
-/// How likely a question and its answer are late, each of whose packets is lost with a chance: attempts after `rto`,
-/// twice that, and so on, within a time.
-fn late(lost: f64, rto: Duration, exchanges: u32, left: Duration) -> f64 {
-    let Some(rest) = exchanges.checked_sub(1) else { return 0.0 };
-    let either = 1.0 - (1.0 - lost) * (1.0 - lost);
-    let (mut at, mut pause, mut reaches, mut in_time) = (Duration::ZERO, rto, 1.0, 0.0);
-    while at < left {
-        in_time += reaches * (1.0 - either) * (1.0 - late(lost, rto, rest, left.saturating_sub(at)));
-        reaches *= either;
-        at += pause;
-        pause *= 2;
-    }
-    1.0 - in_time
-}
-
-/// The same for a new connection, and exchanges over it.
-fn late_anew(lost: f64, exchanges: u32) -> f64 {
-    let either = 1.0 - (1.0 - lost) * (1.0 - lost);
-    let [first, following] = RTO;
-    let (mut at, mut pause, mut reaches, mut in_time) = (Duration::ZERO, first, 1.0, 0.0);
-    while at < TIMEOUT {
-        let rto = if at.is_zero() { following } else { RTO_AFTER_LOSS };
-        in_time += reaches * (1.0 - either) * (1.0 - late(lost, rto, exchanges, TIMEOUT.saturating_sub(at)));
-        reaches *= either;
-        at += pause;
-        pause *= 2;
-    }
-    1.0 - in_time
+/// A region's database. A connection to it is kept until a question fails, and made anew then.
+struct Database {
+    asked: Asked,
+    kept: f64,
+    fresh: f64,
 }
 
 impl Loss {
@@ -95,61 +47,112 @@ impl Loss {
     /// promotion. Of 10,000 packets, so many are lost either way.
     pub(crate) fn over(hours: u64, lost_per_10k: u32, seed: u64) -> Self {
         let (mut dice, lost) = (Dice::new(seed), f64::from(lost_per_10k) / 10_000.0);
-        let anew = late_anew(lost, 1);
-        let mut odoo: [[Probe; BACKENDS]; REGIONS] =
-            core::array::from_fn(|_| core::array::from_fn(|_| Probe::new(anew, &mut dice)));
-        // A connection to PostgreSQL is kept until a question fails, and made anew then.
-        let (kept, fresh) = (late(lost, RTO[1], 1, TIMEOUT), late_anew(lost, DATABASE_EXCHANGES));
-        let mut postgres: [Probe; REGIONS] = core::array::from_fn(|_| Probe::new(kept, &mut dice));
-        let mut health = [[BackendHealth::default(); BACKENDS]; REGIONS];
-        let mut judge = automatic();
-        let (mut loss, mut now, end) = (Self::default(), 1_u64, hours.saturating_mul(3_600));
-        let mut refuses = false;
-        while now < end {
-            let moment = Moment::from_secs(now);
-            let mut quiet = true;
+        let (anew, kept, fresh) = (late_anew(lost, 1), late(lost, 1), late_anew(lost, DATABASE_EXCHANGES));
+        let backend = |dice: &mut Dice| Backend {
+            asked: Asked::new(Rounds::overlapping(), lost, anew, dice),
+            health: BackendHealth::default(),
+        };
+        let mut backends: [[Backend; BACKENDS]; REGIONS] =
+            core::array::from_fn(|_| core::array::from_fn(|_| backend(&mut dice)));
+        let mut databases: [Database; REGIONS] = core::array::from_fn(|_| Database {
+            asked: Asked::new(Rounds::one_by_one(), lost, kept, &mut dice),
+            kept,
+            fresh,
+        });
+        let (mut judge, mut loss) = (automatic(), Self::default());
+        let (mut refuses, mut settled) = (false, false);
+        let (mut looked, end) = (Moment::ZERO, Moment::from_secs(hours.saturating_mul(3_600)));
+        loop {
+            // Only where something is believed to be down does time alone change anything.
+            let mut now = if is_well(&judge) { Moment::MAX } else { looked + LOOK };
             for region in 0..REGIONS {
-                let mut up = 0;
-                for (probe, health) in odoo[region].iter_mut().zip(&mut health[region]) {
-                    let fails = probe.fails(now, &mut dice);
-                    loss.failed_probes += u64::from(fails);
-                    let reading = if fails { Reading::Fail } else { Reading::Pass };
-                    let changed = health.note(BackendSignal::Http, reading, DAMPING, moment);
-                    let down = health.verdict() == BackendVerdict::Down;
-                    loss.backends_down += u64::from(changed && down);
-                    up += u8::from(!down);
-                    quiet &= health.signal(BackendSignal::Http).counts().0 == 0;
+                for backend in &backends[region] {
+                    now = now.min(backend.next());
                 }
-                let probe = &mut postgres[region];
-                let fails = probe.fails(now, &mut dice);
-                loss.failed_probes += u64::from(fails);
-                let chance = if fails { fresh } else { kept };
-                if probe.chance.total_cmp(&chance).is_ne() {
-                    probe.chance = chance;
-                    probe.draw(now, &mut dice);
+                now = now.min(databases[region].next(&judge, region));
+            }
+            now = now.max(looked);
+            if now >= end {
+                return loss;
+            }
+            for region in 0..REGIONS {
+                for backend in &mut backends[region] {
+                    backend.happen(now, &mut loss, &mut dice);
                 }
+                let up = backends[region].iter().filter(|backend| backend.serves()).count();
                 if let Some(state) = judge.region_mut(region) {
-                    state.backends_up = up;
-                    state.database.note((!fails).then_some(SHARED), DAMPING, moment);
-                    quiet &= state.database.answers().counts().0 == 0;
+                    state.backends_up = u8::try_from(up).unwrap_or_default();
                 }
+                databases[region].happen(&mut judge, region, now, &mut loss, &mut dice);
+            }
+            looked = now;
+            if settled && is_well(&judge) {
+                continue;
             }
             let moves = judge.moves().last().copied();
-            let route = judge.decide(None, moment);
+            let route = judge.decide(None, now);
             loss.moves += u64::from(judge.moves().last().copied() != moves);
             let serves = matches!(route, Route::Serve(_));
             loss.refusals += u64::from(!serves && !refuses);
             refuses = !serves;
-            let steps = odoo.iter().flatten().chain(&postgres).map(|probe| probe.next).min();
-            // Where all failures are forgiven, nothing changes until the next one.
-            now = if quiet { steps.unwrap_or(end).max(now + 1) } else { now + 1 };
+            settled = serves && is_well(&judge);
         }
-        loss
+    }
+}
+
+impl Backend {
+    fn serves(&self) -> bool {
+        self.health.verdict() != BackendVerdict::Down
+    }
+
+    fn next(&self) -> Moment {
+        self.asked.next(self.health.signal(BackendSignal::Http).is_suspect())
+    }
+
+    fn happen(&mut self, now: Moment, loss: &mut Loss, dice: &mut Dice) {
+        if self.next() > now {
+            return;
+        }
+        let Some(reading) = self.asked.happen(now, dice) else { return };
+        loss.failed_probes += u64::from(reading == Reading::Fail);
+        let changed = self.health.note(BackendSignal::Http, reading, DAMPING, now);
+        loss.backends_down += u64::from(changed && !self.serves());
+        if self.health.signal(BackendSignal::Http).counts().0 == 0 {
+            self.asked.skip(now, dice);
+        }
+    }
+}
+
+impl Database {
+    fn next(&self, judge: &Judge, region: usize) -> Moment {
+        let state = judge.regions().get(region);
+        self.asked.next(state.is_some_and(|state| state.database.answers().is_suspect()))
+    }
+
+    fn happen(&mut self, judge: &mut Judge, region: usize, now: Moment, loss: &mut Loss, dice: &mut Dice) {
+        if self.next(judge, region) > now {
+            return;
+        }
+        let (Some(reading), Some(state)) = (self.asked.happen(now, dice), judge.region_mut(region)) else {
+            return;
+        };
+        let fails = reading == Reading::Fail;
+        loss.failed_probes += u64::from(fails);
+        self.asked.set_chance(if fails { self.fresh } else { self.kept });
+        state.database.note((!fails).then_some(SHARED), DAMPING, now);
+        if state.database.answers().counts().0 == 0 {
+            self.asked.skip(now, dice);
+        }
     }
 }
 
 const SHARED: DatabaseReading =
     DatabaseReading { instance: Instance { system: 7, server: 1 }, timeline: 1, role: Role::Writable };
+
+/// Whether each region has backends and a database that are believed in.
+fn is_well(judge: &Judge) -> bool {
+    judge.regions().iter().all(|region| region.backends_up > 0 && !region.database.answers().is_failing())
+}
 
 fn automatic() -> Judge {
     let home = RegionState { backends_up: 2, backends: 2, ..RegionState::default() };

@@ -1,0 +1,200 @@
+//! When a signal is asked.
+
+use super::{Damping, Moment};
+use core::time::Duration;
+
+/// How a signal is asked.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Cadence {
+    /// From one question to the next at most, while nothing changes.
+    pub interval: Duration,
+    /// The same while a signal is suspect ([`super::Damped::is_suspect`]).
+    pub fast_interval: Duration,
+    /// For an answer.
+    pub timeout: Duration,
+    /// How many answers change one's mind.
+    pub damping: Damping,
+}
+
+/// Pauses are that many parts of 1,000 of the interval, and up to [`SPREAD_PERMILLE`] more by chance: gateways that
+/// started together, and the backends of one gateway, fall out of step, and no pause is longer than was said.
+const PAUSE_PERMILLE: u16 = 850;
+/// See [`PAUSE_PERMILLE`].
+const SPREAD_PERMILLE: u16 = 100;
+/// Questions under way at once while a signal is suspect.
+const UNDER_WAY_MAX: u8 = 2;
+
+/// The questions to one signal.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Rounds {
+    /// When the last one began; `None` before the first.
+    begun: Option<Moment>,
+    /// From then to the next one, in parts of 1,000 of the interval.
+    pause_permille: u16,
+    under_way: u8,
+    under_way_max: u8,
+}
+
+impl Rounds {
+    /// One question after the other.
+    #[must_use]
+    pub const fn one_by_one() -> Self {
+        Self { begun: None, pause_permille: 0, under_way: 0, under_way_max: 1 }
+    }
+
+    /// While the signal is suspect, the next question does not wait for the answer to the one before: a server that hangs
+    /// is found out by the silence of both.
+    #[must_use]
+    pub const fn overlapping() -> Self {
+        Self { under_way_max: UNDER_WAY_MAX, ..Self::one_by_one() }
+    }
+
+    /// Notes that a question begins. `chance` is drawn at random: it decides about the pause after it, which after the first
+    /// question is anything up to the interval.
+    pub fn begin(&mut self, now: Moment, chance: u16) {
+        let part = |of: u16| u16::try_from(u32::from(of).wrapping_mul(u32::from(chance)) >> 16).unwrap_or(0);
+        self.pause_permille = match self.begun {
+            None => part(1_000),
+            Some(_) => PAUSE_PERMILLE.saturating_add(part(SPREAD_PERMILLE)),
+        };
+        self.begun = Some(now);
+        self.under_way = self.under_way.saturating_add(1);
+    }
+
+    /// Notes that a question was answered, or that its time is over.
+    pub const fn end(&mut self) {
+        self.under_way = self.under_way.saturating_sub(1);
+    }
+
+    /// When the next question is due; `None`: not before an answer to one that is under way.
+    #[must_use]
+    pub fn due(&self, cadence: &Cadence, suspect: bool) -> Option<Moment> {
+        let under_way_max = if suspect { self.under_way_max } else { 1 };
+        if self.under_way >= under_way_max {
+            return None;
+        }
+        let Some(begun) = self.begun else { return Some(Moment::ZERO) };
+        let pause = cadence.interval.saturating_mul(u32::from(self.pause_permille)) / 1_000;
+        let pause = if suspect { pause.min(cadence.fast_interval) } else { pause };
+        Some(begun.saturating_add(pause))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::health::{Damped, Reading};
+
+    /// That of the default config.
+    const CADENCE: Cadence = Cadence {
+        interval: Duration::from_secs(1),
+        fast_interval: Duration::from_millis(500),
+        timeout: Duration::from_millis(2_500),
+        damping: Damping { fall: 3, rise: 2 },
+    };
+    const LATENCY: Duration = Duration::from_millis(2);
+
+    /// What a server does with a question that begins then: when it is over, and how.
+    type Server<'a> = &'a dyn Fn(Moment) -> (Moment, Reading);
+
+    /// Asks a server until a moment; when it was thought to fail, and the questions that were asked.
+    fn ask(server: Server<'_>, until: Moment, mut chance: impl FnMut() -> u16) -> (Option<Moment>, u32) {
+        let (mut rounds, mut signal, mut asked) = (Rounds::overlapping(), Damped::default(), 0);
+        let mut under_way: Vec<(Moment, Reading)> = Vec::new();
+        let mut now = Moment::ZERO;
+        loop {
+            let due = rounds.due(&CADENCE, signal.is_suspect()).map(|due| due.max(now));
+            let answer = under_way.iter().map(|(at, _)| *at).min();
+            now = due.into_iter().chain(answer).min().unwrap();
+            if now > until {
+                return (None, asked);
+            }
+            if answer == Some(now) {
+                let place = under_way.iter().position(|(at, _)| *at == now).unwrap();
+                let (_, reading) = under_way.remove(place);
+                rounds.end();
+                signal.note(reading, CADENCE.damping, now);
+                if signal.is_failing() {
+                    return (Some(now), asked);
+                }
+            } else {
+                rounds.begin(now, chance());
+                asked += 1;
+                under_way.push(server(now));
+                assert!(under_way.len() <= usize::from(UNDER_WAY_MAX));
+            }
+        }
+    }
+
+    fn answered(at: Moment) -> (Moment, Reading) {
+        (at + LATENCY, Reading::Pass)
+    }
+
+    fn refused(at: Moment) -> (Moment, Reading) {
+        (at + LATENCY, Reading::Fail)
+    }
+
+    const DEATH: Moment = Moment::from_secs(20);
+
+    /// Every moment between two questions, and every choice of pauses that chance could make the same all over.
+    fn all(mut each: impl FnMut(Moment, u16)) {
+        for phase in 0..250 {
+            for chance in [0, 1 << 14, 1 << 15, u16::MAX] {
+                each(DEATH + Moment::from_millis(phase * 4), chance);
+            }
+        }
+    }
+
+    #[test]
+    fn a_server_that_refuses_is_found_out_within_two_seconds_and_one_that_hangs_within_eight() {
+        let (mut refusing, mut hanging) = (Duration::ZERO, Duration::ZERO);
+        all(|death, chance| {
+            let refuses = |at| if at < death { answered(at) } else { refused(at) };
+            let (found, _) = ask(&refuses, death + Moment::from_secs(60), || chance);
+            refusing = refusing.max(found.unwrap() - death);
+            let hangs = |at: Moment| {
+                if at + LATENCY < death { answered(at) } else { (at + CADENCE.timeout, Reading::Fail) }
+            };
+            let (found, _) = ask(&hangs, death + Moment::from_secs(60), || chance);
+            hanging = hanging.max(found.unwrap() - death);
+        });
+        assert!(refusing <= Duration::from_secs(2), "{refusing:?}");
+        assert!(hanging <= Duration::from_secs(8), "{hanging:?}");
+    }
+
+    #[test]
+    fn a_server_that_starts_again_within_a_second_is_not_thought_to_fail() {
+        all(|death, chance| {
+            let back = death + Duration::from_secs(1);
+            let restarts = |at| if (death..back).contains(&at) { refused(at) } else { answered(at) };
+            assert_eq!(
+                ask(&restarts, death + Moment::from_secs(20), || chance).0,
+                None,
+                "{death:?} {chance}"
+            );
+        });
+    }
+
+    #[test]
+    fn a_server_that_is_well_is_asked_once_an_interval_and_gateways_that_started_together_fall_out_of_step() {
+        let begun = |chance: u16| {
+            let mut first = [Moment::ZERO; 3];
+            let mut rounds = Rounds::one_by_one();
+            for begun in &mut first {
+                *begun = rounds.due(&CADENCE, false).unwrap();
+                rounds.begin(*begun, chance);
+                assert_eq!(rounds.due(&CADENCE, false), None, "one question at a time");
+                rounds.end();
+            }
+            first
+        };
+        let (early, late) = (begun(0), begun(u16::MAX));
+        assert_eq!((early[0], late[0]), (Moment::ZERO, Moment::ZERO));
+        assert!(late[1] - early[1] > Duration::from_millis(990), "{early:?} {late:?}");
+        assert_eq!(early[2] - early[1], Duration::from_millis(850));
+        assert_eq!(late[2] - late[1], Duration::from_millis(949));
+        let (found, asked) = ask(&answered, Moment::from_secs(900), || 1 << 15);
+        assert_eq!(found, None);
+        assert!((1_000..=1_003).contains(&asked), "{asked}");
+    }
+}

@@ -1,0 +1,68 @@
+//! Asking one thing again and again.
+
+use fleetgate_core::health::{Cadence, Rounds};
+use futures_util::StreamExt;
+use futures_util::stream::FuturesUnordered;
+use std::future::pending;
+use std::hash::{BuildHasher, RandomState};
+use std::time::Instant;
+use tokio::time::sleep;
+
+/// When a signal is asked.
+pub(super) struct Turns {
+    cadence: Cadence,
+    rounds: Rounds,
+    suspect: bool,
+    born: Instant,
+    /// Its keys are random, and no other gateway's.
+    dice: RandomState,
+    begun: u64,
+}
+
+impl Turns {
+    fn new(cadence: Cadence, rounds: Rounds) -> Self {
+        let (born, dice) = (Instant::now(), RandomState::new());
+        Self { cadence, rounds, suspect: false, born, dice, begun: 0 }
+    }
+
+    /// One question after the other.
+    pub(super) fn one_by_one(cadence: Cadence) -> Self {
+        Self::new(cadence, Rounds::one_by_one())
+    }
+
+    /// Waits until the next question is due, which then begins.
+    pub(super) async fn next(&mut self) {
+        let Some(due) = self.rounds.due(&self.cadence, self.suspect) else { return pending().await };
+        sleep(due.saturating_sub(self.born.elapsed())).await;
+        self.begin();
+    }
+
+    /// Notes that a question begins before it is due.
+    pub(super) fn begin(&mut self) {
+        self.begun = self.begun.wrapping_add(1);
+        let drawn = self.dice.hash_one(self.begun) & u64::from(u16::MAX);
+        self.rounds.begin(self.born.elapsed(), u16::try_from(drawn).unwrap_or_default());
+    }
+
+    /// Notes that a question was answered, and whether the signal is suspect now.
+    pub(super) fn end(&mut self, suspect: bool) {
+        self.suspect = suspect;
+        self.rounds.end();
+    }
+}
+
+/// Asks as often as the cadence says. `note` takes what came of a question, and says whether the signal is suspect now.
+pub(super) async fn keep_asking<Asked: Future>(
+    cadence: Cadence,
+    ask: impl Fn() -> Asked,
+    note: impl Fn(Asked::Output) -> bool,
+) {
+    let mut turns = Turns::new(cadence, Rounds::overlapping());
+    let mut under_way = FuturesUnordered::new();
+    loop {
+        tokio::select! {
+            () = turns.next() => under_way.push(ask()),
+            Some(answer) = under_way.next() => turns.end(note(answer)),
+        }
+    }
+}
