@@ -87,13 +87,18 @@ impl PostgresProbe {
     }
 
     async fn try_ask(&mut self) -> Statement {
-        let client = match self.client().await {
-            Ok(client) => client,
-            Err(statement) => return statement,
+        let kept = self.connection.is_some();
+        let rows = match self.rows().await {
+            // Somebody ended this one session, or the server ends: a new one finds out.
+            Err(Statement::Gone(_)) if kept => {
+                self.connection = None;
+                self.rows().await
+            }
+            rows => rows,
         };
-        let rows = match client.simple_query(QUESTION).await {
+        let rows = match rows {
             Ok(rows) => rows,
-            Err(error) => return statement_of(&error),
+            Err(statement) => return statement,
         };
         let row = rows.iter().find_map(|message| {
             let SimpleQueryMessage::Row(row) = message else { return None };
@@ -103,6 +108,11 @@ impl PostgresProbe {
             || Statement::Refused("its answer is none of a PostgreSQL 12 or later".into()),
             Statement::Seen,
         )
+    }
+
+    async fn rows(&mut self) -> Result<Vec<SimpleQueryMessage>, Statement> {
+        let asked = self.client().await?.simple_query(QUESTION).await;
+        asked.map_err(|error| statement_of(&error))
     }
 
     async fn client(&mut self) -> Result<&Client, Statement> {
