@@ -30,6 +30,7 @@ mod database;
 mod draining;
 mod filestore;
 mod forwarding;
+mod frozen;
 mod guards;
 mod isolation;
 mod limits;

@@ -19,6 +19,11 @@ impl BackendSet {
         self.0 |= bit(index);
     }
 
+    /// The set with one less.
+    pub fn remove(&mut self, index: BackendIndex) {
+        self.0 &= !bit(index);
+    }
+
     /// Whether it is in the set.
     #[must_use]
     pub fn contains(self, index: BackendIndex) -> bool {

@@ -130,16 +130,35 @@ impl Costs {
         }
     }
 
-    /// Notes for how long a worker has been held by what goes on: it is known of the tenant at once, and of no other.
-    pub(super) fn learn_at_least(&mut self, tenant: TenantKey, route: RouteGroup, took: Duration) {
+    /// Notes for how long a worker has been held by what goes on: it is known of the tenant at once, and of no other. What was
+    /// known before, in microseconds and 0 for nothing, if that was less.
+    pub(super) fn learn_at_least(
+        &mut self,
+        tenant: TenantKey,
+        route: RouteGroup,
+        took: Duration,
+    ) -> Option<u32> {
         let us = u32::try_from(took.as_micros()).unwrap_or(u32::MAX);
         let (place, tag) = self.place(tenant, route);
-        if let Some(known) = self.tenants.get_mut(place) {
-            if known.tag == tag {
-                known.mean.us = known.mean.us.max(us);
-            } else {
-                *known = Remembered { tag, mean: Mean::first(us) };
-            }
+        let known = self.tenants.get_mut(place)?;
+        if known.tag != tag {
+            *known = Remembered { tag, mean: Mean::first(us) };
+            return Some(0);
+        }
+        let before = known.mean.us;
+        known.mean.us = before.max(us);
+        (before < us).then_some(before)
+    }
+
+    /// Takes such a note back: the worker was held by nothing that the tenant asked for.
+    pub(super) fn unlearn(&mut self, tenant: TenantKey, route: RouteGroup, before_us: u32) {
+        let (place, tag) = self.place(tenant, route);
+        let Some(known) = self.tenants.get_mut(place).filter(|known| known.tag == tag) else { return };
+        if before_us == 0 {
+            *known = Remembered::default();
+        } else {
+            // Of several such notes, the first knew the least.
+            known.mean.us = known.mean.us.min(before_us);
         }
     }
 
@@ -176,6 +195,27 @@ mod tests {
         assert!((90_000..=110_000).contains(&own), "{own}");
         let others = expect(&costs, 2);
         assert!((120_000..=200_000).contains(&others), "{others}");
+    }
+
+    #[test]
+    fn notes_that_are_taken_back_in_any_order_leave_what_was_known_before() {
+        let expect = |costs: &Costs| costs.expect(TenantKey(1), PAGE, WorkClass::Interactive).us;
+        for known in [false, true] {
+            for order in [[0, 1], [1, 0]] {
+                let mut costs = Costs::new(2);
+                if known {
+                    costs.learn(TenantKey(1), PAGE, ms(5));
+                }
+                let before = expect(&costs);
+                let notes = [ms(1_000), ms(1_010)].map(|took| costs.learn_at_least(TenantKey(1), PAGE, took));
+                assert!(expect(&costs) >= 1_010_000);
+                assert_eq!(costs.learn_at_least(TenantKey(1), PAGE, ms(3)), None);
+                for note in order {
+                    costs.unlearn(TenantKey(1), PAGE, notes[note].unwrap());
+                }
+                assert_eq!(expect(&costs), before);
+            }
+        }
     }
 
     #[test]

@@ -141,6 +141,15 @@ impl BackendHealth {
         own.is_failing() || matches!(self.verdict(), BackendVerdict::Down | BackendVerdict::Draining)
     }
 
+    /// Whether a port gives no good answer to its own probes: what waits for one there may wait for long.
+    #[must_use]
+    pub fn is_lost(&self, port: BackendPort) -> bool {
+        match port {
+            BackendPort::Http => self.http.is_failing(),
+            BackendPort::Gevent => self.gevent.is_failing(),
+        }
+    }
+
     /// How much of its share a backend takes that came back, from 0 to 1,000: it has no registry in memory, and the
     /// first request of each tenant loads one.
     #[must_use]
@@ -186,6 +195,24 @@ mod tests {
         fail(&mut health, BackendSignal::Http, 1);
         assert_eq!(health.verdict(), BackendVerdict::Down);
         assert!(health.avoids(BackendPort::Gevent) && health.avoids(BackendPort::Http));
+    }
+
+    #[test]
+    fn a_port_is_lost_when_its_own_probes_fail_and_by_no_word_of_others() {
+        let ports = [BackendPort::Http, BackendPort::Gevent];
+        for (signal, lost) in [
+            (BackendSignal::Http, [true, false]),
+            (BackendSignal::Gevent, [false, true]),
+            (BackendSignal::Traffic, [false, false]),
+            (BackendSignal::Agent, [false, false]),
+        ] {
+            let mut health = BackendHealth::default();
+            health.set_draining(true);
+            fail(&mut health, signal, 2);
+            assert_eq!(ports.map(|port| health.is_lost(port)), [false, false], "{signal:?}");
+            fail(&mut health, signal, 1);
+            assert_eq!(ports.map(|port| health.is_lost(port)), lost, "{signal:?}");
+        }
     }
 
     #[test]

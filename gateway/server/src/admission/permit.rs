@@ -20,6 +20,12 @@ impl Permit {
         Self { pool: Arc::clone(pool), ticket, used: false }
     }
 
+    /// Gives it up for a worker that answers nobody. That says nothing about how long such requests take, and their tenant
+    /// loses none of its part for it.
+    pub fn give_up(mut self) {
+        self.used = false;
+    }
+
     /// Notes that a worker has it: how long it is held counts from now on.
     pub const fn note_used(&mut self) {
         self.used = true;

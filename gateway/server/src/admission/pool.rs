@@ -18,6 +18,8 @@ pub struct PoolAdmission {
     whole: AtomicU32,
     /// Of them, those that this node may use.
     leased: AtomicU32,
+    /// Workers beside those of the pool that are still at work for this node.
+    apart: AtomicU32,
     scheduler: Mutex<Scheduler<oneshot::Sender<Told>>>,
 }
 
@@ -40,6 +42,7 @@ impl PoolAdmission {
             born: Instant::now(),
             whole: AtomicU32::new(workers),
             leased: AtomicU32::new(u32::MAX),
+            apart: AtomicU32::new(0),
             scheduler: Mutex::new(Scheduler::new(workers)),
         }
     }
@@ -65,15 +68,24 @@ impl PoolAdmission {
         Some(Permit::new(self, ticket))
     }
 
-    /// Notes how many workers there are now, and that time has passed.
-    pub fn refresh(&self, workers: u32) {
+    /// Notes how many workers there are now, and that time has passed. Beside them, `apart` are at backends that get nothing
+    /// new, and still hold permits of this node: those are none of the others'.
+    pub fn refresh(&self, workers: u32, apart: u32) {
         self.whole.store(workers, Ordering::Release);
-        let part = self.leased.load(Ordering::Acquire).min(workers);
+        self.apart.store(apart, Ordering::Release);
+        let part = self.leased.load(Ordering::Acquire).min(workers).saturating_add(apart);
+        let of_pool = workers.saturating_add(apart);
         self.with(|scheduler, _| {
-            if (scheduler.workers(), scheduler.of_pool()) != (part, workers) {
-                scheduler.set_part(part, workers);
+            if (scheduler.workers(), scheduler.of_pool()) != (part, of_pool) {
+                scheduler.set_part(part, of_pool);
             }
         });
+    }
+
+    /// Workers that are at work for this node at backends that get nothing new.
+    #[must_use]
+    pub fn apart(&self) -> u32 {
+        self.apart.load(Ordering::Acquire)
     }
 
     /// Workers that the pool has, for all nodes together.
@@ -85,7 +97,7 @@ impl PoolAdmission {
     /// This node may use so many of them. What is served goes on.
     pub fn lease(&self, workers: u32) {
         self.leased.store(workers, Ordering::Release);
-        self.refresh(self.whole());
+        self.refresh(self.whole(), self.apart());
     }
 
     /// How busy the pool is.

@@ -27,13 +27,14 @@ impl PoolWorkers {
     fn ask(&mut self, pool: &str, view: View<'_>, among: u32) -> Ask {
         let load = self.admission.load();
         let waiting = load.classes.iter().fold(0_u32, |sum, (_, waiting)| sum.saturating_add(*waiting));
-        self.part.note_demand(u64::from(load.in_service.saturating_add(waiting)));
+        let in_service = load.in_service.saturating_sub(self.admission.apart());
+        self.part.note_demand(u64::from(in_service.saturating_add(waiting)));
         let capacity = self.admission.whole();
         let floor = equal(capacity, among) / FLOOR_PARTS;
         let wanted = self.part.ask(&View { capacity, floor, others: &self.others, ..view });
         // Lowered before it is looked at what is in use: nothing begins in between that is not counted.
         self.admission.lease(self.part.held());
-        let in_use = self.admission.load().in_service.min(capacity);
+        let in_use = self.admission.load().in_service.saturating_sub(self.admission.apart()).min(capacity);
         Ask {
             name: format!("workers:{pool}"),
             capacity,
@@ -53,7 +54,8 @@ impl Workers {
     pub(super) fn are_wanted(&self) -> bool {
         self.pools.values().any(|pool| {
             let load = pool.admission.load();
-            load.workers < pool.admission.whole() && load.classes.iter().any(|(_, waiting)| *waiting > 0)
+            let part = load.workers.saturating_sub(pool.admission.apart());
+            part < pool.admission.whole() && load.classes.iter().any(|(_, waiting)| *waiting > 0)
         })
     }
 

@@ -322,4 +322,13 @@ impl RequestContext {
             self.attempts.may_try_another(self.snapshot.backends(target.pool, target.region).len())
         })
     }
+
+    /// Whether a further backend could be asked that is well, after some attempts.
+    #[must_use]
+    pub(super) fn may_try_better(&self, after: Attempts) -> bool {
+        let asked = self.target.and_then(|target| Some((target, target.class?.port())));
+        asked.is_some_and(|(target, port)| {
+            after.may_try_better(self.snapshot.backends(target.pool, target.region), port)
+        })
+    }
 }

@@ -9,7 +9,7 @@ use super::live::LiveBody;
 use super::permit::{self, NoPermit};
 use super::relay::relay;
 use super::service::GatewayState;
-use super::{answer, filestore, forward, headers, limit, region, rpc, target};
+use super::{answer, filestore, forward, headers, limit, lost, region, rpc, target};
 use crate::snapshot::BackendLease;
 use crate::spool::{BodySpool, BytesHeld, SpoolError};
 use crate::upstream::Failure;
@@ -25,6 +25,7 @@ use pingora::proxy::Session;
 use pingora::upstreams::peer::HttpPeer;
 use pingora::{Error, ErrorSource, ErrorType, Result};
 use std::future::pending;
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -66,7 +67,8 @@ pub(super) async fn exchange(
         Taken::Body(body) => body,
         Taken::Answered => return Ok(()),
     };
-    if !enter(session, context, state).await? {
+    let ready = region::enter(session, context, &state.metrics).await;
+    if !has_worker(session, context, ready).await? {
         return Ok(());
     }
     loop {
@@ -80,11 +82,9 @@ pub(super) async fn exchange(
             }
             // It may be sent again: then to where its pool is now.
             Err(error) if error.retry() => {
-                if region::has_moved(context) {
-                    context.permit = None;
-                    if !enter(session, context, state).await? {
-                        return Ok(());
-                    }
+                let ready = region::go_on(session, context, &state.metrics).await;
+                if !has_worker(session, context, ready).await? {
+                    return Ok(());
                 }
             }
             Err(error) => return Err(error),
@@ -183,9 +183,13 @@ async fn refuse(session: &mut Session, context: &mut RequestContext, rejection: 
     Box::pin(answer::reject(session, context, rejection)).await.map(|()| Taken::Answered)
 }
 
-/// Gets a region and a worker there; `false` when the client was told that there is none.
-async fn enter(session: &mut Session, context: &mut RequestContext, state: &GatewayState) -> Result<bool> {
-    match region::enter(session, context, &state.metrics).await {
+/// Whether a request may be sent; `false` when the client was told that nobody serves it.
+async fn has_worker(
+    session: &mut Session,
+    context: &mut RequestContext,
+    ready: Result<(), NoPermit>,
+) -> Result<bool> {
+    match ready {
         Ok(()) => Ok(true),
         Err(NoPermit::Refused(rejection)) => {
             Box::pin(answer::reject(session, context, rejection)).await.map(|()| false)
@@ -243,13 +247,8 @@ async fn ask(
     context.backend_begins();
     connection.read_timeout = peer.options.read_timeout;
     connection.write_timeout = peer.options.write_timeout;
-    let answered = async {
-        let may_be_kept = send(session, &mut connection, head, body).await?;
-        let (head, ends) = first_answer(session, &mut connection).await?;
-        Ok::<_, Box<Error>>((may_be_kept, head, ends))
-    };
-    let answered = answered.await;
-    if let (Some(lease), true) = (&context.lease, says_something(&answered)) {
+    let (answered, is_lost) = answer_of(session, context, &mut connection, head, body).await;
+    if let (Some(lease), true) = (&context.lease, !is_lost && says_something(&answered)) {
         lease.backend().note_exchange(answered.is_ok());
     }
     match answered {
@@ -260,6 +259,7 @@ async fn ask(
         Err(mut error) => {
             context.backend_ends();
             let (failure, whole) = match body {
+                Body::Whole(_) if is_lost => (Failure::Lost, true),
                 Body::Whole(_) => (Failure::BeforeAnswer, true),
                 Body::Live(live) => {
                     context.body_refused = live.take_refusal();
@@ -274,6 +274,33 @@ async fn ask(
             Err(error)
         }
     }
+}
+
+/// Whether a backend read the request to its end, and the head of its answer with whether nothing follows.
+type Answered = Result<(bool, Box<ResponseHeader>, bool)>;
+
+/// Sends the request and waits for the head of its answer. The second value: the request has left a backend that answers
+/// nobody.
+async fn answer_of(
+    session: &mut Session,
+    context: &mut RequestContext,
+    connection: &mut HttpSession,
+    head: Box<RequestHeader>,
+    body: &mut Body,
+) -> (Answered, bool) {
+    let may_leave = lost::may_leave(context, matches!(body, Body::Whole(_)));
+    let mut answered = pin!(async {
+        let may_be_kept = send(session, connection, head, body).await?;
+        let (head, ends) = first_answer(session, connection).await?;
+        Ok((may_be_kept, head, ends))
+    });
+    tokio::select! {
+        biased;
+        answered = &mut answered => return (answered, false),
+        () = lost::found(context) => {}
+    }
+    lost::give_up_permit(context);
+    if may_leave { (Err(lost::leave(context)), true) } else { (answered.await, false) }
 }
 
 /// Whether the outcome says something about the backend: a client that leaves says nothing.

@@ -2,6 +2,7 @@
 
 use super::connect::tls_problem;
 use super::context::RequestContext;
+use super::region;
 use crate::snapshot::BackendLease;
 use crate::upstream::Failure;
 use fleetgate_core::pool::Timeouts;
@@ -99,15 +100,16 @@ pub(super) fn settle(
 ) {
     let timed_out = matches!(error.etype(), ErrorType::ReadTimedout | ErrorType::WriteTimedout);
     let from_backend = *error.esource() != ErrorSource::Downstream;
-    // A silent backend may be at work on the request; a second one would do the work twice.
-    let mut again =
-        from_backend && (failure == Failure::Connect || !timed_out) && context.retry.allows(failure);
-    if again && on_kept_connection && !context.fresh_connection {
+    // A silent backend may be at work on the request; a second one would do the work twice. One that is silent to everybody
+    // is at work on nothing.
+    let is_known = matches!(failure, Failure::Connect | Failure::Lost);
+    let mut again = from_backend && (is_known || !timed_out) && context.retry.allows(failure);
+    if again && on_kept_connection && !context.fresh_connection && failure != Failure::Lost {
         // A kept connection that went stale says nothing about the backend: it may be asked once more.
         context.fresh_connection = true;
         context.attempts = context.attempts.without_last();
     } else {
-        again = again && context.may_try_another();
+        again = again && (context.may_try_another() || region::serves_elsewhere(context));
     }
     error.set_retry(again);
 }

@@ -15,6 +15,7 @@ mod hop;
 mod kept;
 mod limit;
 mod live;
+mod lost;
 mod permit;
 mod record;
 mod region;

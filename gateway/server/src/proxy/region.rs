@@ -76,6 +76,34 @@ pub(super) fn has_moved(context: &RequestContext) -> bool {
     })
 }
 
+/// Whether another region serves the reads of the pool now.
+pub(super) fn serves_elsewhere(context: &RequestContext) -> bool {
+    let route = context.target.and_then(|target| Some((context.snapshot.route(target.pool)?, target.region)));
+    route.is_some_and(|(route, region)| route.open(true).is_some_and(|serving| serving != region))
+}
+
+/// Gets what another attempt needs: where the pool has moved, a region and a worker there, else a worker in place of one
+/// that is still at work on the last attempt.
+///
+/// # Errors
+/// There is none in time, or nobody who waits.
+pub(super) async fn go_on(
+    session: &mut Session,
+    context: &mut RequestContext,
+    metrics: &Metrics,
+) -> Result<(), NoPermit> {
+    if !has_moved(context) {
+        if context.permit.is_none() {
+            permit::obtain(session, context, metrics).await?;
+        }
+        if !has_moved(context) {
+            return Ok(());
+        }
+    }
+    context.permit = None;
+    enter(session, context, metrics).await
+}
+
 fn enter_at(context: &mut RequestContext, target: Target) {
     context.attempts = Attempts::default();
     context.target = Some(target);

@@ -9,6 +9,7 @@ use super::context::RequestContext;
 use super::cookies::harden_session;
 use super::forward;
 use super::headers;
+use super::lost;
 use super::service::GatewayState;
 use super::target;
 use super::tunnel::Tunnel;
@@ -135,7 +136,16 @@ async fn shake_hands(
             }
         };
         backend.note_connected(port);
-        rejection = match timeout(timeouts.handshake, exchange(&mut stream, request)).await {
+        let answered = tokio::select! {
+            biased;
+            answered = timeout(timeouts.handshake, exchange(&mut stream, request)) => answered,
+            () = lost::found(context) => {
+                rejection = Rejection::BackendTimeout;
+                context.attempts = context.attempts.forgiving_others();
+                continue;
+            }
+        };
+        rejection = match answered {
             Ok(Ok((head, rest))) => return Ok((head, rest, stream)),
             Ok(Err(error)) if tls_cause(&error).is_some() => {
                 note_failing(context, tls_cause(&error));

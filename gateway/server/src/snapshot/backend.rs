@@ -9,6 +9,7 @@ use std::num::NonZeroU16;
 use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU16, AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
+use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
 /// For how long a backend that refused a connection is asked last.
@@ -77,6 +78,12 @@ pub struct PortState {
     connect_failures: AtomicU64,
     /// Whether probes say that others should be asked first.
     avoided: AtomicBool,
+    /// Whether it gives no good answer to its own probes.
+    lost: AtomicBool,
+    /// Told when that begins.
+    found_lost: Notify,
+    /// Of those in flight, those that hold no permit any more.
+    apart: AtomicU32,
     /// Requests that it serves at once; `u32::MAX` where that is not known.
     workers: AtomicU32,
 }
@@ -87,9 +94,30 @@ impl PortState {
             address,
             workers: AtomicU32::new(u32::MAX),
             in_flight: AtomicU32::new(0),
+            apart: AtomicU32::new(0),
             failing_until_ms: AtomicU64::new(0),
             connect_failures: AtomicU64::new(0),
             avoided: AtomicBool::new(false),
+            lost: AtomicBool::new(false),
+            found_lost: Notify::new(),
+        }
+    }
+
+    /// Waits until probes have found that it answers nobody, which may be so already.
+    pub async fn until_lost(&self) {
+        loop {
+            // Made before the look: what is told in between is heard.
+            let told = self.found_lost.notified();
+            if self.lost.load(Ordering::Acquire) {
+                return;
+            }
+            told.await;
+        }
+    }
+
+    fn set_lost(&self, lost: bool) {
+        if self.lost.swap(lost, Ordering::AcqRel) != lost && lost {
+            self.found_lost.notify_waiters();
         }
     }
 
@@ -103,6 +131,12 @@ impl PortState {
     #[must_use]
     pub fn workers(&self) -> u32 {
         self.workers.load(Ordering::Relaxed)
+    }
+
+    /// Of those, the ones that hold no permit any more, because they were sent before it was found lost.
+    #[must_use]
+    pub fn apart(&self) -> u32 {
+        self.apart.load(Ordering::Relaxed)
     }
 
     /// Connections that it refused or let time out.
@@ -173,6 +207,7 @@ impl BackendState {
         self.health.share.store(health.share_permille(slow_start, now), Ordering::Relaxed);
         for port in [BackendPort::Http, BackendPort::Gevent] {
             self.port(port).avoided.store(health.avoids(port), Ordering::Relaxed);
+            self.port(port).set_lost(health.is_lost(port));
         }
     }
 
@@ -260,6 +295,7 @@ pub struct BackendLease {
     backend: Arc<BackendState>,
     port: BackendPort,
     held: bool,
+    apart: bool,
 }
 
 impl BackendLease {
@@ -267,20 +303,36 @@ impl BackendLease {
     #[must_use]
     pub fn take(backend: &Arc<BackendState>, port: BackendPort) -> Self {
         backend.port(port).in_flight.fetch_add(1, Ordering::Relaxed);
-        Self { backend: Arc::clone(backend), port, held: true }
+        Self { backend: Arc::clone(backend), port, held: true, apart: false }
+    }
+
+    /// Notes that the request holds no permit any more, and that its worker is still busy.
+    pub fn set_apart(&mut self) {
+        if self.held && !std::mem::replace(&mut self.apart, true) {
+            self.backend.port(self.port).apart.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+
+    /// Whether the request holds no permit any more.
+    #[must_use]
+    pub const fn is_apart(&self) -> bool {
+        self.apart
     }
 
     /// Leaves the place to another holder; this one only knows whose it was.
     #[must_use]
     pub fn hand_over(&mut self) -> Self {
-        let held = std::mem::take(&mut self.held);
-        Self { backend: Arc::clone(&self.backend), port: self.port, held }
+        let (held, apart) = (std::mem::take(&mut self.held), std::mem::take(&mut self.apart));
+        Self { backend: Arc::clone(&self.backend), port: self.port, held, apart }
     }
 
     /// Gives the place back early, once.
     pub fn give_back(&mut self) {
         if std::mem::take(&mut self.held) {
             self.backend.port(self.port).in_flight.fetch_sub(1, Ordering::Relaxed);
+        }
+        if std::mem::take(&mut self.apart) {
+            self.backend.port(self.port).apart.fetch_sub(1, Ordering::Relaxed);
         }
     }
 
@@ -327,6 +379,22 @@ mod tests {
         assert_eq!(backend.gevent.in_flight(), 0);
         drop(lease);
         assert_eq!(backend.gevent.in_flight(), 0);
+    }
+
+    #[test]
+    fn a_worker_whose_permit_is_gone_is_counted_until_its_place_comes_back() {
+        let address = "127.0.0.1:8069".parse().unwrap();
+        let backend = Backend { http: address, websocket: address, workers: None };
+        let backend = Arc::new(BackendState::new("p", "r", backend));
+        let mut lease = BackendLease::take(&backend, BackendPort::Http);
+        lease.set_apart();
+        lease.set_apart();
+        assert_eq!((backend.http.in_flight(), backend.http.apart()), (1, 1));
+        let handed_over = lease.hand_over();
+        drop(lease);
+        assert_eq!((backend.http.in_flight(), backend.http.apart()), (1, 1));
+        drop(handed_over);
+        assert_eq!((backend.http.in_flight(), backend.http.apart()), (0, 0));
     }
 
     #[test]

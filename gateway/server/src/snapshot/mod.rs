@@ -174,22 +174,29 @@ impl Snapshot {
             .filter_map(|(pool, admission)| Some((pool, admission.as_ref()?)))
     }
 
-    /// Counts the workers again: those of backends that take no connection serve nobody. If that is so of all of them,
-    /// all count, because a wrong guess about them must not refuse a request.
+    /// Counts the workers again: those of backends that take no connection serve nobody, but for what they still have
+    /// permits for. If that is so of all of them, all count, because a wrong guess about them must not refuse a request.
     pub fn refresh_admission(&self) {
         for ((pool, route, regions), admission) in self.pools().zip(&self.admissions) {
             let Some(admission) = admission else { continue };
             let serving = region_of(route.get(), true).unwrap_or_else(|_| pool.home());
-            let backends = regions.get(serving).map_or(&[][..], Vec::as_slice);
-            let sum = |of: &dyn Fn(&BackendState) -> bool| {
-                let counted = backends.iter().filter(|backend| of(backend));
-                counted.fold(0_u32, |sum, backend| sum.saturating_add(backend.http.workers()))
-            };
-            let healthy = sum(&|backend| {
-                let load = backend.load(BackendPort::Http);
-                !load.failing && !load.draining
+            let (mut able, mut apart, mut all) = (0_u32, 0_u32, 0_u32);
+            let placed = regions.iter().enumerate().flat_map(|(region, backends)| {
+                backends.iter().map(move |backend| (region == serving, backend))
             });
-            admission.refresh(if healthy > 0 { healthy } else { sum(&|_| true).max(1) });
+            for (is_asked, backend) in placed {
+                let (load, workers) = (backend.load(BackendPort::Http), backend.http.workers());
+                let gone = backend.http.apart();
+                let of_region = if is_asked { workers } else { 0 };
+                all = all.saturating_add(of_region);
+                if is_asked && !load.failing && !load.draining {
+                    able = able.saturating_add(workers.saturating_sub(gone));
+                } else {
+                    apart = apart.saturating_add(backend.http.in_flight().saturating_sub(gone).min(workers));
+                }
+            }
+            let (workers, apart) = if able > 0 { (able, apart) } else { (all.max(1), 0) };
+            admission.refresh(workers, apart);
         }
     }
 
@@ -320,7 +327,7 @@ fn pool_admission(
     let same = known.find(|(known, _)| known.name == pool.name);
     let admission =
         same.map_or_else(|| Arc::new(PoolAdmission::new(workers)), |(_, known)| Arc::clone(known));
-    admission.refresh(workers);
+    admission.refresh(workers, admission.apart());
     Some(admission)
 }
 

@@ -9,6 +9,8 @@ pub enum Failure {
     Connect,
     /// The connection broke before any byte of an answer reached the client.
     BeforeAnswer,
+    /// The backend has not answered, and probes have found that it answers nobody.
+    Lost,
     /// A part of the answer has reached the client, or the request cannot be repeated as it was.
     Final,
 }
@@ -17,7 +19,8 @@ pub enum Failure {
 ///
 /// Odoo's requests are not idempotent: a POST that was cut off may have been carried out. So: when nothing was
 /// sent, anything may be asked of another backend; when something was sent, only GET and HEAD, and only while the
-/// client has seen nothing.
+/// client has seen nothing. A backend that is frozen may go on later and carry out what it was sent, so there, too, only
+/// they are asked elsewhere.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct RetryRule {
     safe_method: bool,
@@ -35,7 +38,7 @@ impl RetryRule {
     pub const fn allows(self, failure: Failure) -> bool {
         match failure {
             Failure::Connect => true,
-            Failure::BeforeAnswer => self.safe_method,
+            Failure::BeforeAnswer | Failure::Lost => self.safe_method,
             Failure::Final => false,
         }
     }
@@ -63,7 +66,7 @@ mod tests {
         for method in [Method::POST, Method::PUT, Method::DELETE, Method::PATCH, Method::OPTIONS] {
             let rule = RetryRule::of(&method);
             assert!(rule.allows(Failure::Connect), "{method}");
-            assert!(!rule.allows(Failure::BeforeAnswer), "{method}");
+            assert!(!rule.allows(Failure::BeforeAnswer) && !rule.allows(Failure::Lost), "{method}");
             assert!(!rule.may_reuse_connection(), "{method}");
         }
     }
@@ -73,6 +76,7 @@ mod tests {
         for method in [Method::GET, Method::HEAD] {
             let rule = RetryRule::of(&method);
             assert!(rule.allows(Failure::Connect) && rule.allows(Failure::BeforeAnswer));
+            assert!(rule.allows(Failure::Lost));
             assert!(!rule.allows(Failure::Final));
         }
     }

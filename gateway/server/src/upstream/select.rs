@@ -1,7 +1,7 @@
 //! The attempts of one request: each backend at most once.
 
 use crate::snapshot::{BackendLease, BackendState};
-use fleetgate_core::backend::{BackendLoad, BackendSet, choose, own_subset, stable_hash};
+use fleetgate_core::backend::{BackendIndex, BackendLoad, BackendSet, choose, own_subset, stable_hash};
 use fleetgate_core::traffic::BackendPort;
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -10,7 +10,8 @@ use std::sync::Arc;
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Attempts {
     tried: BackendSet,
-    before_last: BackendSet,
+    last: Option<BackendIndex>,
+    asked: u32,
 }
 
 impl Attempts {
@@ -29,28 +30,50 @@ impl Attempts {
             return None;
         }
         let chosen = best(backends, port, tenant, backends_per_tenant, self.tried)?;
-        self.before_last = self.tried;
         self.tried.insert(chosen);
+        self.last = Some(chosen);
+        self.asked = self.asked.saturating_add(1);
         backends.get(chosen).map(|backend| BackendLease::take(backend, port))
     }
 
     /// The attempts before the last one, whose backend may then be asked once more.
     #[must_use]
-    pub const fn without_last(self) -> Self {
-        Self { tried: self.before_last, before_last: self.before_last }
+    pub fn without_last(mut self) -> Self {
+        if let Some(last) = self.last.take() {
+            self.tried.remove(last);
+            self.asked = self.asked.saturating_sub(1);
+        }
+        self
+    }
+
+    /// The same attempts, of which all but the last were so long ago that their backends may be asked again.
+    #[must_use]
+    pub fn forgiving_others(mut self) -> Self {
+        self.tried = BackendSet::default();
+        self.last.into_iter().for_each(|last| self.tried.insert(last));
+        self
     }
 
     /// Whether a further backend could be asked.
     #[must_use]
     pub fn may_try_another(self, backends: usize) -> bool {
-        let tried = self.tried.len();
-        tried < Self::MAX && usize::try_from(tried).is_ok_and(|tried| tried < backends)
+        self.asked < Self::MAX && usize::try_from(self.tried.len()).is_ok_and(|tried| tried < backends)
+    }
+
+    /// Whether a further backend could be asked that is well, as far as anybody knows.
+    #[must_use]
+    pub fn may_try_better(self, backends: &[Arc<BackendState>], port: BackendPort) -> bool {
+        let is_well = |(index, backend): (usize, &Arc<BackendState>)| {
+            let load = backend.load(port);
+            !self.tried.contains(index) && !load.failing && !load.draining
+        };
+        self.may_try_another(backends.len()) && backends.iter().enumerate().any(is_well)
     }
 
     /// Backends asked so far.
     #[must_use]
     pub fn count(self) -> u32 {
-        self.tried.len()
+        self.asked
     }
 }
 

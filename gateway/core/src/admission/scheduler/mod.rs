@@ -45,6 +45,8 @@ struct Request<W> {
     deadline: Duration,
     /// `None` while it waits.
     served_since: Option<Duration>,
+    /// What was known of its tenant on its route, in microseconds, before this one was found slow.
+    known_before_us: Option<u32>,
     waiter: Option<W>,
     link: Link,
 }
@@ -155,6 +157,7 @@ impl<W> Scheduler<W> {
             queued_us: if expected.known == Known::Own { expected.us } else { mean_us },
             deadline: now.saturating_add(arrival.wait_max),
             served_since: None,
+            known_before_us: None,
             waiter: None,
             link: Link::default(),
         };
@@ -201,6 +204,7 @@ impl<W> Scheduler<W> {
             queued_us: 0,
             deadline: now,
             served_since: Some(now),
+            known_before_us: None,
             waiter: None,
             link: Link::default(),
         }))
@@ -211,7 +215,8 @@ impl<W> Scheduler<W> {
         self.give_back(ticket, now, true);
     }
 
-    /// A request is not wanted any more: it leaves the queue, or gives back a worker that it did not use.
+    /// A request is not wanted any more: it leaves the queue, or gives back a worker that it did not use. How long it had that
+    /// one says nothing about the request.
     pub fn leave(&mut self, ticket: Ticket, now: Duration) {
         let waits = self.request(ticket).is_some_and(|request| request.served_since.is_none());
         if !waits {
@@ -327,6 +332,8 @@ impl<W> Scheduler<W> {
             if let Some(tenant) = self.tenants.get(place) {
                 self.costs.learn(tenant.key, request.route, took);
             }
+        } else if let (Some(tenant), Some(before_us)) = (self.tenants.get(place), request.known_before_us) {
+            self.costs.unlearn(tenant.key, request.route, before_us);
         }
         self.unpark(place);
         self.settle(place, now);

@@ -61,8 +61,10 @@ impl<W> Scheduler<W> {
         let Some(place) = request.tenant else { return };
         self.uncharge(place, class, charged_us, 0);
         self.charge_at_once(place, WorkClass::Slow, cost_us);
-        if let Some(tenant) = self.tenants.get(place) {
-            self.costs.learn_at_least(tenant.key, route, took);
+        let key = self.tenants.get(place).map(|tenant| tenant.key);
+        let before_us = key.and_then(|key| self.costs.learn_at_least(key, route, took));
+        if let Some(request) = self.requests.get_mut(entry) {
+            request.known_before_us = before_us;
         }
         self.unpark(place);
     }
