@@ -48,6 +48,7 @@ mod vectors;
 // How the process lives.
 mod admin;
 mod connections;
+mod gateways;
 mod lifecycle;
 mod moves;
 mod patroni;

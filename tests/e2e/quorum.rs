@@ -11,7 +11,7 @@ use fleetgate_tests::{DEADLINE, FaultProxy, Gateway, Link, Postgres, Redis, back
 use futures_util::future::join_all;
 
 /// For what takes the end of a lease, and the pause before the next grant.
-const AGREED: Duration = Duration::from_secs(60);
+pub(crate) const AGREED: Duration = Duration::from_secs(60);
 
 /// A gateway, and what is between it and the others.
 struct Node {
@@ -63,7 +63,7 @@ async fn node(at: u64, [primary, standby]: [&Postgres; 2], redis: &Redis, odoo: 
     Node { gateway, redis, paris, dublin }
 }
 
-async fn route_is(gateway: &Gateway, route: &str) {
+pub(crate) async fn route_is(gateway: &Gateway, route: &str) {
     wait_for(&format!("the route is {route}"), AGREED, async || pool(gateway).await["route"] == route).await;
 }
 

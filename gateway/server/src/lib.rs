@@ -14,6 +14,7 @@ pub mod dns;
 pub mod front;
 pub mod limits;
 pub mod lookup;
+pub mod nodes;
 pub mod proxy;
 pub mod region;
 pub mod reload;

@@ -8,7 +8,8 @@ use super::guards::GuardChanges;
 use super::limits::Plans;
 use super::listen::{self, ListenAddress};
 use super::model::{Drain, ListenerConfig, Observe, ProcessConfig, Spool, Webhook};
-use super::pools;
+use super::nodes::{self, Nodes};
+use super::pools::{self, Medium};
 use super::problem::{Problem, Spot};
 use super::read::{At, Lenient, Read, Reader, Step};
 use super::redis;
@@ -16,6 +17,7 @@ use super::reference::References;
 use super::tenants::TenantFile;
 use super::yaml::{Document, Start};
 use crate::pool::{Pool, PoolIndex, Region};
+use core::net::SocketAddr;
 use ipnet::IpNet;
 use std::sync::Arc;
 
@@ -30,6 +32,7 @@ pub struct MainFile {
     pub(super) plans: Plans,
     pub(super) quota_webhook: Option<Webhook>,
     pub(super) verdict_webhook: Option<Webhook>,
+    pub(super) nodes: Option<Nodes>,
     pub(super) tenants: Arc<TenantFile>,
     tenants_directory: Option<(Spot, Box<str>)>,
     sound: bool,
@@ -101,6 +104,7 @@ impl MainFile {
             plans: Plans::default(),
             quota_webhook: None,
             verdict_webhook: None,
+            nodes: None,
             tenants: Arc::new(tenants),
             tenants_directory: None,
             sound: false,
@@ -109,7 +113,9 @@ impl MainFile {
 
     fn check(name: &Arc<str>, mut written: FileConfig, reader: &mut Reader<'_>, cores: u16) -> Self {
         let regions = written.regions.0.take().and_then(|list| check_regions(list.0, reader));
-        let pools = check_pools(written.pools.0.take(), regions.as_deref(), written.redis.is_some(), reader);
+        let (medium, nodes) = check_nodes(&mut written, reader);
+        let (nodes_address, nodes) = nodes.unzip();
+        let pools = check_pools(written.pools.0.take(), regions.as_deref(), medium, reader);
         let trusted_proxies = written.trusted_proxies.0.take().map(|list| list.0).unwrap_or_default();
         let guards = written.guards.take().and_then(|guards| guards.0);
         let plans = Plans::check(written.plans.take(), reader);
@@ -125,7 +131,7 @@ impl MainFile {
             .take()
             .and_then(|folder| folder.value.0.map(|path| (folder.at, path.0)));
         Self {
-            process: check_process(written, reader, cores),
+            process: check_process(written, nodes_address, reader, cores),
             regions: regions.unwrap_or_default(),
             pools,
             trusted_proxies: trusted_proxies.into_iter().map(|network| network.0).collect(),
@@ -133,6 +139,7 @@ impl MainFile {
             plans,
             quota_webhook,
             verdict_webhook,
+            nodes,
             tenants: Arc::new(TenantFile::inline(name, tenants, reader)),
             tenants_directory,
             sound: false,
@@ -190,10 +197,25 @@ fn check_regions(written: Vec<At<Lenient<RegionEntry>>>, reader: &mut Reader<'_>
     all_good.then(|| regions.into_iter().map(|(_, region)| region).collect())
 }
 
+/// How gateways hear each other, and the gateways of `nodes` with the address of this one.
+fn check_nodes(
+    written: &mut FileConfig,
+    reader: &mut Reader<'_>,
+) -> (Medium, Option<(At<SocketAddr>, Nodes)>) {
+    match written.nodes.take() {
+        Some(Lenient(entry)) => {
+            let nodes = entry.and_then(|entry| nodes::check(entry, reader));
+            (Medium::Nodes(nodes.as_ref().map(|(_, nodes)| nodes.gateways.len())), nodes)
+        }
+        None if written.redis.is_some() => (Medium::Redis, None),
+        None => (Medium::None, None),
+    }
+}
+
 fn check_pools(
     written: Option<Named<PoolEntry, POOLS_MAX>>,
     regions: Option<&[Region]>,
-    shares: bool,
+    medium: Medium,
     reader: &mut Reader<'_>,
 ) -> Pools {
     let Some(Named(written)) = written else { return Pools::default() };
@@ -204,7 +226,7 @@ fn check_pools(
             guards = entry.guards.take().map(GuardChanges::of);
             let step = Step::Name(name.clone());
             reader.inside(Step::Key("pools"), |reader| {
-                reader.inside(step, |reader| pools::check(at, &name, entry, regions, shares, reader))
+                reader.inside(step, |reader| pools::check(at, &name, entry, regions, medium, reader))
             })
         });
         let index = checked.and_then(|pool| {
@@ -218,7 +240,12 @@ fn check_pools(
     pools
 }
 
-fn check_process(written: FileConfig, reader: &mut Reader<'_>, cores: u16) -> Option<ProcessConfig> {
+fn check_process(
+    written: FileConfig,
+    nodes_address: Option<At<SocketAddr>>,
+    reader: &mut Reader<'_>,
+    cores: u16,
+) -> Option<ProcessConfig> {
     let threads = match written.threads {
         Some(threads) => threads.0?.0,
         None => cores.max(1),
@@ -232,6 +259,9 @@ fn check_process(written: FileConfig, reader: &mut Reader<'_>, cores: u16) -> Op
         Some(Lenient(observe)) => Some(check_observe(observe?, &listeners, reader)),
         None => None,
     };
+    if let Some(nodes) = nodes_address {
+        check_nodes_address(nodes, &listeners, observe.as_ref(), reader);
+    }
     let connections = connections::check(written.connections.0?, reader);
     let redis = match written.redis {
         Some(Lenient(written)) => Some(redis::check(written?, reader)),
@@ -263,7 +293,29 @@ fn check_process(written: FileConfig, reader: &mut Reader<'_>, cores: u16) -> Op
         resolvers: resolvers.into_iter().map(|server| server.0).collect(),
         acme,
         redis,
+        nodes_address: nodes_address.map(|nodes| nodes.value),
     })
+}
+
+/// Gateways are asked where nobody else is.
+fn check_nodes_address(
+    nodes: At<SocketAddr>,
+    listeners: &[(Spot, ListenerConfig)],
+    observe: Option<&Observe>,
+    reader: &mut Reader<'_>,
+) {
+    let address = nodes.value;
+    let by_clients = listen::taken(listeners, &ListenAddress::Tcp(address)).is_some();
+    let by_probes = address.port() != 0 && observe.is_some_and(|observe| observe.address == address);
+    if by_clients || by_probes {
+        let message = format!("somebody else is answered at `{address}`");
+        let hint = "give the other gateways an address of their own";
+        reader.inside(Step::Key("nodes"), |reader| {
+            reader.inside(Step::Key("address"), |reader| {
+                reader.error(nodes.at, message, Some(hint.into()));
+            });
+        });
+    }
 }
 
 fn check_observe(

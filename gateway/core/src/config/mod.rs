@@ -16,6 +16,7 @@ mod limits;
 mod listen;
 mod main_file;
 mod model;
+mod nodes;
 mod passthrough;
 mod pools;
 mod problem;
@@ -42,6 +43,7 @@ pub use model::{
     Drain, Fleet, GatewayConfig, ListenerConfig, ListenerTls, Observe, PassthroughRoute, ProcessConfig,
     Secret, Spool, TlsVersion, Webhook,
 };
+pub use nodes::{NodeAddress, Nodes};
 pub use problem::{Place, Problem, Severity, Spot};
 pub use redis::{Redis, RedisServer};
 pub use reference::{NoReferences, References};

@@ -4,6 +4,7 @@ use super::acme::Acme;
 use super::connections::Connections;
 use super::dns_zone::DnsZone;
 use super::listen::ListenAddress;
+use super::nodes::Nodes;
 use super::redis::Redis;
 use crate::client_certificate::ClientCertificates;
 use crate::guard::Guards;
@@ -53,6 +54,8 @@ pub struct ProcessConfig {
     pub acme: Option<Acme>,
     /// What several nodes share.
     pub redis: Option<Redis>,
+    /// Address that the other gateways ask.
+    pub nodes_address: Option<SocketAddr>,
 }
 
 /// An address that clients connect to.
@@ -159,6 +162,8 @@ pub struct Fleet {
     pub quota_webhook: Option<Webhook>,
     /// Who is told about verdicts on regions that change.
     pub verdict_webhook: Option<Webhook>,
+    /// Gateways that decide together, where they say so to each other directly.
+    pub nodes: Option<Nodes>,
     /// Names of the files that tenants were written in.
     pub files: Vec<Arc<str>>,
 }

@@ -14,31 +14,39 @@ use crate::pool::{
     Backend, BackendPlace, BackendTls, DatabaseSource, Pool, PoolRegion, PostgresTls, Region, SameSite,
     SessionCookie, Timeouts, WebsocketTimeouts,
 };
-use crate::region::{FailoverMode, FailoverPolicy, Freeze};
+use crate::region::{FailoverMode, FailoverPolicy, Freeze, LEASE};
 use core::num::NonZeroU16;
 use core::time::Duration;
 
 /// Least idle timeout that leaves Odoo's own pings the time to arrive (55 s in 19.0), with a margin.
 const WEBSOCKET_IDLE_SENSIBLE: Duration = Duration::from_secs(75);
+/// For how long requests wait where gateways decide together: silence, a promotion, and a lease before the next grant.
+const HOLD_TOGETHER: Duration = Duration::from_secs(15);
+/// What a move takes at the least where gateways decide together: the lease, and three seconds for the rest.
+const HOLD_TOGETHER_MIN: Duration = LEASE.saturating_add(Duration::from_secs(3));
 
-/// Checks a pool. `shares`: several gateways share a Redis. `None` after a problem was reported, here or with the regions, which then are `None` too.
+/// How gateways that decide together hear each other.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Medium {
+    /// They do not.
+    None,
+    /// Over a Redis.
+    Redis,
+    /// Directly; how many of them there are, if that is known.
+    Nodes(Option<usize>),
+}
+
+/// Checks a pool. `None` after a problem was reported, here or with the regions, which then are `None` too.
 pub(super) fn check(
     at: Spot,
     name: &str,
     mut written: PoolEntry,
     regions: Option<&[Region]>,
-    shares: bool,
+    medium: Medium,
     reader: &mut Reader<'_>,
 ) -> Option<Pool> {
     let errors_before = reader.error_count();
-    if let Some(quorum) = written.failover.quorum.as_ref().filter(|_| !shares) {
-        reader.inside(Step::Key("failover"), |reader| {
-            reader.inside(Step::Key("quorum"), |reader| {
-                let message = "the gateways share no Redis over which they could agree".into();
-                reader.error(quorum.at, message, Some("write `redis:`, or leave `quorum` out".into()));
-            });
-        });
-    }
+    reader.inside(Step::Key("failover"), |reader| check_together(&written.failover, medium, reader));
     check_values(&written, reader);
     let tls = written.tls.and_then(|tls| reader.inside(Step::Key("tls"), |reader| check_tls(tls, reader)));
     let secure = written.postgres_tls.is_some();
@@ -112,14 +120,46 @@ fn check_freezes(written: Vec<At<FreezeEntry>>, reader: &mut Reader<'_>) -> Box<
 }
 
 fn failover(written: &FailoverEntry) -> FailoverPolicy {
+    let hold = if written.quorum.is_some() { HOLD_TOGETHER } else { FailoverPolicy::default().hold };
     FailoverPolicy {
         mode: written.mode.value.0,
         quorum: written.quorum.as_ref().and_then(|quorum| u8::try_from(quorum.value.0).ok()),
         hold_down: written.hold_down.0,
         moves_per_day_max: u8::try_from(written.moves_per_day_max.0).unwrap_or(u8::MAX),
         lag_max: written.lag_max.0,
-        hold: written.hold.0,
+        hold: written.hold.as_ref().map_or(hold, |hold| hold.value.0),
     }
+}
+
+/// Whether gateways that decide together can, and have the time to.
+fn check_together(failover: &FailoverEntry, medium: Medium, reader: &mut Reader<'_>) {
+    let Some(At { at, value: quorum }) = &failover.quorum else { return };
+    let (quorum, at) = (usize::from(quorum.0), *at);
+    reader.inside(Step::Key("quorum"), |reader| match medium {
+        Medium::None => {
+            let message = "the gateways have no way to hear each other".into();
+            let hint = "write `nodes:` or `redis:`, or leave `quorum` out";
+            reader.error(at, message, Some(hint.into()));
+        }
+        Medium::Nodes(Some(gateways)) if gateways != quorum => {
+            let message = format!("`nodes.gateways` names {gateways} gateways, and this says {quorum}");
+            let hint = "write the same number: each gateway of `nodes` decides, and nobody else";
+            reader.error(at, message, Some(hint.into()));
+        }
+        Medium::Redis | Medium::Nodes(_) => {}
+    });
+    if let Some(hold) = failover.hold.as_ref().filter(|hold| too_short(hold.value.0)) {
+        reader.inside(Step::Key("hold"), |reader| {
+            let message = "requests that wait give up before gateways that decide together can have moved";
+            let hint = "a move takes them a lease of 5 s and what the promotion takes: leave it out for 15 s, or write `0s` to hold nothing";
+            reader.warning(hold.at, message.into(), Some(hint.into()));
+        });
+    }
+}
+
+/// Whether requests wait, and for less than gateways that decide together need.
+fn too_short(hold: Duration) -> bool {
+    !hold.is_zero() && hold < HOLD_TOGETHER_MIN
 }
 
 /// Which database takes writes is known of all regions, or is no question at all.

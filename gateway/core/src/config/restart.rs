@@ -19,6 +19,7 @@ pub fn needs_restart(old: &ProcessConfig, new: &ProcessConfig) -> Vec<&'static s
         resolvers,
         acme,
         redis,
+        nodes_address,
     } = old;
     [
         ("listeners", *listeners != new.listeners),
@@ -33,6 +34,7 @@ pub fn needs_restart(old: &ProcessConfig, new: &ProcessConfig) -> Vec<&'static s
         ("resolvers", *resolvers != new.resolvers),
         ("acme", *acme != new.acme),
         ("redis", *redis != new.redis),
+        ("nodes.address", *nodes_address != new.nodes_address),
     ]
     .into_iter()
     .filter_map(|(key, differs)| differs.then_some(key))

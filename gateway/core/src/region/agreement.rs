@@ -4,6 +4,9 @@ use super::RegionIndex;
 use crate::health::Moment;
 use core::time::Duration;
 
+/// For how long what a gateway lets everybody do counts.
+pub const LEASE: Duration = Duration::from_secs(5);
+
 /// What another node last said.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Heard {
@@ -18,6 +21,8 @@ pub struct Heard {
 pub struct Quorum {
     /// What each of the other nodes last said; `None` for those that are not heard.
     pub heard: Vec<Option<Heard>>,
+    /// What the other process of this node said that has its vote, where this one has not.
+    pub own: Option<Heard>,
     /// For how long a grant that was heard holds.
     pub lease: Duration,
 }
@@ -33,7 +38,7 @@ impl Quorum {
         let mut heard: Vec<Option<Heard>> = heard.into_iter().map(Some).collect();
         let others = nodes.saturating_sub(1).max(heard.len());
         heard.resize(others, None);
-        Self { heard, lease }
+        Self { heard, own: None, lease }
     }
 
     fn is_majority(&self, others: usize) -> bool {
@@ -41,7 +46,11 @@ impl Quorum {
     }
 
     fn fresh(&self, now: Moment) -> impl Iterator<Item = &Heard> {
-        self.heard.iter().flatten().filter(move |heard| now.saturating_sub(heard.at) <= self.lease)
+        self.heard.iter().flatten().filter(move |heard| self.holds(heard, now))
+    }
+
+    fn holds(&self, heard: &Heard, now: Moment) -> bool {
+        now.saturating_sub(heard.at) <= self.lease
     }
 
     /// Whether this node and those that it hears are more than half.
@@ -50,15 +59,19 @@ impl Quorum {
         self.is_majority(self.fresh(now).count())
     }
 
-    fn grants(&self, region: RegionIndex, now: Moment) -> bool {
-        self.is_majority(self.fresh(now).filter(|heard| heard.grants == Some(region)).count())
+    /// Whether more than half of all nodes let a region be used; `own` says whether this process does.
+    fn grants(&self, region: RegionIndex, own: bool, now: Moment) -> bool {
+        let other_process = self.own.filter(|heard| self.holds(heard, now) && heard.grants == Some(region));
+        let own = own || other_process.is_some();
+        let granted = self.fresh(now).filter(|heard| heard.grants == Some(region)).count();
+        granted.saturating_add(usize::from(own)).saturating_mul(2) > self.heard.len().saturating_add(1)
     }
 }
 
 /// What this node grants.
 ///
-/// A node sends requests to a region while more than half of all nodes grant it, and a node grants one region at a
-/// time, with more than a lease between two. Two majorities share a node, so no two regions are used at once.
+/// A node sends requests to a region while more than half of all nodes grant it, itself included or not, and a node grants
+/// one region at a time, with more than a lease between two. Two majorities share a node, so no two regions are used at once.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub(super) struct Agreement {
     grant: Option<RegionIndex>,
@@ -76,12 +89,17 @@ impl Agreement {
         if self.grant.is_none() && now.saturating_sub(self.withdrawn) > pause {
             self.grant = wanted;
         }
-        self.grant.is_some_and(|region| quorum.grants(region, now))
+        wanted.is_some_and(|region| quorum.grants(region, self.grant == wanted, now))
     }
 
     /// Grants nothing from now on, for longer than a grant of before is believed.
     pub(super) const fn withdraw(&mut self, now: Moment) {
         *self = Self { grant: None, withdrawn: now };
+    }
+
+    /// Goes on granting what another process of this node granted until now, and never will again.
+    pub(super) const fn take_over(&mut self, grant: RegionIndex) {
+        self.grant = Some(grant);
     }
 
     /// The region that this node lets everybody use.

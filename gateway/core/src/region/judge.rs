@@ -178,6 +178,13 @@ impl Judge {
         self.agreement.withdraw(now);
     }
 
+    /// Goes on granting what another process of this node granted until now, and never will again.
+    pub fn take_over_grant(&mut self, region: RegionIndex) {
+        if region < self.regions.len() {
+            self.agreement.take_over(region);
+        }
+    }
+
     /// Holds the pool in a region, or lets it go. A region that cannot take writes serves nobody, pinned or not.
     pub fn pin(&mut self, region: Option<RegionIndex>) {
         self.pinned = region.filter(|region| *region < self.regions.len());

@@ -17,7 +17,7 @@ mod simulation;
 #[cfg(test)]
 mod tests;
 
-pub use agreement::{Heard, Quorum};
+pub use agreement::{Heard, LEASE, Quorum};
 pub use entry::{Entry, HELD_MAX};
 pub use judge::{Judge, Led, Move, MoveCause, Route, region_of};
 pub use observers::{Sight, merge};

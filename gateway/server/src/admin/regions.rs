@@ -5,6 +5,7 @@ use crate::region::{Order, OrderError, PoolReport};
 use axum::Json;
 use axum::extract::{Query, State};
 use axum::http::StatusCode;
+use axum::http::header::{CONTENT_TYPE, HeaderName};
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;
 
@@ -50,6 +51,13 @@ type Told = Result<Json<RegionList>, (StatusCode, String)>;
 
 pub(super) async fn get_regions(State(state): State<Arc<AdminState>>) -> Json<RegionList> {
     Json(RegionList { pools: state.regions.report(), dry_run: false })
+}
+
+/// What this gateway says to the others, for the other process of it in an upgrade.
+pub(super) async fn get_said(
+    State(state): State<Arc<AdminState>>,
+) -> ([(HeaderName, &'static str); 1], String) {
+    ([(CONTENT_TYPE, "application/json")], state.regions.say())
 }
 
 pub(super) async fn post_pin(State(state): State<Arc<AdminState>>, Query(query): Query<PinQuery>) -> Told {

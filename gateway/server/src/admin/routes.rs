@@ -2,7 +2,7 @@
 
 use super::explain::{ExplainQuery, Explanation, explain};
 use super::quota::{self, GrantOrder, QuotaDone, QuotaList, QuotaQuery, ResetOrder};
-use super::regions::{get_regions, post_drain, post_pin, post_undrain};
+use super::regions::{get_regions, get_said, post_drain, post_pin, post_undrain};
 use super::status::{ListenerStatus, PhaseCell, Status, status};
 use super::tenants::{TenantList, TenantQuery, list};
 use crate::acme::AcmeKeeper;
@@ -61,6 +61,7 @@ pub fn admin_router(state: Arc<AdminState>) -> Router {
         .route("/v1/explain", get(get_explain))
         .route("/v1/reload", post(post_reload))
         .route("/v1/regions", get(get_regions))
+        .route("/v1/regions/said", get(get_said))
         .route("/v1/regions/pin", post(post_pin))
         .route("/v1/regions/drain", post(post_drain))
         .route("/v1/regions/undrain", post(post_undrain))

@@ -4,6 +4,7 @@ use super::routes::AdminState;
 use crate::acme::AcmeFacts;
 use crate::certificates::CertificateStore;
 use crate::cluster::ClusterFacts;
+use crate::region::NodeReport;
 use crate::reload::{HeldBack, ProblemNote};
 use crate::spool::{SpoolBounds, SpoolStore};
 use fleetgate_core::admission::{Load, WorkClass};
@@ -72,6 +73,9 @@ pub struct Status {
     pub usage_problem: Option<String>,
     /// This node among others; `None`: it is alone.
     pub cluster: Option<ClusterFacts>,
+    /// The other gateways of `nodes`.
+    #[serde(default)]
+    pub gateways: Vec<NodeReport>,
     /// Panics since the start; each failed one request.
     pub panics: u64,
 }
@@ -273,6 +277,7 @@ pub(super) fn status(state: &AdminState) -> Status {
         pools: pools.collect(),
         usage_problem: state.usage.opened().and_then(|store| store.problem()),
         cluster: state.cluster.as_ref().map(|cluster| cluster.facts()),
+        gateways: state.regions.nodes(),
         panics: crate::telemetry::panic::count(),
     }
 }

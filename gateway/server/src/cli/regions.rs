@@ -1,7 +1,7 @@
 //! `regions` for people.
 
 use crate::admin::RegionList;
-use crate::region::{BackendReport, PoolReport, RegionReport};
+use crate::region::{BackendReport, GatewayReport, PoolReport, RegionReport};
 use std::fmt::Write;
 
 /// Writing to a string does not fail.
@@ -58,8 +58,7 @@ pub(super) fn explain_text(name: &str, list: &RegionList) -> String {
         line!(text, "\n  other gateways");
     }
     for gateway in &pool.gateways {
-        let grants = gateway.grants.as_deref().unwrap_or("none yet");
-        line!(text, "    {} is for {grants}, {} ms ago", gateway.node, gateway.milliseconds_ago);
+        line!(text, "    {}", gateway_text(gateway));
     }
     if !pool.moves.is_empty() {
         line!(text, "\n  moves");
@@ -68,6 +67,17 @@ pub(super) fn explain_text(name: &str, list: &RegionList) -> String {
         line!(text, "    {} s ago from {} to {}: {}", done.seconds_ago, done.from, done.to, done.cause);
     }
     text
+}
+
+fn gateway_text(gateway: &GatewayReport) -> String {
+    let grants = gateway.grants.as_deref().unwrap_or("none yet");
+    let heard = match (gateway.milliseconds_ago, &*gateway.node) {
+        (Some(ago), node) => format!("{node} is for {grants}, {ago} ms ago"),
+        (None, "") => "they are not heard".to_owned(),
+        (None, node) => format!("{node} is not heard"),
+    };
+    let problem = gateway.problem.as_ref().map(|problem| format!("  PROBLEM: {problem}"));
+    heard + &problem.unwrap_or_default()
 }
 
 fn heading(text: &mut String, pool: &PoolReport) {

@@ -36,9 +36,7 @@ pub(super) fn text(status: &Status) -> String {
     if let Some(problem) = &status.usage_problem {
         line!(text, "PROBLEM    {problem}");
     }
-    if let Some(cluster) = &status.cluster {
-        cluster_text(&mut text, cluster);
-    }
+    nodes_text(&mut text, status);
     for listener in &status.listeners {
         line!(text, "listening  {}", listener.address);
     }
@@ -81,6 +79,21 @@ pub(super) fn text(status: &Status) -> String {
         line!(text, "\n{} panics; please report them: the log has the places", status.panics);
     }
     text
+}
+
+/// This node among others.
+fn nodes_text(text: &mut String, status: &Status) {
+    if let Some(cluster) = &status.cluster {
+        cluster_text(text, cluster);
+    }
+    for gateway in &status.gateways {
+        let heard =
+            gateway.milliseconds_ago.map_or("never heard".to_owned(), |ago| format!("heard {ago} ms ago"));
+        line!(text, "gateway    {}: {heard}", gateway.gateway);
+        if let Some(problem) = &gateway.problem {
+            line!(text, "PROBLEM    {}: {problem}", gateway.gateway);
+        }
+    }
 }
 
 fn cluster_text(text: &mut String, cluster: &ClusterFacts) {

@@ -10,7 +10,7 @@ use std::time::Duration;
 static SAID: LazyLock<Script> = LazyLock::new(|| Script::new(include_str!("said.lua")));
 
 /// Longest text in bytes.
-pub const SAID_BYTES_MAX: usize = 64 * 1024;
+pub const SAID_BYTES_MAX: usize = 4 * 1024 * 1024;
 
 /// What a node said about a topic.
 #[derive(Debug, Clone, PartialEq, Eq)]

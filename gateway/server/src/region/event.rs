@@ -88,8 +88,7 @@ pub(super) const fn told_of(route: Route) -> &'static str {
         Route::Unwritable => {
             "no database of the pool takes writes: requests are refused. Bring the primary back, or promote a standby; the pool follows by itself"
         }
-        Route::Agreeing(_) | Route::Isolated => {
-            "the other gateways do not agree on a region: requests are refused"
-        }
+        Route::Agreeing(_) => "too few gateways let this region be used: requests are refused",
+        Route::Isolated => "this gateway hears no majority of the others: requests are refused",
     }
 }

@@ -3,6 +3,7 @@
 use super::pool::PoolWatch;
 use super::seen::Seen;
 use super::watch::RegionWatch;
+use crate::nodes::NodeProblem;
 use fleetgate_core::health::{BackendSignal, BackendVerdict, DatabaseVerdict};
 use fleetgate_core::region::{MoveCause, RegionVerdict, Route};
 use prometheus::core::{Collector, Desc};
@@ -24,6 +25,7 @@ pub struct RegionMetrics {
     backends: IntGaugeVec,
     moves: IntCounterVec,
     near_misses: IntCounterVec,
+    gateways: IntGaugeVec,
 }
 
 impl RegionMetrics {
@@ -76,11 +78,16 @@ impl RegionMetrics {
                 "Times that probes failed, and passed again before anything followed.",
                 &["pool", "region", "signal"],
             )?,
+            gateways: gauges(
+                "fleetgate_gateway_state",
+                "1 for how another gateway of `nodes` is heard, 0 for all else.",
+                &["gateway", "state"],
+            )?,
         })
     }
 
     fn read(&self) {
-        for gauges in [&self.route, &self.region, &self.database, &self.backends] {
+        for gauges in [&self.route, &self.region, &self.database, &self.backends, &self.gateways] {
             gauges.reset();
         }
         self.lag.reset();
@@ -88,6 +95,12 @@ impl RegionMetrics {
         self.near_misses.reset();
         for pool in self.watch.watched() {
             self.read_pool(&pool);
+        }
+        for node in self.watch.nodes() {
+            for state in NodeProblem::NAMES {
+                let is = i64::from(state == node.state);
+                self.gateways.with_label_values(&[&*node.gateway, state]).set(is);
+            }
         }
     }
 
@@ -136,8 +149,17 @@ impl RegionMetrics {
         self.near_misses.with_label_values(&[pool, region, DATABASE]).inc_by(count);
     }
 
-    fn parts(&self) -> [&dyn Collector; 7] {
-        [&self.route, &self.region, &self.database, &self.lag, &self.backends, &self.moves, &self.near_misses]
+    fn parts(&self) -> [&dyn Collector; 8] {
+        [
+            &self.route,
+            &self.region,
+            &self.database,
+            &self.lag,
+            &self.backends,
+            &self.moves,
+            &self.near_misses,
+            &self.gateways,
+        ]
     }
 }
 

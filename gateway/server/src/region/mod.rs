@@ -16,14 +16,17 @@ mod postgres;
 mod report;
 mod seen;
 mod share;
+mod vote;
 mod warm_up;
 mod watch;
+mod word;
 
 pub use memory::{Draining, Memory, Pin};
 pub use metrics::RegionMetrics;
 pub use orders::{Order, OrderError};
 pub use report::{
-    BackendReport, DatabaseReport, GatewayReport, MoveReport, NameReport, PoolReport, RegionReport,
-    SignalReport,
+    BackendReport, DatabaseReport, GatewayReport, MoveReport, NameReport, NodeReport, PoolReport,
+    RegionReport, SignalReport,
 };
+pub use share::Medium;
 pub use watch::RegionWatch;

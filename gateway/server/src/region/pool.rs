@@ -5,14 +5,16 @@ use super::event::{Subject, VerdictEvent, told_of};
 use super::memory::Memory;
 use super::messages::Messages;
 use super::seen::{Seen, count_backends, verdicts};
-use super::share::{FRESH, LEASE, Other, PoolWord};
+use super::share::{Company, FRESH};
+use super::vote::{Grants, Vote};
+use super::word::{PoolWord, Word};
 use crate::snapshot::{BackendState, BackendTlsClient, NamedAddresses, PoolRoute, Snapshot};
 use fleetgate_core::health::{
     BackendSignal, BackendVerdict, Cadence, DatabaseReading, Moment, Reading, Role,
 };
 use fleetgate_core::pool::{HealthProbes, Pool, PoolIndex};
 use fleetgate_core::region::{
-    Judge, Move, NotReady, Quorum, RegionIndex, RegionVerdict, Route, Sight, merge,
+    Judge, LEASE, Move, NotReady, Quorum, RegionIndex, RegionVerdict, Route, Sight, merge,
 };
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
@@ -24,6 +26,8 @@ pub(super) struct Around {
     pub(super) messages: Messages,
     /// Whether there are other gateways to decide with.
     pub(super) shares: bool,
+    /// The vote of this gateway among them.
+    pub(super) vote: Arc<Vote>,
 }
 
 /// A pool whose servers are asked.
@@ -260,8 +264,9 @@ impl PoolWatch {
         let noted = match self.quorum {
             None => Some((now, reading)),
             Some(quorum) => {
-                let others = seen.others.iter().filter_map(|other| *other.sights.get(region)?);
-                let nodes = usize::from(quorum).max(seen.others.len().saturating_add(1));
+                let Company { others, nodes, .. } = &seen.company;
+                let nodes = usize::from(quorum).max(*nodes).max(others.len().saturating_add(1));
+                let others = others.iter().filter_map(|other| *other.sights.get(region)?);
                 merge(others.chain([sight]), nodes, FRESH, now)
             }
         };
@@ -270,16 +275,41 @@ impl PoolWatch {
         }
     }
 
-    /// What this gateway says to the others.
-    pub(super) fn word(&self) -> PoolWord {
+    /// What this gateway says to the others, if it decides with others.
+    pub(super) fn word(&self) -> Option<PoolWord> {
         let seen = self.seen();
-        PoolWord::new(&self.pool, seen.judge.grant(), &seen.sights, self.now())
+        let grants = seen.judge.grant().filter(|_| self.around.vote.held());
+        Some(PoolWord::new(&self.pool, self.quorum?, grants, &seen.sights, self.now()))
     }
 
     /// Takes what the others say.
-    pub(super) fn hear(self: &Arc<Self>, others: Vec<Other>) {
-        self.seen().others = others;
+    pub(super) fn hear(self: &Arc<Self>, company: Company) {
+        self.seen().company = company;
         self.conclude();
+    }
+
+    /// Takes what the process of this gateway says that has its vote.
+    pub(super) fn hear_own(self: &Arc<Self>, word: &Word, asked: Instant) {
+        let Some(said) = word.pools.get(&self.pool.name) else { return };
+        self.seen().own = Some(said.heard(&self.pool, self.moment(asked)));
+    }
+
+    /// Goes on with what another process of this gateway let be used, and does no more.
+    pub(super) fn take_over(self: &Arc<Self>, grants: &Grants) {
+        let Some(granted) = grants.get(&self.pool.name).filter(|_| self.quorum.is_some()) else { return };
+        if let Some(region) = self.pool.regions.iter().position(|region| region.name == *granted) {
+            self.seen().judge.take_over_grant(region);
+        }
+        self.conclude();
+    }
+
+    /// The region that this gateway let be used until it gave up its vote.
+    pub(super) fn leave(&self) -> Option<(Box<str>, Box<str>)> {
+        let mut seen = self.seen();
+        let granted = seen.judge.grant().filter(|_| self.quorum.is_some());
+        seen.judge.withdraw(self.now());
+        let region = self.pool.regions.get(granted?)?;
+        Some((self.pool.name.clone(), region.name.clone()))
     }
 
     /// A moment on the clock of the readings.
@@ -298,6 +328,9 @@ impl PoolWatch {
         }
         seen.judge.freeze(self.frozen_until().is_some());
         let last_move = seen.judge.moves().last().copied();
+        if self.quorum.is_some() && !self.around.vote.held() {
+            seen.judge.withdraw(self.now());
+        }
         let quorum = self.others(&seen);
         let route = seen.judge.decide(quorum.as_ref(), self.now());
         let moved = seen.judge.moves().last().copied().filter(|done| last_move != Some(*done));
@@ -307,10 +340,11 @@ impl PoolWatch {
         // Set while the lock is held: of two conclusions the later one stays.
         let changed = self.route.set(route);
         seen.concluded = true;
+        let company = changed.then(|| self.company(&seen));
         drop(seen);
         told.into_iter().for_each(|event| self.tell(event));
-        if changed {
-            self.tell_route(before, route);
+        if let Some(company) = company {
+            self.tell_route(before, route, company.as_deref());
         }
         if let Some(done) = moved {
             self.tell_move(&done);
@@ -319,8 +353,10 @@ impl PoolWatch {
 
     /// The gateways that decide with this one, if there are any.
     fn others(&self, seen: &Seen) -> Option<Quorum> {
-        let heard = seen.others.iter().map(|other| other.heard);
-        self.quorum.map(|quorum| Quorum::of(usize::from(quorum), heard, LEASE))
+        let Company { others, nodes, .. } = &seen.company;
+        let heard = others.iter().map(|other| other.heard);
+        let nodes = usize::from(self.quorum?).max(*nodes);
+        Some(Quorum { own: seen.own, ..Quorum::of(nodes, heard, LEASE) })
     }
 
     /// What would follow if an operator held the pool in a region, or let it go.
@@ -400,10 +436,20 @@ impl PoolWatch {
         VerdictEvent { subject, pool, region, backend: String::new(), from, to, saw: String::new() }
     }
 
-    fn tell_route(&self, before: Route, route: Route) {
+    /// Who is heard of those that decide about the pool, and why others are not; `None`: this gateway decides alone.
+    pub(super) fn company(&self, seen: &Seen) -> Option<String> {
+        let text = seen.company.text(self.quorum?, self.now());
+        Some(self.around.vote.problem().map_or_else(|| text.clone(), |problem| format!("{text}; {problem}")))
+    }
+
+    fn tell_route(&self, before: Route, route: Route, company: Option<&str>) {
         let region = if let Route::Serve(region) = route { region } else { usize::MAX };
         let event = self.event(Subject::Route, region, before.as_str(), route.as_str());
-        self.tell(VerdictEvent { saw: told_of(route).to_owned(), ..event });
+        let saw = match (route, company) {
+            (Route::Agreeing(_) | Route::Isolated, Some(company)) => format!("{}: {company}", told_of(route)),
+            _ => told_of(route).to_owned(),
+        };
+        self.tell(VerdictEvent { saw, ..event });
     }
 
     fn tell_move(&self, done: &Move) {
@@ -458,10 +504,12 @@ tenants: [ { id: acme, hosts: [acme.example.com] } ]
         let (main, problems) = MainFile::parse("fleetgate.yaml", CONFIG, &NoReferences, 1);
         assert!(problems.is_empty(), "{problems:?}");
         let snapshot = Snapshot::build(compile(&main, &[]).config.unwrap().fleet, "", None);
-        let memory = Arc::new(Memory::open(StateDirectory::new(folder.path(), "state")));
+        let state = StateDirectory::new(folder.path(), "state");
+        let (memory, vote) = (Arc::new(Memory::open(state.clone())), Arc::new(Vote::new(state)));
         let probes = snapshot.fleet.pools[0].health.unwrap();
         let store = Arc::new(SnapshotStore::new(Snapshot::build(Default::default(), "", None)));
-        let around = Around { memory: Arc::clone(&memory), messages: Messages::start(store), shares: false };
+        let around =
+            Around { memory: Arc::clone(&memory), messages: Messages::start(store), shares: false, vote };
         let watch = PoolWatch::new(&snapshot, PoolIndex(0), probes, &around, None).unwrap();
         (folder, memory, Arc::new(watch))
     }

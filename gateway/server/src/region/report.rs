@@ -3,6 +3,7 @@
 use super::memory::{Draining, Memory, Pin, Remembered};
 use super::pool::PoolWatch;
 use super::seen::{BackendSeen, Seen};
+use super::word::millis;
 use fleetgate_core::health::{BackendSignal, DatabaseVerdict, Moment};
 use fleetgate_core::pool::BackendPlace;
 use fleetgate_core::region::{Judge, NotReady, RegionIndex, RegionVerdict, Route};
@@ -40,15 +41,31 @@ pub struct PoolReport {
     pub gateways: Vec<GatewayReport>,
 }
 
+/// Another gateway of `nodes`.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct NodeReport {
+    /// Its name.
+    pub gateway: String,
+    /// Milliseconds since it was last heard; `None`: never.
+    pub milliseconds_ago: Option<u64>,
+    /// Why it is not heard now, in a word.
+    pub state: String,
+    /// What is wrong, and what to do.
+    pub problem: Option<String>,
+}
+
 /// Another gateway, as it was last heard.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct GatewayReport {
-    /// Its name and that of its process.
+    /// Its name; empty where it is not known who is missing.
     pub node: String,
-    /// Milliseconds since it said what follows.
-    pub milliseconds_ago: u64,
+    /// Milliseconds since it said what follows; `None`: it was not heard.
+    pub milliseconds_ago: Option<u64>,
     /// Region that it lets everybody use.
     pub grants: Option<String>,
+    /// What is wrong, and what to do.
+    #[serde(default)]
+    pub problem: Option<String>,
 }
 
 /// A region of a pool.
@@ -182,11 +199,6 @@ fn read(watch: &PoolWatch, picture: &Picture<'_>, remembered: &Remembered) -> Po
         cause: done.cause.as_str().to_owned(),
         seconds_ago: now.saturating_sub(done.at).as_secs(),
     });
-    let gateways = seen.others.iter().map(|other| GatewayReport {
-        node: other.node.to_string(),
-        milliseconds_ago: u64::try_from(now.saturating_sub(other.heard.at).as_millis()).unwrap_or(u64::MAX),
-        grants: other.heard.grants.map(name),
-    });
     let serving = match *route {
         Route::Serve(region) | Route::Fenced(region) => Some(name(region)),
         Route::Unwritable | Route::Agreeing(_) | Route::Isolated => None,
@@ -200,7 +212,7 @@ fn read(watch: &PoolWatch, picture: &Picture<'_>, remembered: &Remembered) -> Po
                 "it is held in {}, whose database takes no writes: requests are refused; `fleetgate regions unpin` lets it go",
                 pin.region
             ),
-            _ => means(*route, serving.as_deref().unwrap_or_default(), &judge.database_verdicts()),
+            _ => means(watch, picture, serving.as_deref().unwrap_or_default()),
         },
         serving,
         pin: remembered.pin.clone(),
@@ -210,7 +222,7 @@ fn read(watch: &PoolWatch, picture: &Picture<'_>, remembered: &Remembered) -> Po
         conflict_seconds: judge.conflict_since().map(|since| now.saturating_sub(since).as_secs()),
         frozen_until: watch.frozen_until(),
         moves: moves.collect(),
-        gateways: gateways.collect(),
+        gateways: gateways(watch, seen),
     }
 }
 
@@ -245,6 +257,34 @@ fn region_report(
     })
 }
 
+/// Each of the others, heard or not.
+fn gateways(watch: &PoolWatch, seen: &Seen) -> Vec<GatewayReport> {
+    let (now, company) = (watch.now(), &seen.company);
+    let why = |node: &str| {
+        let absent = company.absent.iter().find(|absent| *absent.node == *node);
+        absent.map(|absent| absent.why.clone())
+    };
+    let heard = company.others.iter().map(|other| GatewayReport {
+        node: other.node.to_string(),
+        milliseconds_ago: Some(millis(now.saturating_sub(other.heard.at))),
+        grants: other
+            .heard
+            .grants
+            .and_then(|region| watch.pool.regions.get(region))
+            .map(|region| region.name.to_string()),
+        problem: why(&other.node),
+    });
+    let unheard =
+        company.absent.iter().filter(|absent| !company.others.iter().any(|other| other.node == absent.node));
+    let unheard = unheard.map(|absent| GatewayReport {
+        node: absent.node.to_string(),
+        milliseconds_ago: None,
+        grants: None,
+        problem: Some(absent.why.clone()),
+    });
+    heard.chain(unheard).collect()
+}
+
 fn names_of(watch: &PoolWatch, places: &[BackendPlace]) -> Vec<NameReport> {
     let named = places.iter().filter_map(|place| Some((place, place.name()?)));
     let report = named.map(|(place, name)| {
@@ -258,7 +298,9 @@ fn names_of(watch: &PoolWatch, places: &[BackendPlace]) -> Vec<NameReport> {
     report.collect()
 }
 
-fn means(route: Route, serving: &str, databases: &[DatabaseVerdict]) -> String {
+fn means(watch: &PoolWatch, Picture { judge, seen, route, .. }: &Picture<'_>, serving: &str) -> String {
+    let databases = judge.database_verdicts();
+    let company = watch.company(seen).unwrap_or_default();
     match route {
         Route::Serve(_) if databases.iter().all(|verdict| *verdict == DatabaseVerdict::Unwatched) => {
             format!("requests go to {serving}; its database is not watched, so it is trusted to take writes")
@@ -270,8 +312,12 @@ fn means(route: Route, serving: &str, databases: &[DatabaseVerdict]) -> String {
         Route::Unwritable => {
             "no database takes writes: requests are refused until the primary is back or a standby is promoted; then the pool follows by itself".to_owned()
         }
-        Route::Agreeing(_) => "the other gateways do not agree on a region yet: requests are refused".to_owned(),
-        Route::Isolated => "this gateway hears no majority of the others: requests are refused".to_owned(),
+        Route::Agreeing(_) => {
+            format!("too few gateways let the region be used yet: requests are refused; {company}")
+        }
+        Route::Isolated => {
+            format!("this gateway hears no majority of the others: requests are refused; {company}")
+        }
     }
 }
 

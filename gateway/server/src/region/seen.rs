@@ -2,11 +2,11 @@
 
 use super::memory::Remembered;
 use super::pool::PoolWatch;
-use super::share::Other;
+use super::share::Company;
 use crate::snapshot::{BackendState, PoolRoute};
 use fleetgate_core::health::{BackendHealth, BackendSignal, BackendVerdict, Moment};
 use fleetgate_core::pool::Pool;
-use fleetgate_core::region::{Judge, Led, RegionIndex, RegionState, RegionVerdict, Route, Sight};
+use fleetgate_core::region::{Heard, Judge, Led, RegionIndex, RegionState, RegionVerdict, Route, Sight};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
@@ -19,8 +19,10 @@ pub(super) struct Seen {
     pub(super) databases: Vec<DatabaseSeen>,
     /// What this gateway itself last saw of each database, by region.
     pub(super) sights: Vec<Option<Sight>>,
-    /// What the gateways that decide with this one last said.
-    pub(super) others: Vec<Other>,
+    /// The gateways that decide with this one.
+    pub(super) company: Company,
+    /// What the process of this gateway last said that has its vote, where this one has not.
+    pub(super) own: Option<Heard>,
     /// When a probe of anything last got its answer.
     pub(super) anchored: Option<Moment>,
     /// Verdicts on databases and regions that were told, by region.
@@ -83,7 +85,8 @@ impl Seen {
             backends: backends.iter().map(|region| region.iter().map(backend).collect()).collect(),
             databases: vec![DatabaseSeen::default(); pool.regions.len()],
             sights: vec![None; pool.regions.len()],
-            others: Vec::new(),
+            company: Company::default(),
+            own: None,
             anchored: None,
             told,
             remembered: led,
@@ -108,7 +111,8 @@ impl Seen {
             self.judge.set_policy(pool.failover);
             self.databases.clone_from(&known.databases);
             self.sights.clone_from(&known.sights);
-            self.others.clone_from(&known.others);
+            self.company.clone_from(&known.company);
+            self.own = known.own;
             self.anchored = known.anchored;
             self.told.clone_from(&known.told);
             self.remembered = known.remembered;

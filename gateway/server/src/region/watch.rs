@@ -5,27 +5,35 @@ use super::database::DatabaseProbe;
 use super::memory::Memory;
 use super::messages::Messages;
 use super::pool::{Around, PoolWatch};
-use super::report::PoolReport;
-use super::share::{EVERY, Sharing};
+use super::report::{NodeReport, PoolReport};
+use super::share::{Medium, Sharing, word};
+use super::vote::Vote;
+use super::word::{Word, millis};
 use super::{agent, odoo, report, warm_up};
-use crate::cluster::Cluster;
+use crate::admin_client::AdminClient;
+use crate::nodes::Standing;
 use crate::snapshot::{BackendState, Snapshot, SnapshotStore};
+use crate::state_directory::StateDirectory;
 use fleetgate_core::health::{BackendSignal, Reading};
 use fleetgate_core::pool::{Agent, PoolIndex};
 use fleetgate_core::region::RegionIndex;
 use fleetgate_core::traffic::BackendPort;
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError, Weak};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use tokio::task::{AbortHandle, JoinSet};
-use tokio::time::{MissedTickBehavior, interval, sleep, timeout};
+use tokio::time::{sleep, timeout};
 
+/// State of another gateway with which nothing is wrong.
+const HEARD: &str = "heard";
 /// From one look at the snapshot to the next.
 const LOOK: Duration = Duration::from_millis(200);
 /// For the first answers of all databases, before the process listens.
 const FIRST_LOOK: Duration = Duration::from_secs(5);
 /// The same where gateways have to agree: none grants anything before what a process before it granted is over.
 const FIRST_AGREEMENT: Duration = Duration::from_secs(15);
+/// For what another process of this gateway says.
+const OWN_TIMEOUT: Duration = Duration::from_millis(500);
 /// Requests of clients in an interval that failed, before they say something about a backend.
 const FAILED_REQUESTS_MIN: u32 = 3;
 
@@ -34,6 +42,10 @@ pub struct RegionWatch {
     store: Arc<SnapshotStore>,
     pub(super) around: Around,
     pools: Mutex<BTreeMap<Box<str>, Watched>>,
+    medium: Medium,
+    born: Instant,
+    /// Where the process of this gateway answers that was started last.
+    newest: AdminClient,
 }
 
 struct Watched {
@@ -48,16 +60,22 @@ impl Drop for Watched {
 }
 
 impl RegionWatch {
-    /// Starts to watch what the snapshot has.
+    /// Starts to watch what the snapshot has. What is remembered is in `state`.
     #[must_use]
-    pub fn start(store: Arc<SnapshotStore>, memory: Arc<Memory>, cluster: Option<Arc<Cluster>>) -> Arc<Self> {
-        let messages = Messages::start(Arc::clone(&store));
-        let around = Around { memory, messages, shares: cluster.is_some() };
-        let sharing = cluster.map(Sharing::new);
-        let watch = Arc::new(Self { store, around, pools: Mutex::default() });
+    pub fn start(
+        store: Arc<SnapshotStore>,
+        state: &StateDirectory,
+        newest: AdminClient,
+        medium: Medium,
+    ) -> Arc<Self> {
+        let (memory, messages) = (Arc::new(Memory::open(state.clone())), Messages::start(Arc::clone(&store)));
+        let shares = !matches!(medium, Medium::None);
+        let around = Around { memory, messages, shares, vote: Arc::new(Vote::new(state.clone())) };
+        let (pools, born) = (Mutex::default(), Instant::now());
+        let watch = Arc::new(Self { store, around, pools, medium: medium.clone(), born, newest });
         watch.follow(&watch.store.load());
-        if let Some(sharing) = sharing {
-            tokio::spawn(share(Arc::downgrade(&watch), sharing));
+        if shares {
+            tokio::spawn(share(Arc::downgrade(&watch), Sharing::new(medium, born)));
         }
         let (weak, mut published) = (Arc::downgrade(&watch), watch.store.published());
         tokio::spawn(async move {
@@ -77,6 +95,57 @@ impl RegionWatch {
             }
         });
         watch
+    }
+
+    /// What this gateway says to the others when they ask it.
+    #[must_use]
+    pub fn say(&self) -> String {
+        let names = if let Medium::Nodes(gateways) = &self.medium { gateways.names().1 } else { Vec::new() };
+        word(self.born, names, &self.deciding()).text()
+    }
+
+    /// The other gateways of `nodes`; none where they are not known by name.
+    #[must_use]
+    pub fn nodes(&self) -> Vec<NodeReport> {
+        let Medium::Nodes(gateways) = &self.medium else { return Vec::new() };
+        let report = |(name, standing): (Box<str>, Standing)| NodeReport {
+            gateway: name.into(),
+            milliseconds_ago: standing.said.map(|said| millis(said.asked.elapsed())),
+            state: standing.problem.as_ref().map_or(HEARD, |problem| problem.as_str()).to_owned(),
+            problem: standing.problem.map(|problem| problem.to_string()),
+        };
+        gateways.all().into_iter().map(report).collect()
+    }
+
+    /// Leaves deciding with others to the next process of this gateway, for good.
+    pub fn resign(&self) {
+        self.around.vote.give_up(|| self.deciding().iter().filter_map(|pool| pool.leave()).collect());
+        if let Medium::Nodes(gateways) = &self.medium {
+            gateways.resign();
+        }
+    }
+
+    /// Pools about which several gateways decide.
+    fn deciding(&self) -> Vec<Arc<PoolWatch>> {
+        self.watched().into_iter().filter(|pool| pool.quorum.is_some()).collect()
+    }
+
+    /// Takes the vote of this gateway if it can be had, and goes on with what was let be used.
+    async fn take_vote(&self) {
+        if let Some(grants) = self.around.vote.take().await {
+            self.deciding().iter().for_each(|pool| pool.take_over(&grants));
+        }
+        if self.around.vote.held() {
+            return;
+        }
+        // In an upgrade, another process of this gateway has the vote.
+        let asked = Instant::now();
+        let said = timeout(OWN_TIMEOUT, self.newest.get::<Word>("/v1/regions/said")).await;
+        if let Ok(Ok(word)) = said
+            && !word.is_own()
+        {
+            self.deciding().iter().for_each(|pool| pool.hear_own(&word, asked));
+        }
     }
 
     /// Waits until every database was asked once, and the gateways agree where several decide, or for long enough.
@@ -136,16 +205,14 @@ impl RegionWatch {
 
 /// Tells the other gateways about pools with a quorum, and hears them.
 async fn share(watch: Weak<RegionWatch>, mut sharing: Sharing) {
-    let mut ticks = interval(EVERY);
-    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
-        ticks.tick().await;
         let Some(watch) = watch.upgrade() else { return };
-        let pools: Vec<_> = watch.watched().into_iter().filter(|pool| pool.quorum.is_some()).collect();
-        drop(watch);
+        let pools = watch.deciding();
         if !pools.is_empty() {
-            sharing.exchange(&pools).await;
+            watch.take_vote().await;
         }
+        drop(watch);
+        sharing.exchange(&pools).await;
     }
 }
 

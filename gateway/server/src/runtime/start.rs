@@ -8,12 +8,14 @@ use super::upgrade::upgrade;
 use crate::admin::{
     AdminState, ListenerStatus, PhaseCell, Status, admin_router, bind_socket, observe_router,
 };
+use crate::admin_client::AdminClient;
 use crate::cluster::Cluster;
 use crate::config::{Loaded, Loader, open_files};
 use crate::front::{Capacity, Front, FrontState, Inherited, ListenSocket, Listener, bind};
 use crate::lookup::NameLookup;
+use crate::nodes::Gateways;
 use crate::proxy::{BackendConnections, DrainSchedule, Gateway, GatewayState};
-use crate::region::{Memory, RegionMetrics, RegionWatch};
+use crate::region::{Medium, RegionMetrics, RegionWatch};
 use crate::reload::Reloader;
 use crate::snapshot::{Snapshot, SnapshotStore};
 use crate::spool::{SpoolBounds, SpoolStore};
@@ -45,7 +47,7 @@ pub fn run(config_path: &Path, access_output: impl io::Write + Send + 'static) -
     operations::start();
     panic::watch();
     // Read before any thread starts: taking over sockets clears variables of the environment.
-    let inherited = Inherited::from_environment();
+    let mut inherited = Inherited::from_environment();
     let cores = std::thread::available_parallelism().ok().and_then(|cores| u16::try_from(cores.get()).ok());
     let mut loader = Loader::new(config_path, cores.unwrap_or(1));
     let loaded = loader.load().map_err(|problems| {
@@ -76,9 +78,12 @@ pub fn run(config_path: &Path, access_output: impl io::Write + Send + 'static) -
         let reload =
             Reloader::new(loader, store_of_reload, metrics_of_reload, process.clone(), &problems, &files);
         NameLookup::new(Arc::clone(&store), &process.resolvers).start().await;
+        let nodes =
+            process.nodes_address.map(|address| bind_one(&ListenAddress::Tcp(address), &mut inherited));
+        let nodes = nodes.transpose()?;
         let state_directory = StateDirectory::new(main_folder, &process.state_directory);
-        let regions =
-            RegionWatch::start(Arc::clone(&store), Arc::new(Memory::open(state_directory)), cluster.clone());
+        let newest = AdminClient::new(Path::new(&*process.admin_socket));
+        let regions = watch_regions(&store, &state_directory, newest, cluster.clone(), nodes.as_ref())?;
         // The first request must not find a region that only the config believes in.
         regions.first_look().await;
         metrics.show(RegionMetrics::new(Arc::clone(&regions))?)?;
@@ -95,6 +100,7 @@ pub fn run(config_path: &Path, access_output: impl io::Write + Send + 'static) -
                 capacity,
                 reload: Arc::new(reload),
                 regions,
+                nodes,
             };
             Server::start(process, inherited, tls, shared)?
         };
@@ -134,6 +140,8 @@ struct Shared {
     capacity: Arc<Capacity>,
     reload: Arc<Reloader>,
     regions: Arc<RegionWatch>,
+    /// Where the other gateways ask.
+    nodes: Option<Listener>,
 }
 
 /// A serving process.
@@ -154,10 +162,11 @@ impl Server {
         tls: Tls,
         shared: Shared,
     ) -> Result<Self, StartError> {
-        let Shared { store, spool, usage, cluster, log, metrics, capacity, reload, regions } = shared;
+        let Shared { store, spool, usage, cluster, log, metrics, capacity, reload, regions, nodes } = shared;
         let (listeners, observe) = bind_all(&process, inherited)?;
-        let kept =
-            listeners.iter().chain(&observe).map(Listener::duplicate).collect::<io::Result<Vec<_>>>()?;
+        let all = || listeners.iter().chain(&observe).chain(&nodes);
+        let listening = all().map(listener_status).collect();
+        let kept = all().map(Listener::duplicate).collect::<io::Result<Vec<_>>>()?;
         let (draining_sender, draining) = watch::channel(false);
         let (drain_begun, stop_accepting) = (CancellationToken::new(), CancellationToken::new());
         let gateway = Gateway::new(Arc::new(GatewayState {
@@ -198,7 +207,7 @@ impl Server {
             metrics,
             spool: Arc::clone(&spool),
             phase: Arc::clone(&phase),
-            listeners: listeners.iter().chain(&observe).map(listener_status).collect(),
+            listeners: listening,
             started: Instant::now(),
         });
         let handed_over = CancellationToken::new();
@@ -260,6 +269,7 @@ impl Server {
                 cluster.leave().await;
             }
         }
+        self.admin.regions.resign();
         drop(log_guard);
     }
 
@@ -269,6 +279,7 @@ impl Server {
             Ok(successor) => {
                 self.handed_over.cancel();
                 self.admin.usage.resign();
+                self.admin.regions.resign();
                 let pid = successor.pid;
                 tracing::info!(pid, "a new process serves; this one ends what is in flight");
                 Some(successor)
@@ -313,14 +324,34 @@ fn bind_all(
     process: &ProcessConfig,
     mut inherited: Inherited,
 ) -> Result<(Vec<Listener>, Option<Listener>), StartError> {
-    let mut bind_at = |address: &ListenAddress| {
-        bind(address, &mut inherited)
-            .map_err(|source| StartError::Listen { address: address.to_string(), source })
-    };
+    let mut bind_at = |address: &ListenAddress| bind_one(address, &mut inherited);
     let addresses = process.listeners.iter().map(|listener| &listener.address);
     let listeners = addresses.map(&mut bind_at).collect::<Result<Vec<_>, _>>()?;
     let observe = process.observe.as_ref().map(|observe| ListenAddress::Tcp(observe.address));
     Ok((listeners, observe.as_ref().map(bind_at).transpose()?))
+}
+
+fn bind_one(address: &ListenAddress, inherited: &mut Inherited) -> Result<Listener, StartError> {
+    bind(address, inherited).map_err(|source| StartError::Listen { address: address.to_string(), source })
+}
+
+/// Watches the regions of pools, and decides about them with the other gateways, if there are some.
+fn watch_regions(
+    store: &Arc<SnapshotStore>,
+    state: &StateDirectory,
+    newest: AdminClient,
+    cluster: Option<Arc<Cluster>>,
+    nodes: Option<&Listener>,
+) -> Result<Arc<RegionWatch>, StartError> {
+    let Some(Listener { socket: ListenSocket::Tcp(socket), .. }) = nodes else {
+        let medium = cluster.map_or(Medium::None, Medium::Redis);
+        return Ok(RegionWatch::start(Arc::clone(store), state, newest, medium));
+    };
+    let (gateways, socket) = (Gateways::new(), socket.try_clone()?);
+    let watch = RegionWatch::start(Arc::clone(store), state, newest, Medium::Nodes(Arc::clone(&gateways)));
+    let said = Arc::downgrade(&watch);
+    gateways.start(store, socket, move || said.upgrade().map(|watch| watch.say()).unwrap_or_default());
+    Ok(watch)
 }
 
 /// Closes listening sockets. The files of those that no successor has are removed: they would lead to nobody.

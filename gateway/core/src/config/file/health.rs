@@ -138,9 +138,9 @@ section! {
         /// Who leaves a region whose servers are all down while its database is well: `manual` is a person, `automatic`
         /// the gateway, for a region with servers on the same database.
         mode: At<OneOf<FailoverMode>> = "manual",
-        /// How many gateways decide together, over the Redis of `redis`: a region is served while more than half of them let
-        /// it be, so a gateway that is cut off from the others serves nobody, and what only one of them sees moves nothing.
-        /// Left out, each gateway decides for itself.
+        /// How many gateways decide together, over `nodes`, or else over the Redis of `redis`: a region is served while more
+        /// than half of them let it be, so a gateway that is cut off from the others serves nobody, and what only one of them
+        /// sees moves nothing. Left out, each gateway decides for itself.
         quorum: Option<At<Whole<3, 63>>> = null,
         /// Least time between two automatic moves.
         hold_down: Lasting<0, 86_400_000> = "10m",
@@ -154,8 +154,10 @@ section! {
         /// For how long after no database takes writes any more requests wait for one that does, instead of being
         /// refused: a switch from one region to another then costs time and no errors. At most 1,000 requests of a pool
         /// wait, with their bodies in the spool. Counted from the end of service, so whoever comes later in an outage is
-        /// refused at once. `0s` holds nothing.
-        hold: Lasting<0, 60_000> = "5s",
+        /// refused at once. `0s` holds nothing. Gateways that decide together need longer, because each leaves a lease of 5 s
+        /// between two regions.
+        #[schemars(extend("x-default" = "`5s`, and `15s` with `quorum`"))]
+        hold: Option<At<Lasting<0, 60_000>>> = null,
     }
 }
 

@@ -11,6 +11,7 @@ mod guards;
 mod health;
 mod limits;
 mod listener;
+mod nodes;
 mod pool;
 mod quotas;
 mod redis;
@@ -31,6 +32,7 @@ pub(super) use health::{
 };
 pub(super) use limits::{Burst, ClassLimitEntry, ClassLimitsEntry, LimitsEntry, PerSecond, RateEntry};
 pub(super) use listener::{ListenerEntry, PassthroughEntry, Place, UnixEntry};
+pub(super) use nodes::NodesEntry;
 pub(super) use pool::{
     BackendEntry, IdentityEntry, PATRONI_MEMBERS_MAX, PoolEntry, PoolRegionEntry, PoolTlsEntry,
     PostgresTlsEntry,
@@ -106,6 +108,9 @@ section! {
         /// What [several nodes](nodes.md) share. Left out, this node counts by itself.
         #[schemars(extend("x-applies" = "restart"))]
         redis: Option<Lenient<RedisEntry>> = null,
+        /// Gateways that [decide together](regions.md#gateways-that-decide-together) about regions, and say so to each other
+        /// directly.
+        nodes: Option<Lenient<NodesEntry>> = null,
         /// Networks of the proxies and load balancers in front of Fleetgate. Only their `X-Forwarded-*`
         /// headers are believed; those of anybody else are replaced.
         trusted_proxies: Lenient<List<Network, 0, TRUSTED_PROXIES_MAX>> = [],

@@ -553,7 +553,7 @@ fn a_tenant_names_a_plan_that_is_there_and_changes_what_goes_with_it() {
 #[test]
 fn gateways_that_decide_together_share_a_redis() {
     let quorum = |count: u8| format!("    failover: {{ quorum: {count} }}\n    regions:\n");
-    one(&with("    regions:\n", &quorum(3)), &["pools.shared.failover.quorum", "share no Redis"]);
+    one(&with("    regions:\n", &quorum(3)), &["pools.shared.failover.quorum", "no way to hear each other"]);
     one(&with("    regions:\n", &quorum(2)), &["pools.shared.failover.quorum", "from 3 to 63"]);
     let shared = MAIN.replace("    regions:\n", &quorum(3)) + "redis: { servers: [\"redis://10.0.0.5\"] }\n";
     assert_eq!(said(&shared), Vec::<String>::new());

@@ -6,6 +6,7 @@ mod guards;
 mod health;
 mod history;
 mod limits;
+mod nodes;
 mod quotas;
 mod tls;
 

@@ -1,4 +1,4 @@
-//! Three gateways that hear each other, or do not.
+//! Three gateways that hear each other, or do not, and whose processes end, start and replace each other.
 
 use super::dice::Dice;
 use super::fleet::Fleet;
@@ -21,11 +21,18 @@ struct Word {
     sights: [Sight; 2],
 }
 
-struct Node {
+struct Process {
     judge: Judge,
+    route: Route,
+    /// What it last heard of the process that has the vote.
+    own: Option<Heard>,
+}
+
+struct Node {
+    /// The one that has the node's vote; in an upgrade also one that has not: the new one before, the old one after.
+    processes: Vec<Process>,
     /// The last word of each node, its own included.
     heard: [Option<Word>; NODES],
-    route: Route,
 }
 
 struct World {
@@ -39,8 +46,8 @@ struct World {
     now: Moment,
 }
 
-/// Three gateways, of which any may be cut off from a region or from each other, through a history of their own. Whether
-/// any of them serves at its end.
+/// Three gateways, of which any may be cut off from a region or from each other, be killed or be replaced, through a history
+/// of their own. Whether any of them serves at its end.
 ///
 /// # Errors
 /// Two of them wrote to two databases. What happened.
@@ -49,12 +56,47 @@ pub(crate) fn history_of_three(seed: u64) -> Result<bool, String> {
     for _ in 0..STEPS {
         world.step().map_err(|broken| format!("seed {seed}: {broken}"))?;
     }
-    Ok(world.nodes.iter().any(|node| matches!(node.route, Route::Serve(_))))
+    Ok(world.routes().any(|(_, route)| matches!(route, Route::Serve(_))))
+}
+
+impl Process {
+    fn new() -> Self {
+        Self { judge: judge(), route: Route::Isolated, own: None }
+    }
+}
+
+impl Node {
+    const fn begin(first: Vec<Process>) -> Self {
+        Self { processes: first, heard: [None; NODES] }
+    }
+
+    /// Its processes end, start, or replace each other.
+    fn happen(&mut self, dice: &mut Dice, now: Moment) {
+        match (dice.roll(3), self.processes.len()) {
+            // All are killed, and one starts that knows nothing.
+            (0, _) => {
+                *self = Self::begin(vec![Process::new()]);
+                self.processes[0].judge.withdraw(now);
+            }
+            // Another one starts, and has no vote yet.
+            (1, 1) => self.processes.push(Process::new()),
+            // The vote goes to the other one, with what was granted or without.
+            (2, 2) => {
+                let granted = self.processes[0].judge.grant();
+                self.processes.swap(0, 1);
+                match granted.filter(|_| !dice.one_in(3)) {
+                    Some(granted) => self.processes[0].judge.take_over_grant(granted),
+                    None => self.processes[0].judge.withdraw(now),
+                }
+            }
+            _ => self.processes.truncate(1),
+        }
+    }
 }
 
 impl World {
     fn new(seed: u64) -> Self {
-        let node = || Node { judge: judge(), heard: [None; NODES], route: Route::Isolated };
+        let node = || Node::begin(vec![Process::new()]);
         Self {
             dice: Dice::new(seed),
             fleet: Fleet::new(),
@@ -79,6 +121,10 @@ impl World {
             self.hears[one][other] ^= true;
             self.hears[other][one] = self.hears[one][other];
         }
+        if self.dice.one_in(10) {
+            let node = self.dice.pick(NODES);
+            self.nodes[node].happen(&mut self.dice, self.now);
+        }
         // In any order, and one after the other: between two of them, each decides on what it has heard.
         let first = self.dice.pick(NODES);
         for offset in 0..NODES {
@@ -97,19 +143,29 @@ impl World {
         let sights = [see(0), see(1)];
         let node = &mut self.nodes[at];
         node.heard[at] = Some(Word { at: now, grants: None, sights });
-        for region in 0..2 {
-            let said = node.heard.iter().flatten().map(|word| word.sights[region]);
-            let merged = merge(said, NODES, FRESH, now);
-            if let Some(((at, seen), state)) = merged.zip(node.judge.region_mut(region)) {
-                state.database.note(seen, DAMPING, at);
-            }
-        }
         let others = (0..NODES).filter(|other| *other != at);
         let heard = others.filter_map(|other| node.heard[other]);
         let heard = heard.map(|word| Heard { at: word.at, grants: word.grants });
-        let quorum = Quorum::of(NODES, heard, LEASE);
-        node.route = node.judge.decide(Some(&quorum), now);
-        let word = Word { at: now, grants: node.judge.grant(), sights };
+        let mut quorum = Quorum::of(NODES, heard, LEASE);
+        let voted = Heard { at: now, grants: node.processes[0].judge.grant() };
+        for (place, process) in node.processes.iter_mut().enumerate() {
+            for region in 0..2 {
+                let said = node.heard.iter().flatten().map(|word| word.sights[region]);
+                let merged = merge(said, NODES, FRESH, now);
+                if let Some(((at, seen), state)) = merged.zip(process.judge.region_mut(region)) {
+                    state.database.note(seen, DAMPING, at);
+                }
+            }
+            if place > 0 {
+                process.judge.withdraw(now);
+                if !self.dice.one_in(5) {
+                    process.own = Some(voted);
+                }
+            }
+            quorum.own = process.own;
+            process.route = process.judge.decide(Some(&quorum), now);
+        }
+        let word = Word { at: now, grants: node.processes[0].judge.grant(), sights };
         for other in (0..NODES).filter(|other| *other != at) {
             if self.hears[at][other] && !self.dice.one_in(20) {
                 self.nodes[other].heard[at] = Some(word);
@@ -117,11 +173,17 @@ impl World {
         }
     }
 
-    /// No two nodes write to two databases.
+    /// Where each process sends requests, and which regions it reaches.
+    fn routes(&self) -> impl Iterator<Item = ([bool; 2], Route)> {
+        let nodes = self.nodes.iter().zip(self.reaches);
+        nodes.flat_map(|(node, reaches)| node.processes.iter().map(move |process| (reaches, process.route)))
+    }
+
+    /// No two processes write to two databases.
     fn check(&self) -> Result<(), String> {
         let mut written = None;
-        for (node, reaches) in self.nodes.iter().zip(&self.reaches) {
-            let Route::Serve(region) = node.route else { continue };
+        for (reaches, route) in self.routes() {
+            let Route::Serve(region) = route else { continue };
             if !reaches[region] || !self.fleet.servers[region].takes_writes() {
                 continue;
             }
