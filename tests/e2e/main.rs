@@ -60,6 +60,7 @@ mod script;
 mod slow;
 mod suspension;
 mod telemetry;
+mod traffic_health;
 mod unix_sockets;
 mod upgrade;
 mod visitors;

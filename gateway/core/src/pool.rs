@@ -215,6 +215,8 @@ pub struct HealthProbes {
     pub database: Cadence,
     /// What requests of clients met.
     pub traffic: Cadence,
+    /// How late answers to clients begin.
+    pub latency: Cadence,
     /// From a server's return until it takes its whole share.
     pub slow_start: Duration,
     /// For how long at most a server that came back is asked for a page of each tenant before it serves.

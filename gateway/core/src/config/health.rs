@@ -1,7 +1,8 @@
 //! How the servers of a pool are watched, checked.
 
 use super::file::{
-    AgentEntry, DatabaseHealthEntry, HealthEntry, Lasting, PortHealthEntry, TrafficHealthEntry, Whole,
+    AgentEntry, DatabaseHealthEntry, HealthEntry, Lasting, LatencyHealthEntry, PortHealthEntry,
+    TrafficHealthEntry, Whole,
 };
 use super::read::{At, Reader, Step};
 use crate::health::{Cadence, Damping};
@@ -38,6 +39,7 @@ pub(super) fn check(written: HealthEntry, together: bool, reader: &mut Reader<'_
                 database(&written.database, &all, inherited, together, reader)
             }),
             traffic: traffic(&written.traffic, &all),
+            latency: latency(&written.latency, &all),
             slow_start: written.slow_start.0,
             warm_up: written.warm_up.0,
         };
@@ -87,6 +89,12 @@ fn database(
 
 fn traffic(written: &TrafficHealthEntry, all: &Cadence) -> Cadence {
     let interval = written.interval.map_or(all.interval, |interval| interval.0);
+    let damping = damping(written.fall.as_ref(), written.rise.as_ref(), all.damping);
+    Cadence { interval, fast_interval: interval, damping, ..*all }
+}
+
+fn latency(written: &LatencyHealthEntry, all: &Cadence) -> Cadence {
+    let interval = written.interval.0;
     let damping = damping(written.fall.as_ref(), written.rise.as_ref(), all.damping);
     Cadence { interval, fast_interval: interval, damping, ..*all }
 }

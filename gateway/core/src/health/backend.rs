@@ -11,15 +11,17 @@ pub enum BackendSignal {
     Http,
     /// Whether Odoo's gevent port answers a probe.
     Gevent,
-    /// What requests of clients met on the HTTP port: refused connections, resets, failures of the server.
+    /// What requests of clients met on the HTTP port: refused connections, resets, errors of the server.
     Traffic,
+    /// How late answers to clients begin, beside those of other backends of the region.
+    Latency,
     /// What an agent beside Odoo says.
     Agent,
 }
 
 impl BackendSignal {
     /// All of them.
-    pub const ALL: [Self; 4] = [Self::Http, Self::Gevent, Self::Traffic, Self::Agent];
+    pub const ALL: [Self; 5] = [Self::Http, Self::Gevent, Self::Traffic, Self::Latency, Self::Agent];
 
     /// Name in logs, metrics and answers of the admin API.
     #[must_use]
@@ -28,6 +30,7 @@ impl BackendSignal {
             Self::Http => "http",
             Self::Gevent => "gevent",
             Self::Traffic => "traffic",
+            Self::Latency => "latency",
             Self::Agent => "agent",
         }
     }
@@ -68,6 +71,7 @@ pub struct BackendHealth {
     http: Damped,
     gevent: Damped,
     traffic: Damped,
+    latency: Damped,
     agent: Damped,
     draining: bool,
     /// When it came back after it was down.
@@ -104,6 +108,7 @@ impl BackendHealth {
             BackendSignal::Http => &self.http,
             BackendSignal::Gevent => &self.gevent,
             BackendSignal::Traffic => &self.traffic,
+            BackendSignal::Latency => &self.latency,
             BackendSignal::Agent => &self.agent,
         }
     }
@@ -113,6 +118,7 @@ impl BackendHealth {
             BackendSignal::Http => &mut self.http,
             BackendSignal::Gevent => &mut self.gevent,
             BackendSignal::Traffic => &mut self.traffic,
+            BackendSignal::Latency => &mut self.latency,
             BackendSignal::Agent => &mut self.agent,
         }
     }
@@ -124,21 +130,25 @@ impl BackendHealth {
             BackendVerdict::Down
         } else if self.draining {
             BackendVerdict::Draining
-        } else if self.gevent.is_failing() || self.traffic.is_failing() {
+        } else if self.gevent.is_failing() || self.is_bad_for_requests() {
             BackendVerdict::Degraded
         } else {
             BackendVerdict::Up
         }
     }
 
+    fn is_bad_for_requests(&self) -> bool {
+        self.traffic.is_failing() || self.latency.is_failing()
+    }
+
     /// Whether a port is asked after those of other backends.
     #[must_use]
     pub fn avoids(&self, port: BackendPort) -> bool {
         let own = match port {
-            BackendPort::Http => &self.traffic,
-            BackendPort::Gevent => &self.gevent,
+            BackendPort::Http => self.is_bad_for_requests(),
+            BackendPort::Gevent => self.gevent.is_failing(),
         };
-        own.is_failing() || matches!(self.verdict(), BackendVerdict::Down | BackendVerdict::Draining)
+        own || matches!(self.verdict(), BackendVerdict::Down | BackendVerdict::Draining)
     }
 
     /// Whether a port gives no good answer to its own probes: what waits for one there may wait for long.

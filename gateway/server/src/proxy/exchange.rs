@@ -10,12 +10,13 @@ use super::permit::{self, NoPermit};
 use super::relay::relay;
 use super::service::GatewayState;
 use super::{answer, filestore, forward, headers, limit, lost, region, rpc, target};
-use crate::snapshot::BackendLease;
+use crate::snapshot::{BackendLease, Met};
 use crate::spool::{BodySpool, BytesHeld, SpoolError};
 use crate::upstream::Failure;
 use bytes::Bytes;
 use fleetgate_core::rejection::Rejection;
 use fleetgate_core::rpc::{RpcGuard, RpcOutcome};
+use fleetgate_core::traffic::{BackendPort, TrafficClass};
 use http::Version;
 use http::header::{CONTENT_LENGTH, TRANSFER_ENCODING};
 use pingora::http::{RequestHeader, ResponseHeader};
@@ -27,7 +28,7 @@ use pingora::{Error, ErrorSource, ErrorType, Result};
 use std::future::pending;
 use std::pin::pin;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// Interim answers (`1xx`) that a backend may send before the answer. They are not passed on.
 const INTERIM_MAX: u32 = 16;
@@ -245,11 +246,13 @@ async fn ask(
         permit.note_used();
     }
     context.backend_begins();
+    let begun = Instant::now();
     connection.read_timeout = peer.options.read_timeout;
     connection.write_timeout = peer.options.write_timeout;
     let (answered, is_lost) = answer_of(session, context, &mut connection, head, body).await;
-    if let (Some(lease), true) = (&context.lease, !is_lost && says_something(&answered)) {
-        lease.backend().note_exchange(answered.is_ok());
+    if !is_lost {
+        let met = answered.as_ref().map(|(_, head, _)| head.status.as_u16());
+        note_met(context, begun, met.map_err(|error| &**error));
     }
     match answered {
         Ok((may_be_kept, head, ends)) => {
@@ -304,8 +307,26 @@ async fn answer_of(
 }
 
 /// Whether the outcome says something about the backend: a client that leaves says nothing.
-fn says_something<T>(answered: &Result<T>) -> bool {
-    answered.as_ref().err().is_none_or(|error| *error.esource() == ErrorSource::Upstream)
+fn says_something(error: &Error) -> bool {
+    *error.esource() == ErrorSource::Upstream
+}
+
+/// Notes what a request met, for whoever watches the backend.
+fn note_met(context: &RequestContext, begun: Instant, status: Result<u16, &Error>) {
+    let Some(lease) = context.lease.as_ref().filter(|lease| lease.port() == BackendPort::Http) else {
+        return;
+    };
+    let traffic = lease.backend().traffic();
+    match status {
+        Ok(status) => {
+            // Reports and their like are as late as they are long.
+            let tells = matches!(context.class(), Some(TrafficClass::Page | TrafficClass::Rpc));
+            let tenant = context.account.as_ref().map_or("", |account| account.id());
+            traffic.note_answer(Met { status, tenant, late: tells.then(|| begun.elapsed()) });
+        }
+        Err(error) if says_something(error) => traffic.note_failure(),
+        Err(_) => {}
+    }
 }
 
 /// Sends the request. `false` when the backend stopped reading it: its answer, if there is one, still counts.

@@ -6,6 +6,7 @@ use super::exchange::{Answering, client_gone, release_place, unreadable};
 use super::service::GatewayState;
 use super::{headers, limit, permit};
 use crate::spool::{AnswerSpool, BytesHeld, SpoolStore};
+use fleetgate_core::traffic::BackendPort;
 use pingora::protocols::http::HttpTask;
 use pingora::protocols::http::v1::client::HttpSession;
 use pingora::proxy::Session;
@@ -154,6 +155,9 @@ impl Answer {
     }
 
     fn fail(&mut self, error: Box<Error>, context: &mut RequestContext) {
+        if let Some(lease) = context.lease.as_ref().filter(|lease| lease.port() == BackendPort::Http) {
+            lease.backend().traffic().note_broken();
+        }
         release_place(context);
         self.source = None;
         self.broken = Some(error.into_up());

@@ -16,6 +16,7 @@ mod postgres;
 mod report;
 mod seen;
 mod share;
+mod traffic;
 mod vote;
 mod warm_up;
 mod watch;

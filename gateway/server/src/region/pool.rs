@@ -124,6 +124,7 @@ impl PoolWatch {
             BackendSignal::Http => self.probes.http,
             BackendSignal::Gevent => self.probes.gevent,
             BackendSignal::Traffic => self.probes.traffic,
+            BackendSignal::Latency => self.probes.latency,
             BackendSignal::Agent => self.pool.agent.as_ref().map_or(self.probes.http, |agent| agent.cadence),
         }
     }

@@ -125,7 +125,7 @@ pub struct BackendReport {
 /// A signal of a backend.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct SignalReport {
-    /// `http`, `gevent`, `traffic` or `agent`.
+    /// `http`, `gevent`, `traffic`, `latency` or `agent`.
     pub signal: String,
     /// `passing`, `failing` or `unknown`.
     pub standing: String,

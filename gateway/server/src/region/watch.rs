@@ -9,12 +9,12 @@ use super::report::{NodeReport, PoolReport};
 use super::share::{Medium, Sharing, word};
 use super::vote::Vote;
 use super::word::{Word, millis};
-use super::{agent, odoo, report, warm_up};
+use super::{agent, odoo, report, traffic, warm_up};
 use crate::admin_client::AdminClient;
 use crate::nodes::Standing;
 use crate::snapshot::{BackendState, Snapshot, SnapshotStore};
 use crate::state_directory::StateDirectory;
-use fleetgate_core::health::{BackendSignal, Reading};
+use fleetgate_core::health::BackendSignal;
 use fleetgate_core::pool::{Agent, PoolIndex};
 use fleetgate_core::region::RegionIndex;
 use fleetgate_core::traffic::BackendPort;
@@ -34,8 +34,6 @@ const FIRST_LOOK: Duration = Duration::from_secs(5);
 const FIRST_AGREEMENT: Duration = Duration::from_secs(15);
 /// For what another process of this gateway says.
 const OWN_TIMEOUT: Duration = Duration::from_millis(500);
-/// Requests of clients in an interval that failed, before they say something about a backend.
-const FAILED_REQUESTS_MIN: u32 = 3;
 
 /// Watches the regions of all pools.
 pub struct RegionWatch {
@@ -224,10 +222,13 @@ fn start_probes(watch: &Arc<PoolWatch>) -> Vec<AbortHandle> {
             for port in [BackendPort::Http, BackendPort::Gevent] {
                 handles.push(tasks.spawn(ask_odoo(Arc::clone(watch), region, place, port)));
             }
-            handles.push(tasks.spawn(read_traffic(Arc::clone(watch), region, place)));
+            handles.push(tasks.spawn(traffic::read_outcomes(Arc::clone(watch), region, place)));
             if let Some(agent) = &watch.pool.agent {
                 handles.push(tasks.spawn(ask_agent(Arc::clone(watch), region, place, agent.clone())));
             }
+        }
+        if watch.backends.get(region).is_some_and(|backends| backends.len() > 1) {
+            handles.push(tasks.spawn(traffic::read_paces(Arc::clone(watch), region)));
         }
         if let Some(source) = &configured.database {
             let probe =
@@ -277,24 +278,6 @@ async fn ask_database(watch: Arc<PoolWatch>, region: RegionIndex, mut probe: Dat
         }
         let statement = probe.ask().await;
         turns.end(watch.note_database(region, statement));
-    }
-}
-
-/// What requests of clients met: a server that answers probes and resets connections is not well.
-async fn read_traffic(watch: Arc<PoolWatch>, region: RegionIndex, place: usize) {
-    let Some(backend) = backend_of(&watch, region, place) else { return };
-    let mut turns = Turns::one_by_one(watch.probes.traffic);
-    loop {
-        turns.next().await;
-        turns.end(false);
-        let (answered, failed) = backend.take_traffic();
-        let reading = match (answered, failed) {
-            (0, 0) => continue,
-            _ if failed >= FAILED_REQUESTS_MIN && failed > answered => Reading::Fail,
-            _ => Reading::Pass,
-        };
-        let words = format!("{failed} of {} requests failed", answered.saturating_add(failed));
-        watch.note_backend(region, place, BackendSignal::Traffic, (reading, words));
     }
 }
 

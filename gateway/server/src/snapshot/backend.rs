@@ -1,5 +1,6 @@
 //! What is known about a backend while the process lives.
 
+use super::traffic::TrafficCell;
 use fleetgate_core::backend::{BackendLoad, stable_hash};
 use fleetgate_core::health::{BackendHealth, BackendVerdict, Moment};
 use fleetgate_core::pool::Backend;
@@ -37,9 +38,7 @@ struct HealthCell {
     drained: Mutex<CancellationToken>,
     /// Of 1,000 parts, how much of its share it takes: less for a while after it came back.
     share: AtomicU16,
-    /// Requests of clients that were answered, and that failed without one, since they were last taken.
-    answered: AtomicU32,
-    failed: AtomicU32,
+    traffic: TrafficCell,
     /// One of the three below.
     warmth: AtomicU8,
 }
@@ -56,8 +55,7 @@ impl Default for HealthCell {
             draining: AtomicBool::new(false),
             drained: Mutex::default(),
             share: AtomicU16::new(WHOLE_SHARE),
-            answered: AtomicU32::new(0),
-            failed: AtomicU32::new(0),
+            traffic: TrafficCell::default(),
             warmth: AtomicU8::new(WARM),
         }
     }
@@ -244,17 +242,10 @@ impl BackendState {
         BackendVerdict::ALL.get(place).copied().unwrap_or(BackendVerdict::Up)
     }
 
-    /// Notes what became of a request of a client on the HTTP port. An answer is one whatever its status: the failures of
-    /// one tenant's modules say nothing about the server.
-    pub fn note_exchange(&self, answered: bool) {
-        let counter = if answered { &self.health.answered } else { &self.health.failed };
-        counter.fetch_add(1, Ordering::Relaxed);
-    }
-
-    /// Takes the requests that were answered and that failed since the last time.
+    /// What requests of clients meet on the HTTP port.
     #[must_use]
-    pub fn take_traffic(&self) -> (u32, u32) {
-        (self.health.answered.swap(0, Ordering::Relaxed), self.health.failed.swap(0, Ordering::Relaxed))
+    pub const fn traffic(&self) -> &TrafficCell {
+        &self.health.traffic
     }
 
     /// Notes how many requests it serves at once on its HTTP port.
@@ -270,7 +261,7 @@ impl BackendState {
         self.port(port).failing_until_ms.store(until, Ordering::Relaxed);
         self.port(port).connect_failures.fetch_add(1, Ordering::Relaxed);
         if port == BackendPort::Http {
-            self.note_exchange(false);
+            self.health.traffic.note_failure();
         }
         news
     }

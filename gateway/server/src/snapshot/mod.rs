@@ -8,6 +8,7 @@ mod backend_tls;
 mod client_authorities;
 mod route;
 mod suspension;
+mod traffic;
 
 pub use account::{OpenWebsocket, TenantAccount};
 pub use accounts::{Accounts, LABELLED_ACCOUNTS_MAX};
@@ -17,6 +18,7 @@ pub use backend_tls::{BackendTlsClient, client_config};
 pub use client_authorities::ClientAuthorities;
 pub use route::{HeldPlace, PoolRoute};
 pub use suspension::Suspension;
+pub use traffic::{Met, TrafficCell};
 
 use crate::admission::PoolAdmission;
 use crate::limits::{KeyedLimiters, LimiterPool};

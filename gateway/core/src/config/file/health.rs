@@ -32,6 +32,8 @@ section! {
         database: DatabaseHealthEntry = {},
         /// What differs for what requests of clients meet.
         traffic: TrafficHealthEntry = {},
+        /// How late answers begin, beside those of other servers of the region.
+        latency: LatencyHealthEntry = {},
         /// From a server's return until it takes its whole share: its processes load a registry for each tenant.
         slow_start: Lasting<0, 3_600_000> = "30s",
         /// For how long at most a server that came back is asked for the login page of each of its tenants, one after the
@@ -83,6 +85,19 @@ section! {
         /// Bad looks until others are asked first.
         fall: Option<Whole<1, 100>> = null,
         /// Good looks in a row until bad ones are forgiven.
+        rise: Option<Whole<1, 100>> = null,
+    }
+}
+
+section! {
+    /// How a server is found out whose answers begin far later than those of its equals. `fall` and `rise` are as `health` has
+    /// them for all where they are left out.
+    pub(in crate::config) struct LatencyHealthEntry {
+        /// Answers of so long are looked at together.
+        interval: Lasting<1_000, 600_000> = "10s",
+        /// Slow looks until others are asked first.
+        fall: Option<Whole<1, 100>> = null,
+        /// Looks in a row that are not slow until slow ones are forgiven.
         rise: Option<Whole<1, 100>> = null,
     }
 }
