@@ -1,7 +1,11 @@
 //! Looking up where names of backends lead, again and again, and having snapshots follow.
 
+mod kept;
+
+use self::kept::KeptAnswers;
 use crate::dns::resolver;
 use crate::snapshot::{Snapshot, SnapshotStore};
+use crate::state_directory::StateDirectory;
 use fleetgate_core::host::HostName;
 use fleetgate_core::lookup::{Leads, PAUSE_AFTER_FAILURE, pause};
 use hickory_resolver::TokioResolver;
@@ -25,15 +29,18 @@ pub struct NameLookup {
     store: Arc<SnapshotStore>,
     /// `Err`: there is none, and why.
     resolver: Result<TokioResolver, NetError>,
+    kept: KeptAnswers,
 }
 
 impl NameLookup {
     /// Asks servers of DNS, or those of the system.
     ///
-    /// Of a name with addresses of both versions of IP those of version 4 are used: a server with both is one server.
+    /// Of a name with addresses of both versions of IP those of version 4 are used: a server with both is one server. The last
+    /// good answers are kept in `state`.
     #[must_use]
-    pub fn new(store: Arc<SnapshotStore>, servers: &[SocketAddr]) -> Arc<Self> {
-        Arc::new(Self { store, resolver: resolver(servers, LookupIpStrategy::Ipv4thenIpv6) })
+    pub fn new(store: Arc<SnapshotStore>, servers: &[SocketAddr], state: StateDirectory) -> Arc<Self> {
+        let resolver = resolver(servers, LookupIpStrategy::Ipv4thenIpv6);
+        Arc::new(Self { store, resolver, kept: KeptAnswers::open(state) })
     }
 
     /// Looks up the names of every snapshot from now on; returns when each of the present one was looked up once, or after
@@ -49,7 +56,7 @@ impl NameLookup {
         };
         if timeout(FIRST_LOOK, asked).await.is_err() {
             tracing::error!(
-                "not every name of a backend could be looked up; serving begins without its backends"
+                "not every name of a backend could be looked up; serving begins with the addresses that a process before knew, or without"
             );
         }
     }
@@ -81,6 +88,11 @@ impl NameLookup {
     }
 
     async fn follow_name(self: Arc<Self>, name: HostName) {
+        if let Some((addresses, at)) = self.kept.of(&name, jiff::Timestamp::now())
+            && self.store.load().addresses().remember(&name, &addresses, at)
+        {
+            self.publish(&name).await;
+        }
         loop {
             let answer = match &self.resolver {
                 Ok(resolver) => timeout(ANSWER_TIMEOUT, resolver.lookup_ip(name.as_str())).await,
@@ -92,13 +104,36 @@ impl NameLookup {
                 Err(_) => PAUSE_AFTER_FAILURE,
             };
             if self.note(&name, answer.map(|found| found.iter().collect())) {
-                let store = Arc::clone(&self.store);
-                let published = move || store.publish(Snapshot::with_present_addresses);
-                if tokio::task::spawn_blocking(published).await.is_err() {
-                    tracing::error!(%name, "following a name panicked; its old addresses serve on");
-                }
+                self.publish(&name).await;
             }
+            self.keep(&name).await;
             sleep(wait).await;
+        }
+    }
+
+    async fn publish(self: &Arc<Self>, name: &HostName) {
+        let store = Arc::clone(&self.store);
+        let published = move || store.publish(Snapshot::with_present_addresses);
+        if tokio::task::spawn_blocking(published).await.is_err() {
+            tracing::error!(%name, "following a name panicked; its old addresses serve on");
+        }
+    }
+
+    /// Keeps the last answer, if it was a good one.
+    async fn keep(self: &Arc<Self>, name: &HostName) {
+        let (known, now) = (self.store.load().addresses().facts(name), jiff::Timestamp::now());
+        let good = known.problem.is_none() && !known.addresses.is_empty();
+        if !good || !self.kept.is_news(name, &known.addresses, now) {
+            return;
+        }
+        let (lookup, name) = (Arc::clone(self), name.clone());
+        let keep = move || {
+            let snapshot = lookup.store.load();
+            let wanted = |kept: &str| names(&snapshot).any(|name| name.as_str() == kept);
+            lookup.kept.keep(&name, &known.addresses, now, wanted);
+        };
+        if tokio::task::spawn_blocking(keep).await.is_err() {
+            tracing::error!("where a name leads could not be kept");
         }
     }
 
