@@ -169,6 +169,7 @@ fn pool() -> Pool {
         tls: None,
         health: None,
         agent: None,
+        login: None,
         freezes: Box::default(),
         postgres_tls: None,
         failover: FailoverPolicy::default(),

@@ -7,6 +7,7 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use crate::fleet;
 use fleetgate_stub::{StubOdoo, StubOptions};
 use fleetgate_tests::{Bind, Builder, DEADLINE, Gateway, Request, free_address, wait_for, ws_connect};
+use rustix::process::Signal;
 use serde_json::Value;
 
 /// Three servers on the same two ports of three addresses, and the DNS server that leads there.
@@ -150,6 +151,32 @@ async fn a_name_that_is_gone_or_points_inward_keeps_what_it_was() {
     assert_eq!(server(&gateway).await.as_deref(), Some("eu-1"));
     let metrics = fleetgate_tests::http_get(gateway.listener("127.0.0.2:0"), "observe", "/metrics").await;
     assert!(metrics.text().contains("fleetgate_backend_name_problems 1"), "{}", metrics.text());
+    drop(servers);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_gateway_that_starts_while_dns_is_away_serves_with_what_the_one_before_it_knew_until_dns_answers() {
+    let site = Site::new().await;
+    site.bind.lead(&[("odoo", "127.0.0.2")]);
+    let builder = site.gateway("");
+    let mut gateway = builder.clone().start().await;
+    leads_to(&gateway, &["127.0.0.2"]).await;
+    let kept = gateway.directory().path("state/names/addresses.json");
+    wait_for("the answer is kept", DEADLINE, async || kept.exists()).await;
+    gateway.signal(Signal::KILL);
+    gateway.wait_exit(DEADLINE).await;
+    let Site { bind, servers, .. } = site;
+    drop(bind);
+
+    let gateway = builder.start().await;
+    assert_eq!(server(&gateway).await.as_deref(), Some("eu-2"));
+    let name = region(&gateway).await["names"][0].clone();
+    assert!(name["remembered"].is_string() && name["addresses"][0] == "127.0.0.2", "{name}");
+    let bind = Bind::start([127, 0, 0, 1].into()).await;
+    bind.lead(&[("odoo", "127.0.0.3")]);
+    leads_to(&gateway, &["127.0.0.3"]).await;
+    assert_eq!(region(&gateway).await["names"][0]["remembered"], Value::Null);
+    assert_eq!(server(&gateway).await.as_deref(), Some("eu-3"));
     drop(servers);
 }
 

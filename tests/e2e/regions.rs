@@ -7,6 +7,7 @@ use fleetgate_stub::{StubOdoo, StubOptions};
 use fleetgate_tests::{
     Answer, Builder, DEADLINE, Gateway, Postgres, Request, backend, http_get, wait_for, ws_connect,
 };
+use rustix::process::Signal;
 use serde_json::Value;
 
 /// Address of the listener for probes and metrics.
@@ -349,6 +350,31 @@ async fn each_verdict_that_changes_is_told_to_a_webhook_until_it_arrives() {
     assert_eq!(field("x-fleetgate-message-id: "), body["id"].as_str().unwrap());
     assert!(field("x-fleetgate-signature: t=").contains(",v1="), "{head}");
     assert!(!format!("{got:?}").contains("swordfish"));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_verdict_that_nobody_took_is_told_after_a_restart() {
+    let (receiver, got) = receiver(3).await;
+    let fleet = Fleet::new().await;
+    let webhook = format!(
+        "verdict_webhook: {{ url: \"http://{}/hook\", secret: \"file:secret\" }}\n",
+        receiver.address()
+    );
+    let builder = fleet.gateway_with("", &webhook).file("secret", "swordfish");
+    let mut gateway = builder.clone().start().await;
+    served_by(&gateway, "paris-1").await;
+    wait_for("something is refused", DEADLINE, async || !got.lock().unwrap().is_empty()).await;
+    gateway.signal(Signal::KILL);
+    gateway.wait_exit(DEADLINE).await;
+    let id = |place: usize| got.lock().unwrap()[place].1["id"].clone();
+    let waited = id(0);
+    let _gateway = builder.start().await;
+    wait_for("it arrives", DEADLINE, async || {
+        let attempts = got.lock().unwrap().len();
+        (3..attempts).any(|place| id(place) == waited)
+    })
+    .await;
+    drop(fleet);
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -11,6 +11,27 @@ const TENANTS: &str = "\
 - { id: never, hosts: [never.test], database: acme }
 ";
 
+/// Warm-up asks each worker: they take one request at a time.
+#[tokio::test(flavor = "multi_thread")]
+async fn each_worker_of_a_server_that_comes_back_is_asked_for_the_page_of_a_tenant() {
+    let options = || StubOptions { workers: Some(3), ..StubOptions::new("eu-2", DATABASES) };
+    let (one, two) = (fleet::prefork("eu-1").await, StubOdoo::start(options()).await.unwrap());
+    let (http, gevent) = (two.http_addr(), two.gevent_addr());
+    let with_workers = |stub: &StubOdoo| backend(stub).replace('}', ", workers: 3 }");
+    let config = fleet::config(
+        &[with_workers(&one), with_workers(&two)],
+        "health: { interval: 200ms, fall: 1, slow_start: 0s }",
+    );
+    let gateway = Gateway::builder(&config).tenants("tenants.yaml", TENANTS).start().await;
+    assert_eq!(Request::get("acme.test", "/stub/echo").send(gateway.address()).await.status, 200);
+    drop(two);
+    wait_for("it is down", DEADLINE, async || verdict(&gateway, 1).await == "down").await;
+    let two = StubOdoo::start(StubOptions { http, gevent, ..options() }).await.unwrap();
+    gateway.operational_log().wait_for_text("was asked for a page of its tenants", DEADLINE).await;
+    let pages = two.received().iter().filter(|request| request.target == "/web/login").count();
+    assert_eq!(pages, 3);
+}
+
 async fn verdict(gateway: &Gateway, place: usize) -> String {
     let report = gateway.admin("/v1/regions").await;
     let verdict = &report["pools"][0]["regions"][0]["backends"][place]["verdict"];

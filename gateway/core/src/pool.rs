@@ -61,6 +61,8 @@ pub struct Pool {
     pub health: Option<HealthProbes>,
     /// Who is asked about each backend beside Odoo.
     pub agent: Option<Agent>,
+    /// A user that logs in to see whether Odoo works.
+    pub login: Option<LoginProbe>,
     /// TLS towards the PostgreSQL servers; `None`: they are asked in the clear.
     pub postgres_tls: Option<PostgresTls>,
     /// How the pool moves between regions.
@@ -232,6 +234,41 @@ pub struct Agent {
     pub cadence: Cadence,
 }
 
+/// A user of Odoo that logs in to see whether it works.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LoginProbe {
+    /// Database.
+    pub database: Box<str>,
+    /// Login of the user.
+    pub user: Box<str>,
+    /// Its password, or an API key.
+    pub password: Secret,
+    /// Whether it also writes something.
+    pub write: bool,
+    /// How it is asked; the timeout is for all answers of one login.
+    pub cadence: Cadence,
+}
+
+/// Something that a region needs to take over, beside its database and its backends.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RegionCheck {
+    /// Name, unique in the region.
+    pub name: Box<str>,
+    /// What is asked.
+    pub question: CheckQuestion,
+    /// How it is asked.
+    pub cadence: Cadence,
+}
+
+/// How a region is checked.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum CheckQuestion {
+    /// A URL: a status from 200 to 299 says that it is well.
+    Http(HttpTarget),
+    /// A program and its arguments, run by the gateway: its exit status 0 says that it is well.
+    Command(Box<[Box<str>]>),
+}
+
 /// What an agent is asked.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum AgentQuestion {
@@ -257,6 +294,8 @@ pub struct PoolRegion {
     pub backends: Vec<BackendPlace>,
     /// Who says whether the region's database takes writes.
     pub database: Option<DatabaseSource>,
+    /// What else it needs to take over.
+    pub checks: Box<[RegionCheck]>,
 }
 
 /// Who is asked whether the database of a region takes writes.

@@ -12,6 +12,7 @@
 mod backends;
 mod browser;
 mod lab;
+mod logins;
 mod odoo;
 mod promotion;
 mod readers;

@@ -28,6 +28,11 @@ impl Odoo {
         Self::start_at(lab, data, database, free_address(), free_address()).await
     }
 
+    /// The same, as another role of PostgreSQL.
+    pub(crate) async fn start_as(role: &str, lab: &Path, data: &Path, database: &Postgres) -> Self {
+        Self::start_with(role, lab, data, database, (free_address(), free_address())).await
+    }
+
     /// The same, where another one was.
     pub(crate) async fn start_at(
         lab: &Path,
@@ -35,6 +40,16 @@ impl Odoo {
         database: &Postgres,
         http: SocketAddr,
         gevent: SocketAddr,
+    ) -> Self {
+        Self::start_with("odoo", lab, data, database, (http, gevent)).await
+    }
+
+    async fn start_with(
+        role: &str,
+        lab: &Path,
+        data: &Path,
+        database: &Postgres,
+        (http, gevent): (SocketAddr, SocketAddr),
     ) -> Self {
         let library = lab.join("odoo/usr/lib/python3/dist-packages");
         let log = data.join(format!("odoo-{}.log", http.port()));
@@ -49,7 +64,7 @@ impl Odoo {
             "--db_port",
             &database.port().to_string(),
             "--db_user",
-            "odoo",
+            role,
         ]);
         command.arg("--data-dir").arg(data).args(["--addons-path", &addons, "--http-interface", "127.0.0.1"]);
         command.args(["--http-port", &http.port().to_string(), "--gevent-port", &gevent.port().to_string()]);
@@ -90,11 +105,15 @@ impl Odoo {
         self.child.wait().unwrap();
     }
 
+    /// What it has logged.
+    pub(crate) fn log(&self) -> String {
+        fs::read_to_string(&self.log).unwrap_or_default()
+    }
+
     /// Requests that it has answered, but for probes.
     pub(crate) fn requests(&self) -> Vec<String> {
-        let log = fs::read_to_string(&self.log).unwrap_or_default();
         let asked = |line: &&str| line.contains(" HTTP/1.") && !line.contains("/health");
-        log.lines().filter(asked).map(str::to_owned).collect()
+        self.log().lines().filter(asked).map(str::to_owned).collect()
     }
 
     /// Waits until a tenant's registry is loaded.

@@ -58,14 +58,19 @@ pub(crate) fn region(name: &str, servers: &[&Odoo], database: &Postgres) -> Stri
     format!("      {name}: {{ backends: [ {backends} ], postgres: \"{}\" }}\n", database.url())
 }
 
-/// A gateway before regions. Clients come by plain HTTP here, and none of them sends a `Secure` cookie over that.
-pub(crate) fn gateway(names: &str, regions: &str) -> Builder {
+/// A gateway before regions, with probes as configured. Clients come by plain HTTP here, and none of them sends a `Secure` cookie over that.
+pub(crate) fn gateway_with(health: &str, names: &str, regions: &str) -> Builder {
     let config = format!(
         "threads: 2\ndrain: {{ websocket_spread: 0s }}\nregions: [ {names} ]\npools:\n  shared:\n    \
          odoo_version: \"19.0\"\n    database_selection: dbfilter_header\n    session_cookie: {{ secure: false }}\n    \
-         regions:\n{regions}"
+         health: {{ {health} }}\n    regions:\n{regions}"
     );
     Gateway::builder(&config).tenants("tenants.yaml", TENANTS)
+}
+
+/// The same with the usual probes.
+pub(crate) fn gateway(names: &str, regions: &str) -> Builder {
+    gateway_with("", names, regions)
 }
 
 /// What is known of the pool.

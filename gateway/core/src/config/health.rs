@@ -1,12 +1,13 @@
 //! How the servers of a pool are watched, checked.
 
 use super::file::{
-    AgentEntry, DatabaseHealthEntry, HealthEntry, Lasting, LatencyHealthEntry, PortHealthEntry,
-    TrafficHealthEntry, Whole,
+    AgentEntry, CheckEntry, DatabaseHealthEntry, HealthEntry, Lasting, LatencyHealthEntry, LoginEntry,
+    PortHealthEntry, TrafficHealthEntry, Url, Whole,
 };
+use super::problem::Spot;
 use super::read::{At, Reader, Step};
 use crate::health::{Cadence, Damping};
-use crate::pool::{Agent, AgentQuestion, HealthProbes};
+use crate::pool::{Agent, AgentQuestion, CheckQuestion, HealthProbes, LoginProbe, RegionCheck};
 use core::time::Duration;
 
 /// Where gateways decide together, what one saw of a database counts for 3 s: it is asked more often than that.
@@ -18,6 +19,8 @@ pub(super) struct Watched {
     pub(super) probes: Option<HealthProbes>,
     /// Who else is asked.
     pub(super) agent: Option<Agent>,
+    /// Who logs in.
+    pub(super) login: Option<LoginProbe>,
 }
 
 /// Checks how servers are watched. `together`: several gateways decide about the pool.
@@ -27,7 +30,7 @@ pub(super) fn check(written: HealthEntry, together: bool, reader: &mut Reader<'_
             interval: written.interval.0,
             fast_interval: fast(written.fast_interval.as_ref(), written.interval.0, None, reader),
             timeout: written.timeout.0,
-            damping: damping(Some(&written.fall), Some(&written.rise), Damping { fall: 1, rise: 1 }),
+            damping: damping_of_all(&written),
         };
         // What is left out for all is half of each signal's own interval.
         let inherited = written.fast_interval.as_ref().map(|written| written.value.0);
@@ -46,8 +49,14 @@ pub(super) fn check(written: HealthEntry, together: bool, reader: &mut Reader<'_
         let agent = written.agent.and_then(|written| {
             reader.inside(Step::Key("agent"), |reader| agent(written, all.damping, reader))
         });
-        Watched { probes: written.enabled.then_some(probes), agent }
+        let login = written.login.map(|written| login(written, all.damping));
+        Watched { probes: written.enabled.then_some(probes), agent, login }
     })
+}
+
+/// How many answers change one's mind, where nothing else is written.
+pub(super) fn damping_of_all(written: &HealthEntry) -> Damping {
+    damping(Some(&written.fall), Some(&written.rise), Damping { fall: 1, rise: 1 })
 }
 
 fn port(
@@ -117,6 +126,54 @@ fn agent(At { at, value }: At<AgentEntry>, all: Damping, reader: &mut Reader<'_>
         }
     };
     Some(Agent { question, cadence })
+}
+
+fn login(written: LoginEntry, damping: Damping) -> LoginProbe {
+    let LoginEntry { database, user, password, write, interval, timeout } = written;
+    LoginProbe {
+        database: database.0,
+        user: user.0,
+        password: password.0,
+        write,
+        cadence: steady(interval.0, timeout.0, damping),
+    }
+}
+
+/// Of what is asked seldom: half the time after a failure.
+fn steady(interval: Duration, timeout: Duration, damping: Damping) -> Cadence {
+    Cadence { interval, fast_interval: interval / 2, timeout, damping }
+}
+
+/// The checks of a region.
+pub(super) fn check_region(
+    written: Vec<(Spot, Box<str>, Option<At<CheckEntry>>)>,
+    damping: Damping,
+    reader: &mut Reader<'_>,
+) -> Box<[RegionCheck]> {
+    let mut checks = Vec::with_capacity(written.len());
+    for (_, name, entry) in written {
+        let Some(At { at, value }) = entry else { continue };
+        let question = match (value.url, value.command) {
+            (Some(Url(target)), None) if !target.tls => Ok(CheckQuestion::Http(target)),
+            (None, Some(command)) => {
+                Ok(CheckQuestion::Command(command.0.into_iter().map(|word| word.0).collect()))
+            }
+            (Some(_), None) => {
+                Err(("a check is not asked over TLS", "write `http://`, or a `command` such as `curl`"))
+            }
+            _ => Err(("a check has either a `url` or a `command`", "write one of the two")),
+        };
+        match question {
+            Ok(question) => {
+                let cadence = steady(value.interval.0, value.timeout.0, damping);
+                checks.push(RegionCheck { name, question, cadence });
+            }
+            Err((message, hint)) => reader.inside(Step::Name(name), |reader| {
+                reader.error(at, message.into(), Some(hint.into()));
+            }),
+        }
+    }
+    checks.into()
 }
 
 /// How soon a signal that may be about to fail is asked again: never later than else.

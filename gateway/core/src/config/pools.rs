@@ -10,6 +10,7 @@ use super::read::{At, Reader, Step};
 use super::suggest;
 use super::{authorities, health};
 use crate::certificate::Identity;
+use crate::health::Damping;
 use crate::pool::{
     Backend, BackendPlace, BackendTls, DatabaseSource, Pool, PoolRegion, PostgresTls, Region, SameSite,
     SessionCookie, Timeouts, WebsocketTimeouts,
@@ -50,8 +51,10 @@ pub(super) fn check(
     check_values(&written, reader);
     let tls = written.tls.and_then(|tls| reader.inside(Step::Key("tls"), |reader| check_tls(tls, reader)));
     let secure = written.postgres_tls.is_some();
-    let regions = reader
-        .inside(Step::Key("regions"), |reader| check_regions(at, written.regions.0, regions, secure, reader));
+    let damping = health::damping_of_all(&written.health);
+    let regions = reader.inside(Step::Key("regions"), |reader| {
+        check_regions(at, written.regions.0, regions, (secure, damping), reader)
+    });
     let postgres_tls = written
         .postgres_tls
         .and_then(|tls| reader.inside(Step::Key("postgres_tls"), |reader| check_postgres_tls(tls, reader)));
@@ -62,6 +65,7 @@ pub(super) fn check(
     let pool = Pool {
         health: watched.probes,
         agent: watched.agent,
+        login: watched.login,
         freezes,
         postgres_tls,
         failover: failover(&written.failover),
@@ -300,7 +304,7 @@ fn check_regions(
     at: Spot,
     written: Vec<(Spot, Box<str>, Option<PoolRegionEntry>)>,
     regions: Option<&[Region]>,
-    secure: bool,
+    (secure, damping): (bool, Damping),
     reader: &mut Reader<'_>,
 ) -> Option<Vec<PoolRegion>> {
     let mut servers: Vec<(Spot, BackendPlace)> = Vec::new();
@@ -309,9 +313,12 @@ fn check_regions(
     for (name_at, name, entry) in written {
         let backends = entry.map(|mut entry| {
             let (postgres, patroni) = (entry.postgres.take(), entry.patroni.take());
+            let checks = entry.checks.take().map(|checks| checks.0).unwrap_or_default();
             reader.inside(Step::Name(name.clone()), |reader| {
                 let database = check_database(postgres, patroni, secure, reader);
-                (check_backends(entry, &mut servers, reader), database)
+                let checks = reader
+                    .inside(Step::Key("checks"), |reader| health::check_region(checks, damping, reader));
+                (check_backends(entry, &mut servers, reader), database, checks)
             })
         });
         let declared = regions.unwrap_or_default();
@@ -321,8 +328,9 @@ fn check_regions(
             reader.error(name_at, format!("no region `{name}` is declared"), Some(hint));
         }
         match (found, backends) {
-            (Some((order, region)), Some((backends, database))) => {
-                checked.push((order, PoolRegion { name, standby: region.standby, backends, database }));
+            (Some((order, region)), Some((backends, database, checks))) => {
+                let standby = region.standby;
+                checked.push((order, PoolRegion { name, standby, backends, database, checks }));
             }
             _ => all_good = false,
         }

@@ -1,6 +1,6 @@
 //! Whether a backend is asked.
 
-use super::{Damped, Damping, Moment, Reading};
+use super::{Damped, Damping, Moment, Reading, Standing};
 use crate::traffic::BackendPort;
 use core::time::Duration;
 
@@ -17,11 +17,14 @@ pub enum BackendSignal {
     Latency,
     /// What an agent beside Odoo says.
     Agent,
+    /// Whether a user can log in and work.
+    Login,
 }
 
 impl BackendSignal {
     /// All of them.
-    pub const ALL: [Self; 5] = [Self::Http, Self::Gevent, Self::Traffic, Self::Latency, Self::Agent];
+    pub const ALL: [Self; 6] =
+        [Self::Http, Self::Gevent, Self::Traffic, Self::Latency, Self::Agent, Self::Login];
 
     /// Name in logs, metrics and answers of the admin API.
     #[must_use]
@@ -32,6 +35,7 @@ impl BackendSignal {
             Self::Traffic => "traffic",
             Self::Latency => "latency",
             Self::Agent => "agent",
+            Self::Login => "login",
         }
     }
 }
@@ -73,6 +77,9 @@ pub struct BackendHealth {
     traffic: Damped,
     latency: Damped,
     agent: Damped,
+    login: Damped,
+    /// Whether logins work at another backend on the same database server.
+    others_log_in: bool,
     draining: bool,
     /// When it came back after it was down.
     recovered: Option<Moment>,
@@ -81,8 +88,31 @@ pub struct BackendHealth {
 impl BackendHealth {
     /// Takes a reading. Whether the verdict changed.
     pub fn note(&mut self, signal: BackendSignal, reading: Reading, damping: Damping, now: Moment) -> bool {
+        self.change(now, |health| {
+            health.signal_mut(signal).note(reading, damping, now);
+        })
+    }
+
+    /// Takes whether logins work at another backend on the same database server: where they fail at all, it is the database,
+    /// and no backend is to blame. Whether the verdict changed.
+    pub fn set_others_log_in(&mut self, others: bool, now: Moment) -> bool {
+        self.change(now, |health| health.others_log_in = others)
+    }
+
+    /// Forgets what logins said. Whether the verdict changed.
+    pub fn forget_login(&mut self, now: Moment) -> bool {
+        self.change(now, |health| (health.login, health.others_log_in) = (Damped::default(), false))
+    }
+
+    /// Whether logins work, and nothing speaks against it: none has failed lately.
+    #[must_use]
+    pub fn logs_in(&self) -> bool {
+        self.login.standing() == Standing::Passing && self.login.counts().0 == 0
+    }
+
+    fn change(&mut self, now: Moment, change: impl FnOnce(&mut Self)) -> bool {
         let before = self.verdict();
-        self.signal_mut(signal).note(reading, damping, now);
+        change(self);
         let after = self.verdict();
         if before == BackendVerdict::Down && after != BackendVerdict::Down {
             self.recovered = Some(now);
@@ -110,6 +140,7 @@ impl BackendHealth {
             BackendSignal::Traffic => &self.traffic,
             BackendSignal::Latency => &self.latency,
             BackendSignal::Agent => &self.agent,
+            BackendSignal::Login => &self.login,
         }
     }
 
@@ -120,13 +151,15 @@ impl BackendHealth {
             BackendSignal::Traffic => &mut self.traffic,
             BackendSignal::Latency => &mut self.latency,
             BackendSignal::Agent => &mut self.agent,
+            BackendSignal::Login => &mut self.login,
         }
     }
 
     /// What follows from the signals. A backend of which nothing is known serves.
     #[must_use]
     pub fn verdict(&self) -> BackendVerdict {
-        if self.http.is_failing() || self.agent.is_failing() {
+        let login = self.login.is_failing() && self.others_log_in;
+        if self.http.is_failing() || self.agent.is_failing() || login {
             BackendVerdict::Down
         } else if self.draining {
             BackendVerdict::Draining
@@ -215,6 +248,7 @@ mod tests {
             (BackendSignal::Gevent, [false, true]),
             (BackendSignal::Traffic, [false, false]),
             (BackendSignal::Agent, [false, false]),
+            (BackendSignal::Login, [false, false]),
         ] {
             let mut health = BackendHealth::default();
             health.set_draining(true);
@@ -223,6 +257,29 @@ mod tests {
             fail(&mut health, signal, 1);
             assert_eq!(ports.map(|port| health.is_lost(port)), lost, "{signal:?}");
         }
+    }
+
+    #[test]
+    fn a_login_that_fails_takes_a_backend_down_where_it_works_at_another_one() {
+        let mut health = BackendHealth::default();
+        fail(&mut health, BackendSignal::Login, 3);
+        assert_eq!(health.verdict(), BackendVerdict::Up);
+        assert!(health.set_others_log_in(true, Moment::from_secs(9)));
+        assert_eq!(health.verdict(), BackendVerdict::Down);
+        assert!(health.set_others_log_in(false, Moment::from_secs(10)));
+        assert_eq!(health.verdict(), BackendVerdict::Up);
+        health.set_others_log_in(true, Moment::from_secs(11));
+        assert!(health.forget_login(Moment::from_secs(12)));
+        assert_eq!(health.verdict(), BackendVerdict::Up);
+    }
+
+    #[test]
+    fn one_login_that_failed_speaks_against_nobody_else() {
+        let mut health = BackendHealth::default();
+        health.note(BackendSignal::Login, Reading::Pass, DAMPING, Moment::ZERO);
+        assert!(health.logs_in());
+        fail(&mut health, BackendSignal::Login, 1);
+        assert!(!health.logs_in(), "two backends whose database breaks fail one after the other");
     }
 
     #[test]

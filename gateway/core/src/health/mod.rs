@@ -8,12 +8,14 @@ mod backend;
 mod cadence;
 mod damping;
 mod database;
+mod login;
 mod traffic;
 
 pub use backend::{BackendHealth, BackendSignal, BackendVerdict};
 pub use cadence::{Cadence, Rounds};
 pub use damping::{Damped, Damping, Reading, Standing};
 pub use database::{Database, DatabaseReading, DatabaseVerdict, Instance, Role};
+pub use login::LoginVerdict;
 pub use traffic::{PACES, Pace, TenantSet, Traffic, compare, is_tried_again};
 
 /// Time since the process started, from a clock that never goes back.

@@ -5,6 +5,7 @@ pub mod cookies;
 pub mod filestore;
 pub mod headers;
 pub mod health;
+pub mod login;
 pub mod paths;
 mod version;
 

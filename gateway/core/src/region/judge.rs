@@ -105,7 +105,7 @@ pub struct Move {
 const DAY: Duration = Duration::from_secs(86_400);
 /// For how long all backends of a region are down before it is left for another. Over a network that loses one packet in
 /// twenty, two backends that are well look dead at once for a few seconds about once a year.
-const DEAD_FOR: Duration = Duration::from_secs(10);
+pub const DEAD_FOR: Duration = Duration::from_secs(10);
 /// Moves that are remembered.
 const MOVES_MAX: usize = 32;
 
@@ -245,7 +245,11 @@ impl Judge {
         let (state, database) = (self.regions.get(region)?, self.database(region));
         let (active, fenced) = (region == self.active, self.conflict_since.is_some());
         let verdict = state.verdict(database, active && !fenced, &self.policy);
-        if verdict != RegionVerdict::StandbyReady || database != DatabaseVerdict::Writable {
+        let able = matches!(
+            verdict,
+            RegionVerdict::StandbyReady | RegionVerdict::NotReady(NotReady::Check | NotReady::Login)
+        );
+        if !able || database != DatabaseVerdict::Writable {
             return Some(verdict);
         }
         let rivals = self.writable().any(|other| !self.is_same_server(other, region));
@@ -254,6 +258,14 @@ impl Judge {
             (false, true) => RegionVerdict::NotReady(NotReady::Rival),
             (false, false) => verdict,
         })
+    }
+
+    /// Whether users can be expected to log in at a region's backends: its database takes the pool's writes.
+    #[must_use]
+    pub fn expects_logins(&self, region: RegionIndex) -> bool {
+        let writes = self.database(region) == DatabaseVerdict::Writable;
+        let trusted = region == self.active && self.is_trusted_unwatched(region);
+        self.conflict_since.is_none() && (writes || trusted)
     }
 
     /// The region that this node lets all nodes use: what it says to the others.
@@ -379,7 +391,9 @@ impl Judge {
         self.regions.get(region)?.database.last()
     }
 
-    fn is_same_server(&self, one: RegionIndex, other: RegionIndex) -> bool {
+    /// Whether two regions read the very same database server.
+    #[must_use]
+    pub fn is_same_server(&self, one: RegionIndex, other: RegionIndex) -> bool {
         one == other
             || self
                 .reading(one)
@@ -431,7 +445,7 @@ impl Judge {
         let target = self.writable().find(|region| {
             *region != self.active
                 && self.is_same_server(*region, self.active)
-                && self.regions.get(*region).is_some_and(serves)
+                && self.regions.get(*region).is_some_and(RegionState::may_take_over)
         });
         if let Some(target) = target {
             self.go(target, MoveCause::Backends, now);

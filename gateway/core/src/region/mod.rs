@@ -19,7 +19,7 @@ mod tests;
 
 pub use agreement::{Heard, LEASE, Quorum};
 pub use entry::{Entry, HELD_MAX};
-pub use judge::{Judge, Led, Move, MoveCause, Route, region_of};
+pub use judge::{DEAD_FOR, Judge, Led, Move, MoveCause, Route, region_of};
 pub use observers::{Sight, merge};
 pub use policy::{FailoverMode, FailoverPolicy, Freeze};
 pub use verdict::{NotReady, RegionState, RegionVerdict};

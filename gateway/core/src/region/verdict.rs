@@ -14,6 +14,10 @@ pub struct RegionState {
     pub backends_up: u8,
     /// Backends.
     pub backends: u8,
+    /// Whether a check of what it needs to take over fails, or has not passed yet.
+    pub lacks: bool,
+    /// Whether logins fail at all of its backends.
+    pub logins_fail: bool,
 }
 
 /// What a region could do.
@@ -46,6 +50,10 @@ pub enum NotReady {
     Database,
     /// The database is not watched, so nobody knows whether it takes writes.
     Unwatched,
+    /// A check of what it needs fails, or has not passed yet.
+    Check,
+    /// Nobody can log in at any of its backends.
+    Login,
 }
 
 impl NotReady {
@@ -61,6 +69,8 @@ impl NotReady {
             Self::Rival => "its database takes writes, and so does another one: make one of them a standby",
             Self::Database => "the database does not answer",
             Self::Unwatched => "the database is not watched: add `postgres` to the region",
+            Self::Check => "a check does not pass",
+            Self::Login => "nobody can log in at its backends",
         }
     }
 }
@@ -95,9 +105,17 @@ impl RegionState {
             DatabaseVerdict::Unwatched if !serves => RegionVerdict::NotReady(NotReady::Unwatched),
             DatabaseVerdict::Unwatched => RegionVerdict::Serving,
             DatabaseVerdict::Writable if serves => RegionVerdict::Serving,
-            DatabaseVerdict::Writable => RegionVerdict::StandbyReady,
             DatabaseVerdict::Standby { lag_ms } if lag_ms > lag_max => RegionVerdict::NotReady(NotReady::Lag),
-            DatabaseVerdict::Standby { .. } => RegionVerdict::StandbyReady,
+            DatabaseVerdict::Writable | DatabaseVerdict::Standby { .. } if self.lacks => {
+                RegionVerdict::NotReady(NotReady::Check)
+            }
+            DatabaseVerdict::Writable if self.logins_fail => RegionVerdict::NotReady(NotReady::Login),
+            DatabaseVerdict::Writable | DatabaseVerdict::Standby { .. } => RegionVerdict::StandbyReady,
         }
+    }
+
+    /// Whether it may be moved to by nobody's decision.
+    pub(super) const fn may_take_over(&self) -> bool {
+        self.backends_up > 0 && !self.lacks && !self.logins_fail
     }
 }

@@ -89,7 +89,9 @@ async fn drain(state: &AdminState, query: DrainQuery, draining: bool) -> Told {
 fn told(done: Result<Vec<PoolReport>, OrderError>, dry_run: bool) -> Told {
     match done {
         Ok(pools) => Ok(Json(RegionList { pools, dry_run })),
-        Err(error @ OrderError::Unable { .. }) => Err((StatusCode::CONFLICT, error.to_string())),
+        Err(error @ (OrderError::Unable { .. } | OrderError::Lacks { .. })) => {
+            Err((StatusCode::CONFLICT, error.to_string()))
+        }
         Err(error) => Err((StatusCode::NOT_FOUND, error.to_string())),
     }
 }

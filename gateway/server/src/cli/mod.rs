@@ -110,7 +110,7 @@ enum RegionAction {
         /// Why, for whoever looks next.
         #[arg(long)]
         reason: String,
-        /// Also where nobody could save anything there, while somebody can now.
+        /// Also where nobody could save anything there, while somebody can now, or where something would be missing.
         #[arg(long)]
         force: bool,
         #[command(flatten)]

@@ -1,7 +1,7 @@
 //! `regions` for people.
 
 use crate::admin::RegionList;
-use crate::region::{BackendReport, GatewayReport, PoolReport, RegionReport};
+use crate::region::{BackendReport, CheckReport, GatewayReport, OverruledReport, PoolReport, RegionReport};
 use std::fmt::Write;
 
 /// Writing to a string does not fail.
@@ -35,15 +35,31 @@ pub(super) fn explain_text(name: &str, list: &RegionList) -> String {
         return text;
     };
     heading(&mut text, pool);
+    for overruled in &pool.overruled {
+        let OverruledReport { region, seconds_ago, words } = overruled;
+        line!(text, "  MOVED to {region} {seconds_ago} s ago, although it was not ready: {words}");
+    }
+    line!(text, "\n  {}", pool.next);
     for region in &pool.regions {
         line!(text, "\n  {}", region_text(region));
         let database = &region.database;
         let saw = if database.saw.is_empty() { "never asked" } else { &database.saw };
         line!(text, "    database  {} for {} s: {saw}", database.verdict, database.since_seconds);
+        if let Some(login) = &region.login {
+            let saw = if login.saw.is_empty() { String::new() } else { format!(" ({})", login.saw) };
+            line!(text, "    login     {}{saw}: {}", login.verdict, login.means);
+        }
+        for check in &region.checks {
+            let CheckReport { check, standing, since_seconds, saw, consequence } = check;
+            let saw = if saw.is_empty() { "it has not run yet" } else { saw };
+            let means = if standing == "passing" { String::new() } else { format!("; {consequence}") };
+            line!(text, "    check     {check} {standing} for {since_seconds} s: {saw}{means}");
+        }
         for name in &region.names {
             let problem = name.problem.as_ref().map(|problem| format!("  PROBLEM: {problem}"));
             let (leads, problem) = (name.addresses.join(", "), problem.unwrap_or_default());
-            line!(text, "    name      {} leads to {leads}{problem}", name.name);
+            let known = name.remembered.map(|at| format!(", as of {at}, before this start"));
+            line!(text, "    name      {} leads to {leads}{}{problem}", name.name, known.unwrap_or_default());
         }
         for backend in &region.backends {
             line!(text, "    backend   {} {}", backend.backend, backend.verdict);

@@ -1,15 +1,17 @@
-//! Asking an agent about a backend: a port beside Odoo, or a command here.
+//! Asking an agent about a backend or a region: a port, a URL, or a command here.
 
-use super::http::get;
+use super::http::{get, get_target};
 use super::odoo::Seen;
 use crate::snapshot::BackendState;
 use fleetgate_core::health::Reading;
-use fleetgate_core::pool::{Agent, AgentQuestion};
+use fleetgate_core::pool::{Agent, AgentQuestion, CheckQuestion, RegionCheck};
+use hyper::body::Bytes;
 use rustix::process::{Pid, Signal, kill_process_group};
 use std::ffi::OsStr;
 use std::io;
 use std::net::SocketAddr;
 use std::process::Stdio;
+use std::time::Duration;
 use tokio::io::{AsyncReadExt, copy, sink};
 use tokio::process::{Child, Command};
 use tokio::time::timeout;
@@ -19,14 +21,16 @@ const SAID_BYTES_MAX: usize = 200;
 /// Where a command finds other programs: nothing of this process's environment is its own.
 const PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 
-/// Asks once.
+/// What an agent said: whether all is well, how it said so, and its words.
+type Said = (bool, String, Vec<u8>);
+
+/// Asks about a backend once.
 pub(super) async fn ask(agent: &Agent, pool: &str, region: &str, backend: &BackendState) -> Seen {
     let asked = async {
         match &agent.question {
             AgentQuestion::Http { port, path } => {
                 let address = SocketAddr::new(backend.http.address.ip(), *port);
-                let (status, body) = get(address, path, None).await?;
-                Ok(((200..300).contains(&status), format!("the agent answers {status}"), body.to_vec()))
+                Ok(answered(get(address, path, None).await?))
             }
             AgentQuestion::Command(words) => {
                 let environment = [
@@ -39,7 +43,32 @@ pub(super) async fn ask(agent: &Agent, pool: &str, region: &str, backend: &Backe
             }
         }
     };
-    let patience = agent.cadence.timeout;
+    in_time(agent.cadence.timeout, asked).await
+}
+
+/// Checks a region once; `serving` is the one that serves.
+pub(super) async fn check(check: &RegionCheck, pool: &str, region: &str, serving: &str) -> Seen {
+    let asked = async {
+        match &check.question {
+            CheckQuestion::Http(target) => Ok(answered(get_target(target, &target.path, None).await?)),
+            CheckQuestion::Command(words) => {
+                let environment = [
+                    ("FLEETGATE_POOL", pool.to_owned()),
+                    ("FLEETGATE_REGION", region.to_owned()),
+                    ("FLEETGATE_SERVING", serving.to_owned()),
+                ];
+                run(words, &environment).await.map_err(|error| format!("the command cannot be run: {error}"))
+            }
+        }
+    };
+    in_time(check.cadence.timeout, asked).await
+}
+
+fn answered((status, body): (u16, Bytes)) -> Said {
+    ((200..300).contains(&status), format!("the agent answers {status}"), body.to_vec())
+}
+
+async fn in_time(patience: Duration, asked: impl Future<Output = Result<Said, String>>) -> Seen {
     match timeout(patience, asked).await {
         Ok(Ok((well, answer, said))) => {
             let reading = if well { Reading::Pass } else { Reading::Fail };
@@ -66,7 +95,7 @@ impl Drop for Running {
     }
 }
 
-async fn run(words: &[Box<str>], environment: &[(&str, String)]) -> io::Result<(bool, String, Vec<u8>)> {
+async fn run(words: &[Box<str>], environment: &[(&str, String)]) -> io::Result<Said> {
     let (program, arguments) = words.split_first().ok_or(io::ErrorKind::InvalidInput)?;
     let mut command = Command::new(OsStr::new(&**program));
     command.args(arguments.iter().map(|argument| OsStr::new(&**argument)));

@@ -1,8 +1,11 @@
 //! Verdicts that change, told to operators.
 
-use fleetgate_core::health::{BackendVerdict, DatabaseVerdict};
+use fleetgate_core::health::{BackendVerdict, DatabaseVerdict, LoginVerdict, Standing};
 use fleetgate_core::region::{RegionVerdict, Route};
 use serde::Serialize;
+
+/// What becomes of a check that did not pass when requests moved to its region.
+pub(super) const OVERRULED: &str = "overruled";
 
 /// What a verdict is about.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
@@ -14,6 +17,10 @@ pub(super) enum Subject {
     Database,
     /// What a region could do for a pool.
     Region,
+    /// Whether a user of the probe can log in at a region.
+    Login,
+    /// A check of what a region needs to take over.
+    Check,
     /// Where the requests of a pool go.
     Route,
 }
@@ -24,6 +31,8 @@ impl Subject {
             Self::Backend => "backend",
             Self::Database => "database",
             Self::Region => "region",
+            Self::Login => "login",
+            Self::Check => "check",
             Self::Route => "route",
         }
     }
@@ -49,11 +58,18 @@ pub(super) struct VerdictEvent {
 }
 
 impl VerdictEvent {
-    /// Writes it to the operational log: an ERROR when nobody can save anything, an INFO when all is well.
+    /// Writes it to the operational log: an ERROR when nobody can save anything or users meet what is missing, an INFO when all
+    /// is well.
     pub(super) fn log(&self) {
         let Self { pool, region, backend, from, to, saw, .. } = self;
         let subject = self.subject.as_str();
-        if self.subject == Subject::Route && *to != Route::Serve(0).as_str() {
+        let alarm = match self.subject {
+            Subject::Route => *to != Route::Serve(0).as_str(),
+            Subject::Login => *to == LoginVerdict::Fails.as_str(),
+            Subject::Check => *to == OVERRULED,
+            Subject::Backend | Subject::Database | Subject::Region => false,
+        };
+        if alarm {
             tracing::error!(subject, pool, region, from, to, "{saw}");
         } else if self.is_good() {
             tracing::info!(subject, pool, region, backend, from, to, saw, "a verdict changed");
@@ -74,6 +90,8 @@ impl VerdictEvent {
                 [RegionVerdict::Serving.as_str(), RegionVerdict::StandbyReady.as_str()].contains(&self.to)
             }
             Subject::Route => true,
+            Subject::Login => self.to == LoginVerdict::Works.as_str(),
+            Subject::Check => self.to == Standing::Passing.as_str(),
         }
     }
 }

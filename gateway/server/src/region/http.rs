@@ -2,12 +2,15 @@
 
 use crate::snapshot::BackendTlsClient;
 use crate::upstream::{DialError, dial};
-use http_body_util::{BodyExt, Empty, Limited};
+use fleetgate_core::http_target::HttpTarget;
+use http_body_util::{BodyExt, Empty, Full, Limited};
 use hyper::Request;
-use hyper::body::Bytes;
+use hyper::body::{Body, Bytes};
 use hyper::client::conn::http1::handshake;
 use hyper_util::rt::TokioIo;
+use std::convert::Infallible;
 use std::net::SocketAddr;
+use tokio::net::lookup_host;
 
 /// Largest body of an answer that is read, in bytes: those that probes want are a few dozen.
 const BODY_BYTES_MAX: usize = 64 * 1024;
@@ -29,6 +32,39 @@ pub(super) async fn get(
     exchange(address, request.body(Empty::new()).map_err(|error| error.to_string())?, tls).await
 }
 
+/// Asks with a body of JSON; see [`exchange`].
+///
+/// # Errors
+/// What went wrong, in words for an operator.
+pub(super) async fn post(
+    address: SocketAddr,
+    path: &str,
+    json: Vec<u8>,
+    tls: Option<&BackendTlsClient>,
+) -> Result<(u16, Bytes), String> {
+    let request = Request::post(path)
+        .header(http::header::HOST, address.to_string())
+        .header(http::header::CONTENT_TYPE, "application/json")
+        .body(Full::new(Bytes::from(json)));
+    exchange(address, request.map_err(|error| error.to_string())?, tls).await
+}
+
+/// Asks a server that a URL names; see [`exchange`].
+///
+/// # Errors
+/// What went wrong, in words for an operator.
+pub(super) async fn get_target(
+    target: &HttpTarget,
+    path: &str,
+    tls: Option<&BackendTlsClient>,
+) -> Result<(u16, Bytes), String> {
+    let mut addresses = lookup_host((&*target.host, target.port))
+        .await
+        .map_err(|error| format!("its name leads nowhere: {error}"))?;
+    let address = addresses.next().ok_or("its name leads nowhere")?;
+    get(address, path, tls).await
+}
+
 /// Asks over a connection of its own: a server that serves old connections and takes no new ones is not well. The caller
 /// keeps the time. Redirects are answers like any other.
 ///
@@ -36,7 +72,7 @@ pub(super) async fn get(
 /// What went wrong, in words for an operator.
 pub(super) async fn exchange(
     address: SocketAddr,
-    mut request: Request<Empty<Bytes>>,
+    mut request: Request<impl Body<Data = Bytes, Error = Infallible> + Send + Unpin + 'static>,
     tls: Option<&BackendTlsClient>,
 ) -> Result<(u16, Bytes), String> {
     let headers = request.headers_mut();

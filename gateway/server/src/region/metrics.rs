@@ -4,7 +4,7 @@ use super::pool::PoolWatch;
 use super::seen::Seen;
 use super::watch::RegionWatch;
 use crate::nodes::NodeProblem;
-use fleetgate_core::health::{BackendSignal, BackendVerdict, DatabaseVerdict};
+use fleetgate_core::health::{BackendSignal, BackendVerdict, DatabaseVerdict, LoginVerdict, Standing};
 use fleetgate_core::region::{MoveCause, RegionVerdict, Route};
 use prometheus::core::{Collector, Desc};
 use prometheus::proto::MetricFamily;
@@ -26,6 +26,9 @@ pub struct RegionMetrics {
     moves: IntCounterVec,
     near_misses: IntCounterVec,
     gateways: IntGaugeVec,
+    login: IntGaugeVec,
+    checks: IntGaugeVec,
+    overruled: IntCounterVec,
 }
 
 impl RegionMetrics {
@@ -83,16 +86,41 @@ impl RegionMetrics {
                 "1 for how another gateway of `nodes` is heard, 0 for all else.",
                 &["gateway", "state"],
             )?,
+            login: gauges(
+                "fleetgate_region_login_state",
+                "1 for what logins at the backends of a region say together, 0 for all else.",
+                &["pool", "region", "state"],
+            )?,
+            checks: gauges(
+                "fleetgate_region_check_state",
+                "1 for what is believed of a check of what a region needs to take over, 0 for all else.",
+                &["pool", "region", "check", "state"],
+            )?,
+            overruled: counters(
+                "fleetgate_pool_overruled_checks_total",
+                "Checks that did not pass when a pool moved to their region.",
+                &["pool"],
+            )?,
         })
     }
 
     fn read(&self) {
-        for gauges in [&self.route, &self.region, &self.database, &self.backends, &self.gateways] {
+        let gauges = [
+            &self.route,
+            &self.region,
+            &self.database,
+            &self.backends,
+            &self.login,
+            &self.checks,
+            &self.gateways,
+        ];
+        for gauges in gauges {
             gauges.reset();
         }
         self.lag.reset();
         self.moves.reset();
         self.near_misses.reset();
+        self.overruled.reset();
         for pool in self.watch.watched() {
             self.read_pool(&pool);
         }
@@ -113,8 +141,23 @@ impl RegionMetrics {
             let count = seen.judge.moves_for(cause);
             self.moves.with_label_values(&[name, cause.as_str()]).inc_by(count);
         }
+        self.overruled.with_label_values(&[name]).inc_by(seen.overruled_total);
         for (place, region) in watch.pool.regions.iter().enumerate() {
             self.read_region([name, &*region.name], place, &seen);
+            if watch.pool.login.is_some() {
+                let now = seen.logins(place).as_str();
+                for state in LoginVerdict::NAMES {
+                    let labels = [name, &*region.name, state];
+                    self.login.with_label_values(&labels).set(i64::from(state == now));
+                }
+            }
+            for (check, known) in region.checks.iter().zip(seen.checks.get(place).into_iter().flatten()) {
+                for state in [Standing::Passing, Standing::Failing, Standing::Unknown] {
+                    let labels = [name, &*region.name, &*check.name, state.as_str()];
+                    let now = state == known.health.standing();
+                    self.checks.with_label_values(&labels).set(i64::from(now));
+                }
+            }
         }
     }
 
@@ -149,7 +192,7 @@ impl RegionMetrics {
         self.near_misses.with_label_values(&[pool, region, DATABASE]).inc_by(count);
     }
 
-    fn parts(&self) -> [&dyn Collector; 8] {
+    fn parts(&self) -> [&dyn Collector; 11] {
         [
             &self.route,
             &self.region,
@@ -159,6 +202,9 @@ impl RegionMetrics {
             &self.moves,
             &self.near_misses,
             &self.gateways,
+            &self.login,
+            &self.checks,
+            &self.overruled,
         ]
     }
 }

@@ -2,12 +2,15 @@
 
 mod agent;
 mod asking;
+mod check;
 mod database;
 mod event;
 mod http;
+mod login;
 mod memory;
 mod messages;
 mod metrics;
+mod next;
 mod odoo;
 mod orders;
 mod patroni;
@@ -16,6 +19,7 @@ mod postgres;
 mod report;
 mod seen;
 mod share;
+mod shelf;
 mod traffic;
 mod vote;
 mod warm_up;
@@ -26,8 +30,8 @@ pub use memory::{Draining, Memory, Pin};
 pub use metrics::RegionMetrics;
 pub use orders::{Order, OrderError};
 pub use report::{
-    BackendReport, DatabaseReport, GatewayReport, MoveReport, NameReport, NodeReport, PoolReport,
-    RegionReport, SignalReport,
+    BackendReport, CheckReport, DatabaseReport, GatewayReport, LoginReport, MoveReport, NameReport,
+    NodeReport, OverruledReport, PoolReport, RegionReport, SignalReport,
 };
 pub use share::Medium;
 pub use watch::RegionWatch;

@@ -1,5 +1,6 @@
 //! What operators decide: in which region a pool is held, and which backends are taken out. Kept over restarts.
 
+use super::check::consequence;
 use super::memory::{Draining, Pin, Remembered};
 use super::pool::PoolWatch;
 use super::report::{self, PoolReport};
@@ -16,7 +17,7 @@ pub struct Order {
     pub reason: String,
     /// Whether it is only said what would follow.
     pub dry_run: bool,
-    /// Whether a pool that serves may be held where nobody could save anything.
+    /// Whether a pool that serves may be held where nobody could save anything, or something would be missing.
     pub force: bool,
 }
 
@@ -32,6 +33,16 @@ pub enum OrderError {
     /// No pool that is watched has the backend.
     #[error("no pool that is watched has a backend whose HTTP port is `{0}`; `fleetgate regions` lists them")]
     Backend(String),
+    /// Something would be missing there.
+    #[error(
+        "nothing was changed: {region} is not ready: {lacks}. `--force` holds the pool in `{region}` nevertheless"
+    )]
+    Lacks {
+        /// Region.
+        region: String,
+        /// What it lacks, and what users would meet.
+        lacks: String,
+    },
     /// The pool serves, and would not there.
     #[error(
         "nothing was changed, because nobody could save anything: {why}. `--force` holds the pool in `{region}` nevertheless"
@@ -147,9 +158,15 @@ impl RegionWatch {
     }
 }
 
-/// A pool that serves is not taken out of service by a slip.
+/// A pool that serves is not taken out of service by a slip, nor moved where something is missing.
 fn may_be_pinned(watched: &PoolWatch, region: RegionIndex) -> Result<(), OrderError> {
     let (judge, route) = watched.outlook(Some(region));
+    let lacking = watched.lacking(&watched.seen(), region);
+    if !lacking.is_empty() && watched.route() != Route::Serve(region) {
+        let words = |(name, said): &(String, String)| format!("`{name}`: {said}; {}", consequence(name));
+        let lacks = lacking.iter().map(words).collect::<Vec<_>>().join("; ");
+        return Err(OrderError::Lacks { region: watched.region_name(region).to_owned(), lacks });
+    }
     let why = match (judge.verdict(region), route) {
         _ if !matches!(watched.route(), Route::Serve(_)) => return Ok(()),
         (Some(RegionVerdict::NotReady(why)), _) => NotReady::as_str(why),

@@ -4,7 +4,7 @@
 //! `GET /primary` with 200 by the member that has the leader's lock, and by nobody else.
 
 use super::database::Statement;
-use super::http::get;
+use super::http::get_target;
 use crate::snapshot::BackendTlsClient;
 use fleetgate_core::health::{DatabaseReading, Instance, Role};
 use fleetgate_core::host::HostName;
@@ -13,7 +13,6 @@ use fleetgate_core::pool::{BackendTls, PostgresTls};
 use futures_util::future::join_all;
 use serde::Deserialize;
 use std::time::Duration;
-use tokio::net::lookup_host;
 use tokio::time::timeout;
 
 /// Lag of a standby that does not say how far it is behind.
@@ -124,12 +123,8 @@ impl Member {
             Some(Ok(tls)) => Some(tls),
             Some(Err(error)) => return Err(error.clone()),
         };
-        let HttpTarget { host, port, path, .. } = &self.target;
-        let mut addresses = lookup_host((&**host, *port))
-            .await
-            .map_err(|error| format!("its name leads nowhere: {error}"))?;
-        let address = addresses.next().ok_or("its name leads nowhere")?;
-        get(address, &format!("{}/{what}", path.trim_end_matches('/')), tls).await
+        let path = self.target.path.trim_end_matches('/');
+        get_target(&self.target, &format!("{path}/{what}"), tls).await
     }
 }
 

@@ -10,7 +10,7 @@ use super::vote::{Grants, Vote};
 use super::word::{PoolWord, Word};
 use crate::snapshot::{BackendState, BackendTlsClient, NamedAddresses, PoolRoute, Snapshot};
 use fleetgate_core::health::{
-    BackendSignal, BackendVerdict, Cadence, DatabaseReading, Moment, Reading, Role,
+    BackendHealth, BackendSignal, BackendVerdict, Cadence, DatabaseReading, Moment, Reading, Role,
 };
 use fleetgate_core::pool::{HealthProbes, Pool, PoolIndex};
 use fleetgate_core::region::{
@@ -126,6 +126,7 @@ impl PoolWatch {
             BackendSignal::Traffic => self.probes.traffic,
             BackendSignal::Latency => self.probes.latency,
             BackendSignal::Agent => self.pool.agent.as_ref().map_or(self.probes.http, |agent| agent.cadence),
+            BackendSignal::Login => self.pool.login.as_ref().map_or(self.probes.http, |login| login.cadence),
         }
     }
 
@@ -146,16 +147,9 @@ impl PoolWatch {
         backend.health.note(signal, reading, self.cadence(signal).damping, now);
         let anchored = reading == Reading::Pass && signal != BackendSignal::Agent;
         let health = backend.health;
-        let is_back = before == BackendVerdict::Down && health.verdict() != BackendVerdict::Down;
-        let slot = BackendSignal::ALL.iter().position(|known| *known == signal);
-        if let Some(slot) = slot.and_then(|slot| backend.words.get_mut(slot)) {
-            slot.clone_from(&words);
-        }
+        backend.says(signal, &words);
         if let Some(state) = self.backends.get(region).and_then(|region| region.get(place)) {
-            state.set_health(&health, self.probes.slow_start, now);
-            if is_back && !self.probes.warm_up.is_zero() {
-                state.set_cold();
-            }
+            self.set_health(state, &health, before, now);
         }
         if anchored {
             seen.anchored = Some(now);
@@ -166,6 +160,21 @@ impl PoolWatch {
         self.tell_backend(region, place, before, health.verdict(), format!("{}: {words}", signal.as_str()));
         self.conclude();
         health.signal(signal).is_suspect()
+    }
+
+    /// Has requests see what is believed of a backend whose verdict was another one before.
+    pub(super) fn set_health(
+        &self,
+        state: &BackendState,
+        health: &BackendHealth,
+        before: BackendVerdict,
+        now: Moment,
+    ) {
+        state.set_health(health, self.probes.slow_start, now);
+        let is_back = before == BackendVerdict::Down && health.verdict() != BackendVerdict::Down;
+        if is_back && !self.probes.warm_up.is_zero() {
+            state.set_cold();
+        }
     }
 
     /// Takes a backend out, or back in. Whether the pool has it.
@@ -199,13 +208,27 @@ impl PoolWatch {
         verdict: BackendVerdict,
         saw: String,
     ) {
+        if let Some(event) = self.backend_event(region, place, before, verdict, saw) {
+            self.tell(event);
+        }
+    }
+
+    /// What is told of a backend, if its verdict changed.
+    pub(super) fn backend_event(
+        &self,
+        region: RegionIndex,
+        place: usize,
+        before: BackendVerdict,
+        verdict: BackendVerdict,
+        saw: String,
+    ) -> Option<VerdictEvent> {
         if before == verdict {
-            return;
+            return None;
         }
         let backend = self.backends.get(region).and_then(|region| region.get(place));
         let backend = backend.map(|backend| backend.http.address.to_string()).unwrap_or_default();
         let event = self.event(Subject::Backend, region, before.as_str(), verdict.as_str());
-        self.tell(VerdictEvent { backend, saw, ..event });
+        Some(VerdictEvent { backend, saw, ..event })
     }
 
     /// Notes what came of a question to a database. Whether its silence is suspect now.
@@ -335,7 +358,10 @@ impl PoolWatch {
         let quorum = self.others(&seen);
         let route = seen.judge.decide(quorum.as_ref(), self.now());
         let moved = seen.judge.moves().last().copied().filter(|done| last_move != Some(*done));
-        let told = self.changes(&mut seen);
+        let mut told = self.changes(&mut seen);
+        if let Some(done) = moved {
+            told.extend(self.overrule(&mut seen, &done));
+        }
         let before = self.route.get();
         let route = self.remembered_first(&mut seen, route);
         // Set while the lock is held: of two conclusions the later one stays.
@@ -422,11 +448,11 @@ impl PoolWatch {
         events
     }
 
-    fn region_name(&self, region: RegionIndex) -> &str {
+    pub(super) fn region_name(&self, region: RegionIndex) -> &str {
         self.pool.regions.get(region).map_or("", |region| &region.name)
     }
 
-    fn event(
+    pub(super) fn event(
         &self,
         subject: Subject,
         region: RegionIndex,
@@ -463,7 +489,7 @@ impl PoolWatch {
         );
     }
 
-    fn tell(&self, event: VerdictEvent) {
+    pub(super) fn tell(&self, event: VerdictEvent) {
         event.log();
         self.around.messages.take(event);
     }
@@ -509,8 +535,8 @@ tenants: [ { id: acme, hosts: [acme.example.com] } ]
         let (memory, vote) = (Arc::new(Memory::open(state.clone())), Arc::new(Vote::new(state)));
         let probes = snapshot.fleet.pools[0].health.unwrap();
         let store = Arc::new(SnapshotStore::new(Snapshot::build(Default::default(), "", None)));
-        let around =
-            Around { memory: Arc::clone(&memory), messages: Messages::start(store), shares: false, vote };
+        let messages = Messages::start(store, StateDirectory::new(folder.path(), "state"));
+        let around = Around { memory: Arc::clone(&memory), messages, shares: false, vote };
         let watch = PoolWatch::new(&snapshot, PoolIndex(0), probes, &around, None).unwrap();
         (folder, memory, Arc::new(watch))
     }

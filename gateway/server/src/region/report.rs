@@ -1,11 +1,13 @@
 //! What is known of pools, for operators.
 
+use super::check::{Overruled, consequence};
 use super::memory::{Draining, Memory, Pin, Remembered};
+use super::next::{Outlook, next};
 use super::pool::PoolWatch;
 use super::seen::{BackendSeen, Seen};
 use super::word::millis;
-use fleetgate_core::health::{BackendSignal, DatabaseVerdict, Moment};
-use fleetgate_core::pool::BackendPlace;
+use fleetgate_core::health::{BackendSignal, DatabaseVerdict, LoginVerdict, Moment};
+use fleetgate_core::pool::{BackendPlace, RegionCheck};
 use fleetgate_core::region::{Judge, NotReady, RegionIndex, RegionVerdict, Route};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -24,6 +26,12 @@ pub struct PoolReport {
     pub held: u32,
     /// What it means and what to do, in a sentence.
     pub means: String,
+    /// What would happen next.
+    #[serde(default)]
+    pub next: String,
+    /// Checks that did not pass when requests moved to their regions.
+    #[serde(default)]
+    pub overruled: Vec<OverruledReport>,
     /// Region that an operator pinned.
     pub pin: Option<Pin>,
     /// Regions, in the order of the config.
@@ -54,6 +62,17 @@ pub struct NodeReport {
     pub problem: Option<String>,
 }
 
+/// A check that did not pass when requests moved to its region.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct OverruledReport {
+    /// Region.
+    pub region: String,
+    /// Seconds since the move.
+    pub seconds_ago: u64,
+    /// The check, what it said, and what users may meet.
+    pub words: String,
+}
+
 /// Another gateway, as it was last heard.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct GatewayReport {
@@ -79,11 +98,43 @@ pub struct RegionReport {
     pub why: Option<String>,
     /// Its database.
     pub database: DatabaseReport,
+    /// Whether users can log in.
+    #[serde(default)]
+    pub login: Option<LoginReport>,
+    /// What else it needs to take over.
+    #[serde(default)]
+    pub checks: Vec<CheckReport>,
     /// Names that lead to backends.
     #[serde(default)]
     pub names: Vec<NameReport>,
     /// Its backends.
     pub backends: Vec<BackendReport>,
+}
+
+/// Whether users can log in at a region.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct LoginReport {
+    /// `unknown`, `works`, `partly` or `fails`.
+    pub verdict: String,
+    /// What was said where it failed, or else where it works.
+    pub saw: String,
+    /// What it means, in a sentence.
+    pub means: String,
+}
+
+/// A check of what a region needs to take over.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct CheckReport {
+    /// Name.
+    pub check: String,
+    /// `passing`, `failing` or `unknown`.
+    pub standing: String,
+    /// Seconds since it last changed.
+    pub since_seconds: u64,
+    /// What it last said.
+    pub saw: String,
+    /// What users may meet if requests move here while it does not pass.
+    pub consequence: String,
 }
 
 /// A name that leads to backends.
@@ -95,6 +146,9 @@ pub struct NameReport {
     pub addresses: Vec<String>,
     /// Why the last answer is not used, or not wholly.
     pub problem: Option<String>,
+    /// When a process before this one learnt the addresses, while this one has got none.
+    #[serde(default)]
+    pub remembered: Option<jiff::Timestamp>,
 }
 
 /// The database of a region.
@@ -125,7 +179,7 @@ pub struct BackendReport {
 /// A signal of a backend.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct SignalReport {
-    /// `http`, `gevent`, `traffic`, `latency` or `agent`.
+    /// `http`, `gevent`, `traffic`, `latency`, `agent` or `login`.
     pub signal: String,
     /// `passing`, `failing` or `unknown`.
     pub standing: String,
@@ -214,6 +268,8 @@ fn read(watch: &PoolWatch, picture: &Picture<'_>, remembered: &Remembered) -> Po
             ),
             _ => means(watch, picture, serving.as_deref().unwrap_or_default()),
         },
+        next: next(&Outlook { watch, judge, seen }, *route, remembered.pin.as_ref().map(|pin| &*pin.region)),
+        overruled: seen.overruled.iter().map(|overruled| overruled_report(watch, overruled, now)).collect(),
         serving,
         pin: remembered.pin.clone(),
         regions: (0..watch.pool.regions.len())
@@ -242,7 +298,9 @@ fn region_report(
     Some(RegionReport {
         region: region.name.to_string(),
         verdict: verdict.map_or("", RegionVerdict::as_str).to_owned(),
-        why: why.map(NotReady::as_str).map(str::to_owned),
+        why: why.map(|why| reason(watch, seen, place, why)),
+        login: login_report(watch, seen, place, verdict),
+        checks: checks_of(seen, place, &region.checks, now),
         database: DatabaseReport {
             verdict: judge.database(place).as_str().to_owned(),
             saw: seen.databases.get(place).map(|seen| seen.words.clone()).unwrap_or_default(),
@@ -293,7 +351,68 @@ fn names_of(watch: &PoolWatch, places: &[BackendPlace]) -> Vec<NameReport> {
             name: place.to_string(),
             addresses: facts.addresses.iter().map(ToString::to_string).collect(),
             problem: facts.problem,
+            remembered: facts.remembered,
         }
+    });
+    report.collect()
+}
+
+/// Why a region is not ready.
+fn reason(watch: &PoolWatch, seen: &Seen, region: RegionIndex, why: NotReady) -> String {
+    if why != NotReady::Check {
+        return why.as_str().to_owned();
+    }
+    let lacking = watch.lacking(seen, region).into_iter();
+    let words: Vec<String> = lacking.map(|(name, said)| format!("`{name}`: {said}")).collect();
+    format!("{}: {}", why.as_str(), words.join("; "))
+}
+
+fn overruled_report(watch: &PoolWatch, overruled: &Overruled, now: Moment) -> OverruledReport {
+    OverruledReport {
+        region: watch.region_name(overruled.region).to_owned(),
+        seconds_ago: now.saturating_sub(overruled.at).as_secs(),
+        words: overruled.words.clone(),
+    }
+}
+
+fn login_report(
+    watch: &PoolWatch,
+    seen: &Seen,
+    region: RegionIndex,
+    verdict: Option<RegionVerdict>,
+) -> Option<LoginReport> {
+    let _asked = watch.pool.login.as_ref()?;
+    let login = seen.logins(region);
+    let dead = matches!(verdict, Some(RegionVerdict::NotReady(NotReady::Backends)));
+    let means = match login {
+        LoginVerdict::Unknown if !seen.judge.expects_logins(region) => {
+            "nobody is expected to log in where the database takes no writes"
+        }
+        LoginVerdict::Unknown => "nobody has logged in yet",
+        LoginVerdict::Works => "users can work at each backend",
+        LoginVerdict::Partly => "it works at others: where it fails, the backend is asked last",
+        LoginVerdict::Fails if dead => {
+            "no backend of this region can use a database that those of another region can: look at the way from here to PostgreSQL"
+        }
+        LoginVerdict::Fails => {
+            "it fails at every backend, so it is the database or the user, and no backend is taken out"
+        }
+    };
+    Some(LoginReport {
+        verdict: login.as_str().to_owned(),
+        saw: seen.login_words(region),
+        means: means.to_owned(),
+    })
+}
+
+fn checks_of(seen: &Seen, region: RegionIndex, checks: &[RegionCheck], now: Moment) -> Vec<CheckReport> {
+    let known = seen.checks.get(region).map_or(&[][..], Vec::as_slice);
+    let report = checks.iter().zip(known).map(|(check, seen)| CheckReport {
+        check: check.name.to_string(),
+        standing: seen.health.standing().as_str().to_owned(),
+        since_seconds: now.saturating_sub(seen.health.since()).as_secs(),
+        saw: seen.words.clone(),
+        consequence: consequence(&check.name),
     });
     report.collect()
 }

@@ -1,10 +1,11 @@
 //! What is known of a pool that is watched.
 
+use super::check::{CheckSeen, Overruled, passes};
 use super::memory::Remembered;
 use super::pool::PoolWatch;
 use super::share::Company;
 use crate::snapshot::{BackendState, PoolRoute};
-use fleetgate_core::health::{BackendHealth, BackendSignal, BackendVerdict, Moment};
+use fleetgate_core::health::{BackendHealth, BackendSignal, BackendVerdict, LoginVerdict, Moment};
 use fleetgate_core::pool::Pool;
 use fleetgate_core::region::{Heard, Judge, Led, RegionIndex, RegionState, RegionVerdict, Route, Sight};
 use std::collections::BTreeMap;
@@ -17,6 +18,12 @@ pub(super) struct Seen {
     pub(super) backends: Vec<Vec<BackendSeen>>,
     /// By region.
     pub(super) databases: Vec<DatabaseSeen>,
+    /// By region and place among its checks.
+    pub(super) checks: Vec<Vec<CheckSeen>>,
+    /// Checks that did not pass when requests moved to their regions, oldest first.
+    pub(super) overruled: Vec<Overruled>,
+    /// All of them since the start.
+    pub(super) overruled_total: u64,
     /// What this gateway itself last saw of each database, by region.
     pub(super) sights: Vec<Option<Sight>>,
     /// The gateways that decide with this one.
@@ -27,6 +34,8 @@ pub(super) struct Seen {
     pub(super) anchored: Option<Moment>,
     /// Verdicts on databases and regions that were told, by region.
     pub(super) told: Vec<(&'static str, &'static str)>,
+    /// What logins say together that was told, by region.
+    pub(super) told_logins: Vec<LoginVerdict>,
     /// The history that is on disk.
     pub(super) remembered: Option<Led>,
     /// Whether one is on its way to the disk.
@@ -43,6 +52,22 @@ pub(super) struct BackendSeen {
     pub(super) health: BackendHealth,
     /// What each signal last saw, in words.
     pub(super) words: [String; BackendSignal::ALL.len()],
+}
+
+impl BackendSeen {
+    /// Takes what a signal saw.
+    pub(super) fn says(&mut self, signal: BackendSignal, words: &str) {
+        let slots = BackendSignal::ALL.into_iter().zip(&mut self.words);
+        if let Some((_, slot)) = slots.into_iter().find(|(known, _)| *known == signal) {
+            words.clone_into(slot);
+        }
+    }
+
+    /// What a signal last saw.
+    pub(super) fn said(&self, signal: BackendSignal) -> &str {
+        let slots = BackendSignal::ALL.into_iter().zip(&self.words);
+        slots.into_iter().find(|(known, _)| *known == signal).map_or("", |(_, words)| words)
+    }
 }
 
 /// What is known of a database.
@@ -74,14 +99,20 @@ impl Seen {
         if let Route::Serve(region) | Route::Fenced(region) | Route::Agreeing(region) = route.get() {
             judge.resume(region);
         }
+        let checks: Vec<Vec<CheckSeen>> =
+            pool.regions.iter().map(|region| vec![CheckSeen::default(); region.checks.len()]).collect();
         let told = (0..pool.regions.len()).map(|region| verdicts(&judge, region)).collect();
         let backend = |state: &Arc<BackendState>| {
             let mut seen = BackendSeen::default();
             seen.health.set_draining(remembered.draining.contains_key(&state.http.address.to_string()));
             seen
         };
-        Self {
+        let mut seen = Self {
             judge,
+            checks,
+            overruled: Vec::new(),
+            overruled_total: 0,
+            told_logins: vec![LoginVerdict::Unknown; pool.regions.len()],
             backends: backends.iter().map(|region| region.iter().map(backend).collect()).collect(),
             databases: vec![DatabaseSeen::default(); pool.regions.len()],
             sights: vec![None; pool.regions.len()],
@@ -93,7 +124,31 @@ impl Seen {
             remembering: false,
             concluded: false,
             retired: false,
+        };
+        (0..pool.regions.len()).for_each(|region| seen.count_checks(region));
+        seen
+    }
+
+    /// Tells the judge whether a region lacks something.
+    pub(super) fn count_checks(&mut self, region: RegionIndex) {
+        let lacks = self.checks.get(region).into_iter().flatten().any(|check| !passes(&check.health));
+        if let Some(state) = self.judge.region_mut(region) {
+            state.lacks = lacks;
         }
+    }
+
+    /// What logins at a region say together.
+    pub(super) fn logins(&self, region: RegionIndex) -> LoginVerdict {
+        let backends = self.backends.get(region).into_iter().flatten();
+        LoginVerdict::of(backends.map(|backend| backend.health.signal(BackendSignal::Login)))
+    }
+
+    /// What was said where a login failed, or else where it worked.
+    pub(super) fn login_words(&self, region: RegionIndex) -> String {
+        let logins = self.backends.get(region).into_iter().flatten();
+        let failing = |backend: &&BackendSeen| backend.health.signal(BackendSignal::Login).is_failing();
+        let said = logins.clone().find(failing).or_else(|| logins.clone().next());
+        said.map(|backend| backend.said(BackendSignal::Login).to_owned()).unwrap_or_default()
     }
 
     /// Goes on with what a watch knew that ends now.
@@ -117,6 +172,9 @@ impl Seen {
             self.told.clone_from(&known.told);
             self.remembered = known.remembered;
             self.concluded = known.concluded;
+            self.told_logins.clone_from(&known.told_logins);
+            self.overruled.clone_from(&known.overruled);
+            self.overruled_total = known.overruled_total;
         } else {
             self.judge.withdraw(before.now());
         }
@@ -133,6 +191,18 @@ impl Seen {
         }
         for (region, seen) in self.backends.iter().enumerate() {
             count_backends(&mut self.judge, region, seen);
+        }
+        for (region, configured) in pool.regions.iter().enumerate() {
+            let old = before.pool.regions.iter().position(|old| old.name == configured.name);
+            let old = old.and_then(|old| before.pool.regions.get(old).zip(known.checks.get(old)));
+            let (Some((old, known)), Some(checks)) = (old, self.checks.get_mut(region)) else { continue };
+            for (check, seen) in configured.checks.iter().zip(checks) {
+                let found = old.checks.iter().zip(known).find(|(old, _)| *old == check);
+                if let Some((_, known)) = found {
+                    seen.clone_from(known);
+                }
+            }
+            self.count_checks(region);
         }
     }
 }

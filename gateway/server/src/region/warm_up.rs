@@ -1,5 +1,6 @@
 //! A backend that came back has no registry in memory: the first request of each tenant to each of its processes takes
-//! seconds. So before it is asked like the others, a page of each tenant is asked for, one after the other.
+//! seconds. So before it is asked like the others, a page of each tenant is asked for, one tenant after the other, and as
+//! often at once as it has workers: each worker takes one request at a time, so each of them gets one.
 
 use super::http::exchange;
 use super::pool::PoolWatch;
@@ -13,6 +14,7 @@ use fleetgate_core::path::NormalPath;
 use fleetgate_core::region::RegionIndex;
 use fleetgate_core::tenant::TenantState;
 use fleetgate_core::traffic::BackendPort;
+use futures_util::future::join_all;
 use http_body_util::Empty;
 use hyper::Request;
 use hyper::body::Bytes;
@@ -22,6 +24,8 @@ use tokio::time::timeout;
 
 /// Tenants that are asked for at most, those with the most requests first.
 const TENANTS_MAX: usize = 1_000;
+/// Workers that are asked at once at most: each of them reads a whole registry from the database.
+const WORKERS_MAX: u32 = 32;
 /// A page that every database has, without a session.
 const PAGE: &str = "/web/login";
 
@@ -108,11 +112,22 @@ fn guests(snapshot: &Snapshot, pool: &PoolWatch, region: RegionIndex, place: usi
 
 async fn ask_for_each(pool: &PoolWatch, backend: &BackendState, guests: &[Guest]) {
     for guest in guests {
-        let Some(request) = page_of(pool, guest) else { continue };
-        if let Err(reason) = exchange(backend.http.address, request, pool.tls.as_deref()).await {
-            tracing::debug!(backend = %backend.http.address, host = %guest.host, reason, "a page was not answered");
-        }
+        let asked = (0..idle_workers(backend)).filter_map(|_| page_of(pool, guest)).map(async |request| {
+            if let Err(reason) = exchange(backend.http.address, request, pool.tls.as_deref()).await {
+                tracing::debug!(backend = %backend.http.address, host = %guest.host, reason, "a page was not answered");
+            }
+        });
+        join_all(asked).await;
     }
+}
+
+/// Workers that have nothing to do, as far as is known: those that serve clients meanwhile are left alone.
+fn idle_workers(backend: &BackendState) -> u32 {
+    let workers = backend.http.workers();
+    if workers == u32::MAX {
+        return 1;
+    }
+    workers.saturating_sub(backend.http.in_flight()).clamp(1, WORKERS_MAX)
 }
 
 fn page_of(pool: &PoolWatch, guest: &Guest) -> Option<Request<Empty<Bytes>>> {

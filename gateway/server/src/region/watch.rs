@@ -1,7 +1,9 @@
 //! The probes of all pools, as the config has them now.
 
 use super::asking::{Turns, keep_asking};
+use super::check::run_check;
 use super::database::DatabaseProbe;
+use super::login::ask_login;
 use super::memory::Memory;
 use super::messages::Messages;
 use super::pool::{Around, PoolWatch};
@@ -66,7 +68,8 @@ impl RegionWatch {
         newest: AdminClient,
         medium: Medium,
     ) -> Arc<Self> {
-        let (memory, messages) = (Arc::new(Memory::open(state.clone())), Messages::start(Arc::clone(&store)));
+        let memory = Arc::new(Memory::open(state.clone()));
+        let messages = Messages::start(Arc::clone(&store), state.clone());
         let shares = !matches!(medium, Medium::None);
         let around = Around { memory, messages, shares, vote: Arc::new(Vote::new(state.clone())) };
         let (pools, born) = (Mutex::default(), Instant::now());
@@ -226,6 +229,12 @@ fn start_probes(watch: &Arc<PoolWatch>) -> Vec<AbortHandle> {
             if let Some(agent) = &watch.pool.agent {
                 handles.push(tasks.spawn(ask_agent(Arc::clone(watch), region, place, agent.clone())));
             }
+            if let Some(login) = &watch.pool.login {
+                handles.push(tasks.spawn(ask_login(Arc::clone(watch), region, place, login.clone())));
+            }
+        }
+        for (place, check) in configured.checks.iter().enumerate() {
+            handles.push(tasks.spawn(run_check(Arc::clone(watch), region, place, check.clone())));
         }
         if watch.backends.get(region).is_some_and(|backends| backends.len() > 1) {
             handles.push(tasks.spawn(traffic::read_paces(Arc::clone(watch), region)));

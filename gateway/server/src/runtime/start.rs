@@ -77,11 +77,11 @@ pub fn run(config_path: &Path, access_output: impl io::Write + Send + 'static) -
         let (store_of_reload, metrics_of_reload) = (Arc::clone(&store), Arc::clone(&metrics));
         let reload =
             Reloader::new(loader, store_of_reload, metrics_of_reload, process.clone(), &problems, &files);
-        NameLookup::new(Arc::clone(&store), &process.resolvers).start().await;
+        let state_directory = StateDirectory::new(main_folder, &process.state_directory);
+        NameLookup::new(Arc::clone(&store), &process.resolvers, state_directory.clone()).start().await;
         let nodes =
             process.nodes_address.map(|address| bind_one(&ListenAddress::Tcp(address), &mut inherited));
         let nodes = nodes.transpose()?;
-        let state_directory = StateDirectory::new(main_folder, &process.state_directory);
         let newest = AdminClient::new(Path::new(&*process.admin_socket));
         let regions = watch_regions(&store, &state_directory, newest, cluster.clone(), nodes.as_ref())?;
         // The first request must not find a region that only the config believes in.

@@ -14,6 +14,8 @@ pub struct NameFacts {
     pub problem: Option<String>,
     /// Whether the name was looked up at all.
     pub asked: bool,
+    /// When a process before this one got the addresses, while this one has got none.
+    pub remembered: Option<jiff::Timestamp>,
 }
 
 /// Names with their addresses. They outlive snapshots: whoever looks names up notes them, the next snapshot is made of them.
@@ -39,10 +41,24 @@ impl NamedAddresses {
         let facts = names.entry(name.clone()).or_default();
         let before = facts.clone();
         (facts.asked, facts.problem) = (true, problem);
+        if addresses.is_some() {
+            facts.remembered = None;
+        }
         if let Some(addresses) = addresses.filter(|addresses| **addresses != *facts.addresses) {
             facts.addresses = addresses.into();
         }
         before
+    }
+
+    /// Notes what a process before this one knew of a name. Whether it is of use: nothing is known yet.
+    pub fn remember(&self, name: &HostName, addresses: &[IpAddr], at: jiff::Timestamp) -> bool {
+        let mut names = self.lock();
+        let facts = names.entry(name.clone()).or_default();
+        let useful = !facts.asked && facts.addresses.is_empty() && !addresses.is_empty();
+        if useful {
+            (facts.addresses, facts.remembered) = (addresses.into(), Some(at));
+        }
+        useful
     }
 
     /// Forgets all names but some.

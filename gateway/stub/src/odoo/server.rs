@@ -32,6 +32,8 @@ pub(crate) struct State {
     pub(crate) log: Log,
     pub(crate) orders: broadcast::Sender<Order>,
     pub(crate) ends: Mutex<Vec<WebsocketEnd>>,
+    /// Name and message of the exception that calls to models end with.
+    pub(crate) trouble: Mutex<Option<(String, String)>>,
     workers: Option<Arc<Semaphore>>,
 }
 
@@ -67,6 +69,7 @@ impl StubOdoo {
             log: Log::new(options.received_max),
             orders: broadcast::channel(ORDERS_MAX).0,
             ends: Mutex::default(),
+            trouble: Mutex::default(),
             workers: options.workers.map(|workers| Arc::new(Semaphore::new(workers))),
             options,
         });
@@ -116,6 +119,13 @@ impl StubOdoo {
     /// The websockets that ended, in order, with the close code each end was given. At most the last 10,000.
     pub fn websocket_ends(&self) -> Vec<WebsocketEnd> {
         self.state.ends.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Has calls of programs to models end with an exception, by its name and message, while health is well as ever; or no
+    /// more.
+    pub fn set_trouble(&self, exception: Option<(&str, &str)>) {
+        let exception = exception.map(|(name, message)| (name.to_owned(), message.to_owned()));
+        *self.state.trouble.lock().unwrap_or_else(PoisonError::into_inner) = exception;
     }
 
     /// Sends a bus notification to every websocket of a database; says how many sockets of the server were told.

@@ -42,7 +42,7 @@ async fn body_of_xml_rpc_decides_the_database() {
     let stub = fleet().await;
     let param = |value: &str| format!("<param><value>{value}</value></param>");
     let params: String =
-        ["<string>globex</string>", "<int>2</int>", "key", "res.users", "read"].map(param).concat();
+        ["<string>globex</string>", "<int>2</int>", "key", "res.partner", "read"].map(param).concat();
     let document =
         format!("<methodCall><methodName>execute_kw</methodName><params>{params}</params></methodCall>");
     let headers = "Host: acme.test\r\nContent-Type: text/xml\r\n";

@@ -1,6 +1,7 @@
 //! How a pool's servers are watched, and how it moves between regions, as written.
 
 use super::collection::{Choice, List, OneOf};
+use super::quotas::Url;
 use super::value::{Lasting, SecretText, Sentence, Whole, schema_of, text_schema};
 use crate::config::Secret;
 use crate::config::read::{At, Read, Reader, Text, section};
@@ -38,11 +39,50 @@ section! {
         slow_start: Lasting<0, 3_600_000> = "30s",
         /// For how long at most a server that came back is asked for the login page of each of its tenants, one after the
         /// other, those with the most requests first, before it is asked like the others: its processes have loaded no
-        /// registry. Only where another server of the region serves meanwhile. `0s` turns it off.
+        /// registry. Each page is asked for as often at once as the server has `workers`, 32 times at most. Only where another
+        /// server of the region serves meanwhile. `0s` turns it off.
         warm_up: Lasting<0, 600_000> = "30s",
         /// Who else is asked about each backend, such as an agent that knows of its disk or its maintenance. Whoever says
         /// no as often as `fall` takes the backend down.
         agent: Option<At<AgentEntry>> = null,
+        /// A user of Odoo that logs in at each backend and works there as a program does: Odoo's health route knows nothing of
+        /// a database that it cannot use. A backend where that fails, while it works at another one on the same database
+        /// server, is down. Where it fails at all of them, it is the database: that is told, and takes nobody down.
+        login: Option<LoginEntry> = null,
+    }
+}
+
+section! {
+    /// A user of Odoo that logs in to see whether it works. Nobody logs in where the database takes no writes.
+    pub(in crate::config) struct LoginEntry {
+        /// Database of the user: every worker of every backend loads it.
+        database: Sentence<63>,
+        /// Login of the user. It needs no rights: one of the portal will do.
+        user: Sentence<200>,
+        /// Its password or an API key: `file:` and the path of a file that holds it.
+        password: SecretText,
+        /// Writes the user's own email signature too: finds a database that can be read and not written.
+        write: bool = false,
+        /// From one login to the next at most, and half of it after a failure that is not forgiven.
+        interval: Lasting<200, 3_600_000> = "15s",
+        /// For all answers of one login. A process that has not loaded the database yet needs seconds.
+        timeout: Lasting<100, 60_000> = "10s",
+    }
+}
+
+section! {
+    /// Something that a region needs to take over: a `command`, or a `url`.
+    pub(in crate::config) struct CheckEntry {
+        /// Program and arguments that the gateway runs, as its own user and without a shell: exit status 0 says that it is
+        /// well. Its environment is `PATH`, `FLEETGATE_POOL`, `FLEETGATE_REGION` (the one that is checked) and
+        /// `FLEETGATE_SERVING` (the one that serves). When its time is over, it is killed with all that it has started.
+        command: Option<List<Sentence<1_000>, 1, 32>> = null,
+        /// URL that is asked, with `http://`: 200 to 299 says that it is well.
+        url: Option<Url> = null,
+        /// From one question to the next at most, and half of it after a failure that is not forgiven.
+        interval: Lasting<200, 3_600_000> = "30s",
+        /// For an answer.
+        timeout: Lasting<100, 60_000> = "10s",
     }
 }
 

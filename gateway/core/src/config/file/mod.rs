@@ -27,8 +27,8 @@ pub(super) use connections::ConnectionsEntry;
 pub(super) use dns_zone::DnsZoneEntry;
 pub(super) use guards::{ClassNetworksEntry, GuardsEntry, Networks};
 pub(super) use health::{
-    AgentEntry, DatabaseHealthEntry, FailoverEntry, FreezeEntry, HealthEntry, LatencyHealthEntry,
-    PortHealthEntry, PostgresUrl, TrafficHealthEntry,
+    AgentEntry, CheckEntry, DatabaseHealthEntry, FailoverEntry, FreezeEntry, HealthEntry, LatencyHealthEntry,
+    LoginEntry, PortHealthEntry, PostgresUrl, TrafficHealthEntry,
 };
 pub(super) use limits::{Burst, ClassLimitEntry, ClassLimitsEntry, LimitsEntry, PerSecond, RateEntry};
 pub(super) use listener::{ListenerEntry, PassthroughEntry, Place, UnixEntry};

@@ -4,7 +4,7 @@ use super::GuardsEntry;
 use super::REGIONS_MAX;
 use super::address::BackendAddress;
 use super::collection::{Choice, List, Named, OneOf};
-use super::health::{FailoverEntry, HealthEntry, PostgresUrl};
+use super::health::{CheckEntry, FailoverEntry, HealthEntry, PostgresUrl};
 use super::quotas::Url;
 use super::value::{FilePath, Folder, Lasting, Whole, text_schema};
 use crate::config::read::{At, Text, section};
@@ -16,6 +16,8 @@ use std::borrow::Cow;
 
 /// Most members of a Patroni cluster in one region.
 pub(in crate::config) const PATRONI_MEMBERS_MAX: usize = 16;
+/// Most checks of a region.
+const CHECKS_MAX: usize = 16;
 
 section! {
     /// Odoo servers that serve the same databases.
@@ -162,6 +164,10 @@ section! {
         /// In place of `postgres`: the REST APIs of the region's members of a Patroni cluster, such as
         /// `http://10.0.0.21:8008`. The member that has the leader's lock takes writes. `https` needs `postgres_tls`.
         patroni: Option<At<List<Url, 1, PATRONI_MEMBERS_MAX>>> = null,
+        /// What else the region needs to take over, by names such as `sessions` and `filestore`. A region where one of them
+        /// fails is `not-ready`: nothing moves there by itself, and an operator has to insist. A database that
+        /// was promoted is followed nevertheless, and it is told what may be missing.
+        checks: Option<Named<At<CheckEntry>, CHECKS_MAX>> = null,
     }
 }
 

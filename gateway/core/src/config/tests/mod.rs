@@ -8,6 +8,7 @@ mod history;
 mod limits;
 mod nodes;
 mod quotas;
+mod readiness;
 mod tls;
 
 use super::*;

@@ -2,7 +2,9 @@
 
 use crate::health::{DatabaseReading, DatabaseVerdict, Instance, Moment, Role};
 use crate::region::simulation::{DAMPING, judge};
-use crate::region::{FailoverMode, FailoverPolicy, Judge, Led, MoveCause, NotReady, RegionVerdict, Route};
+use crate::region::{
+    FailoverMode, FailoverPolicy, Judge, Led, MoveCause, NotReady, RegionState, RegionVerdict, Route,
+};
 use core::time::Duration;
 
 const HOME: u64 = 1;
@@ -204,4 +206,51 @@ fn a_server_that_another_region_reads_is_not_taken_for_gone() {
     assert!(story.judge.moves().is_empty());
     // Another server is another matter.
     assert_eq!(story.then(None, writes(AWAY, 2)), Route::Serve(1));
+}
+
+#[test]
+fn nothing_moves_by_itself_to_a_region_that_lacks_something_and_a_promotion_is_followed_all_the_same() {
+    let shared = writes(HOME, 1);
+    for lack in [
+        |region: &mut RegionState| region.lacks = true,
+        |region: &mut RegionState| {
+            region.logins_fail = true;
+        },
+    ] {
+        let mut story = Story::new();
+        story.judge.set_policy(FailoverPolicy { mode: FailoverMode::Automatic, ..FailoverPolicy::default() });
+        lack(story.judge.region_mut(1).unwrap());
+        story.then(shared, shared);
+        story.judge.region_mut(0).unwrap().backends_up = 0;
+        for _ in 0..20 {
+            assert_eq!(story.then(shared, shared), Route::Serve(0));
+        }
+        assert!(matches!(story.judge.verdict(1), Some(RegionVerdict::NotReady(_))));
+        assert_eq!(story.then(follows(HOME), writes(AWAY, 2)), Route::Serve(1));
+        assert_eq!(story.judge.verdict(1), Some(RegionVerdict::Serving));
+    }
+}
+
+#[test]
+fn a_standby_that_lacks_something_is_not_ready() {
+    let mut story = Story::new();
+    story.then(writes(HOME, 1), follows(AWAY));
+    assert_eq!(story.judge.verdict(1), Some(RegionVerdict::StandbyReady));
+    story.judge.region_mut(1).unwrap().lacks = true;
+    assert_eq!(story.judge.verdict(1), Some(RegionVerdict::NotReady(NotReady::Check)));
+    story.judge.region_mut(0).unwrap().lacks = true;
+    assert_eq!(story.judge.verdict(0), Some(RegionVerdict::Serving));
+}
+
+#[test]
+fn users_are_expected_to_log_in_where_writes_are_taken_and_nowhere_else() {
+    let mut story = Story::new();
+    assert_eq!([0, 1].map(|region| story.judge.expects_logins(region)), [true, false], "home is trusted");
+    story.then(writes(HOME, 1), follows(AWAY));
+    assert_eq!([0, 1].map(|region| story.judge.expects_logins(region)), [true, false]);
+    story.then(follows(HOME), follows(AWAY));
+    assert_eq!([0, 1].map(|region| story.judge.expects_logins(region)), [false, false]);
+    story.then(writes(HOME, 1), writes(AWAY, 2));
+    story.then(writes(HOME, 1), writes(AWAY, 2));
+    assert_eq!([0, 1].map(|region| story.judge.expects_logins(region)), [false, false], "fenced");
 }

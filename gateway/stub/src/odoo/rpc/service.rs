@@ -1,6 +1,8 @@
 //! The RPC services `common`, `object` and `db`: the body names the database, no header is asked.
 //! Source: Odoo 19.0 `odoo/service/common.py`, `model.py`, `db.py`, `addons/rpc/controllers/`.
 
+use std::sync::PoisonError;
+
 use serde_json::{Map, Value, json};
 
 use super::web;
@@ -15,6 +17,8 @@ enum Outcome {
     Value(Value),
     Denied,
     Unknown(String),
+    /// An exception, by name and message.
+    Raised(String, String),
 }
 
 /// What `common.version` says.
@@ -43,6 +47,7 @@ pub(crate) fn json(exchange: &Exchange<'_>) -> Reply {
         Outcome::Value(value) => web::result(exchange, &value),
         Outcome::Denied => web::failure(exchange, 0, "odoo.exceptions.AccessDenied", "Access Denied"),
         Outcome::Unknown(text) => web::failure(exchange, 0, "builtins.Exception", &text),
+        Outcome::Raised(name, text) => web::failure(exchange, 0, &name, &text),
     };
     reply_of(reply, exchange, database)
 }
@@ -56,7 +61,7 @@ pub(crate) fn xml(exchange: &Exchange<'_>, service: &str) -> Reply {
     let answer = match dispatch(exchange, service, &call.method, &call.params) {
         Outcome::Value(value) => xml_value(&value),
         Outcome::Denied => Answer::Fault(3, "Access Denied".to_owned()),
-        Outcome::Unknown(text) => Answer::Fault(1, text),
+        Outcome::Unknown(text) | Outcome::Raised(_, text) => Answer::Fault(1, text),
     };
     reply_of(Reply::new(200, "text/xml", answer.document()), exchange, database)
 }
@@ -81,13 +86,9 @@ fn dispatch(exchange: &Exchange<'_>, service: &str, method: &str, args: &[String
         ("common", "about") => Outcome::Value(json!("See http://openerp.com")),
         ("common", "login" | "authenticate") if known && password != "wrong" => Outcome::Value(json!(UID)),
         ("common", "login" | "authenticate") if known => Outcome::Value(json!(false)),
-        ("object", "execute" | "execute_kw") if known && password != "wrong" => Outcome::Value(json!({
-            "database": database,
-            "server": exchange.server(),
-            "uid": args.get(1).cloned().unwrap_or_default(),
-            "model": args.get(3).cloned().unwrap_or_default(),
-            "method": args.get(4).cloned().unwrap_or_default(),
-        })),
+        ("object", "execute" | "execute_kw") if known && password != "wrong" => {
+            on_model(exchange, database, args)
+        }
         ("object", "execute" | "execute_kw") if known => Outcome::Denied,
         ("common", "login" | "authenticate") | ("object", "execute" | "execute_kw") => {
             Outcome::Unknown(format!("FATAL:  database \"{database}\" does not exist"))
@@ -97,6 +98,26 @@ fn dispatch(exchange: &Exchange<'_>, service: &str, method: &str, args: &[String
         ("db", "list") => Outcome::Value(json!(exchange.state.options.databases)),
         ("db", "db_exist") => Outcome::Value(json!(known)),
         _ => Outcome::Unknown(format!("Method not found: {service}.{method}")),
+    }
+}
+
+/// A call to a model: a user reads and writes itself as in Odoo, all else is told who was asked.
+fn on_model(exchange: &Exchange<'_>, database: &str, args: &[String]) -> Outcome {
+    let trouble = exchange.state.trouble.lock().unwrap_or_else(PoisonError::into_inner).clone();
+    if let Some((name, message)) = trouble {
+        return Outcome::Raised(name, message);
+    }
+    let named = |place: usize| args.get(place).map(String::as_str).unwrap_or_default();
+    match (named(3), named(4)) {
+        ("res.users", "read") => Outcome::Value(json!([{ "id": UID, "login": "probe" }])),
+        ("res.users", "write") => Outcome::Value(json!(true)),
+        _ => Outcome::Value(json!({
+            "database": database,
+            "server": exchange.server(),
+            "uid": args.get(1).cloned().unwrap_or_default(),
+            "model": args.get(3).cloned().unwrap_or_default(),
+            "method": args.get(4).cloned().unwrap_or_default(),
+        })),
     }
 }
 
