@@ -177,9 +177,17 @@ async fn a_pool_that_serves_is_not_pinned_to_a_standby_by_a_slip() {
     served_by(&gateway, "paris-1").await;
     assert_eq!(pool(&gateway).await["pin"], Value::Null);
 
+    let over = pin(&["--force", "--expires", "2020-01-01T00:00:00Z"]).await;
+    assert!(String::from_utf8_lossy(&over.stderr).contains("is over already"), "{over:?}");
+
     assert!(pin(&["--force"]).await.status.success());
     assert_eq!(get(&gateway).await.status, 503);
     assert_eq!(pool(&gateway).await["pin"]["author"], "ada");
+    // Forgotten, it ends by itself.
+    let soon = jiff::Timestamp::now() + std::time::Duration::from_secs(2);
+    assert!(pin(&["--force", "--expires", &soon.to_string()]).await.status.success());
+    served_by(&gateway, "paris-1").await;
+    assert_eq!(pool(&gateway).await["pin"], Value::Null);
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -29,6 +29,7 @@ pub(super) struct PinQuery {
     author: String,
     #[serde(default)]
     reason: String,
+    expires: Option<jiff::Timestamp>,
     #[serde(default)]
     dry_run: bool,
     #[serde(default)]
@@ -61,8 +62,8 @@ pub(super) async fn get_said(
 }
 
 pub(super) async fn post_pin(State(state): State<Arc<AdminState>>, Query(query): Query<PinQuery>) -> Told {
-    let PinQuery { pool, region, author, reason, dry_run, force } = query;
-    let order = Order { author, reason, dry_run, force };
+    let PinQuery { pool, region, author, reason, expires, dry_run, force } = query;
+    let order = Order { author, reason, expires, dry_run, force };
     told(state.regions.pin(&pool, region.as_deref(), &order).await, dry_run)
 }
 
@@ -82,14 +83,14 @@ pub(super) async fn post_undrain(
 
 async fn drain(state: &AdminState, query: DrainQuery, draining: bool) -> Told {
     let DrainQuery { backend, author, reason, dry_run } = query;
-    let order = Order { author, reason, dry_run, force: false };
+    let order = Order { author, reason, dry_run, ..Order::default() };
     told(state.regions.drain(&backend, draining, &order).await, dry_run)
 }
 
 fn told(done: Result<Vec<PoolReport>, OrderError>, dry_run: bool) -> Told {
     match done {
         Ok(pools) => Ok(Json(RegionList { pools, dry_run })),
-        Err(error @ (OrderError::Unable { .. } | OrderError::Lacks { .. })) => {
+        Err(error @ (OrderError::Unable { .. } | OrderError::Lacks { .. } | OrderError::Over(_))) => {
             Err((StatusCode::CONFLICT, error.to_string()))
         }
         Err(error) => Err((StatusCode::NOT_FOUND, error.to_string())),

@@ -110,6 +110,9 @@ enum RegionAction {
         /// Why, for whoever looks next.
         #[arg(long)]
         reason: String,
+        /// When it ends by itself, such as 2026-11-27T06:00:00Z. Left out, with `unpin`.
+        #[arg(long)]
+        expires: Option<jiff::Timestamp>,
         /// Also where nobody could save anything there, while somebody can now, or where something would be missing.
         #[arg(long)]
         force: bool,
@@ -240,9 +243,11 @@ fn show_regions(action: Option<RegionAction>, admin: &AdminArgs) -> ExitCode {
         Some(RegionAction::Explain { pool }) => {
             show::<RegionList>(admin, "GET", "/v1/regions", |list| regions::explain_text(&pool, list))
         }
-        Some(RegionAction::Pin { pool, region, reason, force, order }) => {
-            let force = force.to_string();
-            let pairs = [("pool", &*pool), ("region", &region), ("reason", &reason), ("force", &force)];
+        Some(RegionAction::Pin { pool, region, reason, expires, force, order }) => {
+            let (force, expires) = (force.to_string(), expires.map(|expires| expires.to_string()));
+            let mut pairs =
+                vec![("pool", &*pool), ("region", &region), ("reason", &reason), ("force", &force)];
+            pairs.extend(expires.as_deref().map(|expires| ("expires", expires)));
             act("pin", &order, &pairs)
         }
         Some(RegionAction::Unpin { pool, reason, order }) => {

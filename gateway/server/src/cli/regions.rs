@@ -111,7 +111,8 @@ fn heading(text: &mut String, pool: &PoolReport) {
         line!(text, "  FROZEN until {until}: it does not move by itself");
     }
     if let Some(pin) = &pool.pin {
-        line!(text, "  PINNED to {} since {}{}", pin.region, pin.since, by(&pin.author, &pin.reason));
+        let until = pin.expires.map(|expires| format!(" until {expires}")).unwrap_or_default();
+        line!(text, "  PINNED to {} since {}{until}{}", pin.region, pin.since, by(&pin.author, &pin.reason));
     }
 }
 

@@ -47,6 +47,16 @@ pub struct Pin {
     pub reason: String,
     /// Since when.
     pub since: jiff::Timestamp,
+    /// When it ends by itself; `None`: when an operator says so.
+    #[serde(default)]
+    pub expires: Option<jiff::Timestamp>,
+}
+
+impl Pin {
+    /// Whether its time is over.
+    pub(super) fn is_over(&self, now: jiff::Timestamp) -> bool {
+        self.expires.is_some_and(|expires| expires <= now)
+    }
 }
 
 impl Remembered {
@@ -90,6 +100,14 @@ impl Memory {
 
     pub(super) fn of(&self, pool: &str) -> Remembered {
         self.pools.lock().unwrap_or_else(PoisonError::into_inner).get(pool).cloned().unwrap_or_default()
+    }
+
+    /// Pools whose pins are over.
+    pub(super) fn with_expired_pins(&self, now: jiff::Timestamp) -> Vec<String> {
+        let pools = self.pools.lock().unwrap_or_else(PoisonError::into_inner);
+        let expired =
+            pools.iter().filter(|(_, known)| known.pin.as_ref().is_some_and(|pin| pin.is_over(now)));
+        expired.map(|(pool, _)| pool.clone()).collect()
     }
 
     /// Remembers a pool, on disk when it returns: to be called where waiting for a disk holds nobody up. A disk that is

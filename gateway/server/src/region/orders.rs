@@ -15,6 +15,8 @@ pub struct Order {
     pub author: String,
     /// Why.
     pub reason: String,
+    /// When a pin ends by itself.
+    pub expires: Option<jiff::Timestamp>,
     /// Whether it is only said what would follow.
     pub dry_run: bool,
     /// Whether a pool that serves may be held where nobody could save anything, or something would be missing.
@@ -33,6 +35,9 @@ pub enum OrderError {
     /// No pool that is watched has the backend.
     #[error("no pool that is watched has a backend whose HTTP port is `{0}`; `fleetgate regions` lists them")]
     Backend(String),
+    /// It would end before it began.
+    #[error("nothing was changed: {0} is over already")]
+    Over(jiff::Timestamp),
     /// Something would be missing there.
     #[error(
         "nothing was changed: {region} is not ready: {lacks}. `--force` holds the pool in `{region}` nevertheless"
@@ -77,7 +82,11 @@ impl RegionWatch {
             author: order.author.clone(),
             reason: order.reason.clone(),
             since: jiff::Timestamp::now(),
+            expires: order.expires,
         });
+        if let Some(over) = order.expires.filter(|expires| *expires <= jiff::Timestamp::now()) {
+            return Err(OrderError::Over(over));
+        }
         if order.dry_run {
             let remembered = Remembered { pin, ..self.around.memory.of(pool) };
             return Ok(vec![report::if_pinned(&watched, place, &remembered)]);
@@ -91,6 +100,22 @@ impl RegionWatch {
         watched.seen().judge.pin(place);
         watched.conclude();
         Ok(self.report())
+    }
+
+    /// Lets pools go whose pins are over.
+    pub(super) async fn end_expired_pins(&self) {
+        let now = jiff::Timestamp::now();
+        for pool in self.around.memory.with_expired_pins(now) {
+            // Somebody may have pinned it anew since.
+            self.remember(&pool, move |known| known.pin = known.pin.take().filter(|pin| !pin.is_over(now)))
+                .await;
+            let watched = self.of(&pool).filter(|_| self.around.memory.of(&pool).pin.is_none());
+            tracing::warn!(pool, "the time of a pin is over");
+            if let Some(watched) = watched {
+                watched.seen().judge.pin(None);
+                watched.conclude();
+            }
+        }
     }
 
     /// Takes a backend out of all pools, or back in: it gets no new requests, and its websockets move elsewhere. What is

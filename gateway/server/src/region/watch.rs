@@ -89,6 +89,7 @@ impl RegionWatch {
                     generation = snapshot.generation;
                     watch.follow(&snapshot);
                 }
+                watch.end_expired_pins().await;
                 for pool in watch.watched() {
                     pool.conclude();
                     warm_up::begin(&watch.store, &pool);
