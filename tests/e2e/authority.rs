@@ -1,9 +1,18 @@
 //! A certificate authority of a test.
 
 use std::fs;
+use std::io;
+use std::net::SocketAddr;
 use std::path::Path;
+use std::sync::Arc;
 
 use rcgen::{BasicConstraints, CertificateParams, DnType, IsCa, Issuer, KeyPair};
+use rustls::pki_types::pem::PemObject;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
+use rustls::{ClientConfig, RootCertStore};
+use tokio::net::TcpStream;
+use tokio_rustls::TlsConnector;
+use tokio_rustls::client::TlsStream;
 
 /// An authority that signs for servers and clients.
 pub(crate) struct Authority {
@@ -37,6 +46,35 @@ impl Authority {
     /// A certificate that ended long ago.
     pub(crate) fn sign_expired(&self, name: &str) -> Signed {
         self.sign_as(name, |params| params.not_after = rcgen::date_time_ymd(2001, 1, 1))
+    }
+
+    /// Shakes hands with a server of this authority, with what a client has.
+    pub(crate) async fn connect(
+        &self,
+        server: SocketAddr,
+        name: &str,
+        own: Option<&Signed>,
+        protocols: &[&str],
+    ) -> io::Result<TlsStream<TcpStream>> {
+        let mut roots = RootCertStore::empty();
+        roots.add(CertificateDer::from_pem_slice(self.pem.as_bytes()).unwrap()).unwrap();
+        let provider = Arc::new(rustls::crypto::ring::default_provider());
+        let config =
+            ClientConfig::builder_with_provider(provider).with_safe_default_protocol_versions().unwrap();
+        let config = config.with_root_certificates(roots);
+        let config = match own {
+            Some(own) => {
+                let chain = vec![CertificateDer::from_pem_slice(own.chain.as_bytes()).unwrap()];
+                config
+                    .with_client_auth_cert(chain, PrivateKeyDer::from_pem_slice(own.key.as_bytes()).unwrap())
+            }
+            None => Ok(config.with_no_client_auth()),
+        };
+        let mut config = config.unwrap();
+        config.alpn_protocols = protocols.iter().map(|protocol| protocol.as_bytes().to_vec()).collect();
+        let name = ServerName::try_from(name.to_owned()).unwrap();
+        let stream = TcpStream::connect(server).await?;
+        TlsConnector::from(Arc::new(config)).connect(name, stream).await
     }
 
     fn sign_as(&self, name: &str, change: impl FnOnce(&mut CertificateParams)) -> Signed {

@@ -2,19 +2,14 @@
 
 use std::fs;
 use std::net::SocketAddr;
-use std::sync::Arc;
 
 use fleetgate_stub::StubOdoo;
 use fleetgate_tests::{Connection, DEADLINE, Gateway, Request, backend, raw_exchange, wait_for};
-use rustls::pki_types::pem::PemObject;
-use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
-use rustls::{ClientConfig, RootCertStore};
 use serde_json::Value;
 use tempfile::TempDir;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::process::Command;
-use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
 
 use crate::authority::{Authority, Signed};
@@ -80,25 +75,7 @@ impl Site {
         name: &str,
         own: Option<&Signed>,
     ) -> std::io::Result<TlsStream<TcpStream>> {
-        let mut roots = RootCertStore::empty();
-        roots.add(CertificateDer::from_pem_slice(self.servers.pem.as_bytes()).unwrap()).unwrap();
-        let provider = Arc::new(rustls::crypto::ring::default_provider());
-        let config =
-            ClientConfig::builder_with_provider(provider).with_safe_default_protocol_versions().unwrap();
-        let config = config.with_root_certificates(roots);
-        let config = match own {
-            Some(own) => {
-                let chain = vec![CertificateDer::from_pem_slice(own.chain.as_bytes()).unwrap()];
-                config
-                    .with_client_auth_cert(chain, PrivateKeyDer::from_pem_slice(own.key.as_bytes()).unwrap())
-            }
-            None => Ok(config.with_no_client_auth()),
-        };
-        let mut config = config.unwrap();
-        config.alpn_protocols = protocols.iter().map(|protocol| protocol.as_bytes().to_vec()).collect();
-        let name = ServerName::try_from(name.to_owned()).unwrap();
-        let stream = TcpStream::connect(self.gateway.address()).await?;
-        TlsConnector::from(Arc::new(config)).connect(name, stream).await
+        self.servers.connect(self.gateway.address(), name, own, protocols).await
     }
 
     /// The status and event of a GET on a connection of its own.

@@ -59,6 +59,7 @@ mod region_checks;
 mod regions;
 mod reload;
 mod script;
+mod sites;
 mod slow;
 mod suspension;
 mod telemetry;

@@ -26,8 +26,10 @@ pub struct Outbound<'a> {
     /// Whether the request carries Odoo's session cookie.
     pub has_session: bool,
     /// The client's certificate as [`client_certificate::HEADER`](crate::client_certificate::HEADER) writes it, if
-    /// it is verified and the tenant wants Odoo to know it.
+    /// it is verified and the tenant wants Odoo to know it, or a gateway of another site is asked.
     pub client_certificate: Option<&'a str>,
+    /// Whether a gateway of another site is asked, which tells Odoo the database itself.
+    pub far: bool,
 }
 
 impl Outbound<'_> {
@@ -48,6 +50,9 @@ impl Outbound<'_> {
         set("x-real-ip", &client)?;
         if let Some(certificate) = self.client_certificate {
             set(client_certificate::HEADER, certificate)?;
+        }
+        if self.far {
+            return Ok(());
         }
         match self.pool.database_selection {
             DatabaseSelection::DbfilterHeader => set(DBFILTER, &dbfilter_for(self.database))?,

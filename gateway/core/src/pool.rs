@@ -92,13 +92,25 @@ impl Pool {
     /// Whether it is known how many requests each backend serves at once.
     #[must_use]
     pub fn knows_workers(&self) -> bool {
-        let mut backends = self.regions.iter().flat_map(|region| &region.backends);
-        backends.all(|backend| backend.workers().is_some())
+        let near = self.regions.iter().filter(|region| region.gateways.is_none());
+        near.flat_map(|region| &region.backends).all(|backend| backend.workers().is_some())
     }
 
     /// Names that lead to backends.
     pub fn names(&self) -> impl Iterator<Item = &HostName> {
         self.regions.iter().flat_map(|region| &region.backends).filter_map(BackendPlace::name)
+    }
+
+    /// Whether the servers of a region are reached through the gateways there.
+    #[must_use]
+    pub fn is_far(&self, region: RegionIndex) -> bool {
+        self.regions.get(region).is_some_and(|region| region.gateways.is_some())
+    }
+
+    /// TLS towards who is asked in a region; `None`: plain HTTP.
+    #[must_use]
+    pub fn tls_of<'a>(&'a self, region: &'a PoolRegion) -> Option<&'a BackendTls> {
+        region.gateways.as_ref().or(self.tls.as_ref())
     }
 
     /// Place of the region that serves where nothing else is known: the first that is no standby, in the order of the
@@ -292,6 +304,9 @@ pub struct PoolRegion {
     pub standby: bool,
     /// At least one, at most [`BACKENDS_PER_REGION_MAX`].
     pub backends: Vec<BackendPlace>,
+    /// TLS towards gateways of the site, which stand in `backends` in place of its Odoo servers; `None`: the servers are
+    /// reached from here.
+    pub gateways: Option<BackendTls>,
     /// Who says whether the region's database takes writes.
     pub database: Option<DatabaseSource>,
     /// What else it needs to take over.
@@ -305,6 +320,8 @@ pub enum DatabaseSource {
     Postgres(Secret),
     /// Members of a cluster that Patroni manages, at their REST APIs.
     Patroni(Box<[HttpTarget]>),
+    /// The gateways of the site, which ask it themselves.
+    Gateways,
 }
 
 /// Where the config says that backends are.

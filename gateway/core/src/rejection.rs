@@ -84,6 +84,8 @@ pub enum Rejection {
     RegionUnwritable,
     /// Two databases of the pool take writes, so none gets any.
     RegionFenced,
+    /// A gateway of another site sent the request here, and here it would be sent to another site.
+    RegionElsewhere,
     /// All workers of the pool are busy, and too many requests wait for them.
     Overloaded {
         /// What is short.
@@ -117,7 +119,7 @@ const SUSPENDED_RETRY_AFTER_SECONDS: u32 = 3_600;
 
 impl Rejection {
     /// One of each, for documents and tests.
-    pub const ALL: [Self; 35] = [
+    pub const ALL: [Self; 36] = [
         Self::BadHost(HostError::Empty),
         Self::UnknownHost,
         Self::WrongServerName,
@@ -143,6 +145,7 @@ impl Rejection {
         Self::ConcurrencyLimited { limit: LimitName::ConcurrentRequests, retry_after_seconds: 0 },
         Self::RegionUnwritable,
         Self::RegionFenced,
+        Self::RegionElsewhere,
         Self::Overloaded { shortage: Shortage::Queue, retry_after_seconds: 0 },
         Self::QuotaExhausted { quota: QuotaKey::ALL[0], retry_after_seconds: 0 },
         Self::BackendUnreachable,
@@ -184,6 +187,7 @@ impl Rejection {
             Self::ConcurrencyLimited { .. } => "concurrency_limited",
             Self::RegionUnwritable => "region_unwritable",
             Self::RegionFenced => "region_fenced",
+            Self::RegionElsewhere => "region_elsewhere",
             Self::Overloaded { .. } => "overloaded",
             Self::QuotaExhausted { .. } => "quota_exhausted",
             Self::BackendUnreachable => "backend_unreachable",
@@ -265,6 +269,7 @@ impl Rejection {
             | Self::TenantMaintenance { .. }
             | Self::RegionUnwritable
             | Self::RegionFenced
+            | Self::RegionElsewhere
             | Self::Overloaded { .. }
             | Self::BackendUnreachable
             | Self::BackendUntrusted => 503,
@@ -287,7 +292,8 @@ impl Rejection {
             | Self::BackendUntrusted
             | Self::SpoolFull
             | Self::RegionUnwritable
-            | Self::RegionFenced => Some(BACKEND_RETRY_AFTER_SECONDS),
+            | Self::RegionFenced
+            | Self::RegionElsewhere => Some(BACKEND_RETRY_AFTER_SECONDS),
             Self::BadHost(_)
             | Self::UnknownHost
             | Self::WrongServerName
@@ -342,7 +348,8 @@ impl Rejection {
             | Self::BackendUntrusted
             | Self::SpoolFull
             | Self::RegionUnwritable
-            | Self::RegionFenced => "Temporarily not available",
+            | Self::RegionFenced
+            | Self::RegionElsewhere => "Temporarily not available",
             Self::FileMissing => "This file does not exist",
             Self::BackendReset | Self::BackendInvalid | Self::FileRefused | Self::Internal => {
                 "Something went wrong"
@@ -392,7 +399,9 @@ impl Rejection {
             Self::ConcurrencyLimited { .. } => {
                 "This service is busy with as much as it may do at once. Nothing was saved."
             }
-            Self::RegionUnwritable => "We are working on it. If you were saving, save it again later.",
+            Self::RegionUnwritable | Self::RegionElsewhere => {
+                "We are working on it. If you were saving, save it again later."
+            }
             Self::RegionFenced => "Nothing can be saved right now. We are working on it.",
             Self::Overloaded { .. } => {
                 "The servers are busy with other requests. Nothing was saved. Please try again in a moment."

@@ -1,5 +1,6 @@
 //! Where clients connect.
 
+use super::authorities;
 use super::file::{List, ListenerEntry, Place, UnixEntry};
 use super::model::{ListenerConfig, ListenerTls};
 use super::passthrough;
@@ -87,8 +88,22 @@ fn check_one(
     others: &[(Spot, ListenerConfig)],
     reader: &mut Reader<'_>,
 ) -> ListenerConfig {
-    let ListenerEntry { address, unix, tls, passthrough, redirect_to_https, proxy_protocol } = written;
+    let ListenerEntry { address, unix, tls, passthrough, redirect_to_https, proxy_protocol, gateways } =
+        written;
     let networks = Some(proxy_protocol).filter(|At { value: List(networks), .. }| !networks.is_empty());
+    let gateways = gateways.and_then(|At { at, value }| {
+        if tls.is_none() {
+            reader.inside(Step::Key("gateways"), |reader| {
+                let message = "nobody is known for a gateway without TLS".into();
+                reader.error(at, message, Some("write `tls` for the listener".into()));
+            });
+        }
+        if let Some(At { at, .. }) = &networks {
+            let message = "gateways say themselves whose a request is".into();
+            reader.error(*at, message, Some("remove `proxy_protocol` from the listener".into()));
+        }
+        reader.inside(Step::Key("gateways"), |reader| authorities::read(&value.ca, "ca", reader))
+    });
     let address = match address {
         Place::Tcp(address) => {
             if let Some(At { at, .. }) = unix {
@@ -139,6 +154,7 @@ fn check_one(
         proxy_protocol: networks.map_or_else(Vec::new, |At { value: List(networks), .. }| {
             networks.into_iter().map(|network| network.0).collect()
         }),
+        gateways,
     }
 }
 

@@ -6,6 +6,7 @@ use super::dns_zone::DnsZone;
 use super::listen::ListenAddress;
 use super::nodes::Nodes;
 use super::redis::Redis;
+use crate::certificate::Certificates;
 use crate::client_certificate::ClientCertificates;
 use crate::guard::Guards;
 use crate::host::HostPattern;
@@ -71,6 +72,8 @@ pub struct ListenerConfig {
     pub redirect_to_https: bool,
     /// Peers that say in front of each connection whose it is.
     pub proxy_protocol: Vec<IpNet>,
+    /// Authorities of the gateways that it serves; `None`: it serves clients.
+    pub gateways: Option<Certificates>,
 }
 
 /// Names whose TLS connections are passed on as they are.

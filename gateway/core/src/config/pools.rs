@@ -2,8 +2,8 @@
 
 use super::Secret;
 use super::file::{
-    BackendAddress, BackendEntry, FailoverEntry, FreezeEntry, IdentityEntry, List, PATRONI_MEMBERS_MAX,
-    PoolEntry, PoolRegionEntry, PoolTlsEntry, PostgresTlsEntry, PostgresUrl, Url,
+    BackendAddress, BackendEntry, FailoverEntry, FreezeEntry, GatewaysEntry, IdentityEntry, List,
+    PATRONI_MEMBERS_MAX, PoolEntry, PoolRegionEntry, PoolTlsEntry, PostgresTlsEntry, PostgresUrl, Url,
 };
 use super::problem::Spot;
 use super::read::{At, Reader, Step};
@@ -307,18 +307,17 @@ fn check_regions(
     (secure, damping): (bool, Damping),
     reader: &mut Reader<'_>,
 ) -> Option<Vec<PoolRegion>> {
-    let mut servers: Vec<(Spot, BackendPlace)> = Vec::new();
+    let (mut servers, mut far) = (Vec::new(), Vec::new());
     let mut checked: Vec<(usize, PoolRegion)> = Vec::new();
     let mut all_good = regions.is_some();
     for (name_at, name, entry) in written {
-        let backends = entry.map(|mut entry| {
-            let (postgres, patroni) = (entry.postgres.take(), entry.patroni.take());
+        let checked_region = entry.and_then(|mut entry| {
             let checks = entry.checks.take().map(|checks| checks.0).unwrap_or_default();
             reader.inside(Step::Name(name.clone()), |reader| {
-                let database = check_database(postgres, patroni, secure, reader);
                 let checks = reader
                     .inside(Step::Key("checks"), |reader| health::check_region(checks, damping, reader));
-                (check_backends(entry, &mut servers, reader), database, checks)
+                let asked = check_region(name_at, entry, secure, (&mut servers, &mut far), reader);
+                asked.map(|asked| (asked, checks))
             })
         });
         let declared = regions.unwrap_or_default();
@@ -327,10 +326,10 @@ fn check_regions(
             let hint = suggest::hint(&name, declared.iter().map(|region| &*region.name));
             reader.error(name_at, format!("no region `{name}` is declared"), Some(hint));
         }
-        match (found, backends) {
-            (Some((order, region)), Some((backends, database, checks))) => {
+        match (found, checked_region) {
+            (Some((order, region)), Some(((backends, database, gateways), checks))) => {
                 let standby = region.standby;
-                checked.push((order, PoolRegion { name, standby, backends, database, checks }));
+                checked.push((order, PoolRegion { name, standby, backends, database, gateways, checks }));
             }
             _ => all_good = false,
         }
@@ -343,13 +342,82 @@ fn check_regions(
     all_good.then(|| checked.into_iter().map(|(_, region)| region).collect())
 }
 
-fn check_backends(
+/// Servers that a pool has already, and where they are written.
+type Known = Vec<(Spot, BackendPlace)>;
+
+/// Who is asked in a region, who says whether its database takes writes, and TLS with gateways if it is them. `None` after a
+/// problem was reported.
+fn check_region(
+    at: Spot,
     entry: PoolRegionEntry,
-    servers: &mut Vec<(Spot, BackendPlace)>,
+    secure: bool,
+    (servers, far): (&mut Known, &mut Known),
+    reader: &mut Reader<'_>,
+) -> Option<(Vec<BackendPlace>, Option<DatabaseSource>, Option<BackendTls>)> {
+    let PoolRegionEntry { backends, gateways, postgres, patroni, checks: _ } = entry;
+    match (backends, gateways) {
+        (Some(List(backends)), None) => {
+            let database = check_database(postgres, patroni, secure, reader);
+            Some((check_backends(backends, servers, reader), database, None))
+        }
+        (None, Some(gateways)) => {
+            if postgres.is_some() || patroni.is_some() {
+                let message = "the gateways of a region say themselves what its database does".into();
+                reader.error(at, message, Some("remove `postgres` or `patroni` beside `gateways`".into()));
+            }
+            let (places, tls) =
+                reader.inside(Step::Key("gateways"), |reader| check_gateways(gateways.value, far, reader))?;
+            Some((places, Some(DatabaseSource::Gateways), Some(tls)))
+        }
+        (Some(_), Some(_)) | (None, None) => {
+            let message = "a region has either `backends` or `gateways`".into();
+            reader.error(at, message, Some("write one of the two".into()));
+            None
+        }
+    }
+}
+
+/// `None` after a problem was reported.
+fn check_gateways(
+    entry: GatewaysEntry,
+    far: &mut Known,
+    reader: &mut Reader<'_>,
+) -> Option<(Vec<BackendPlace>, BackendTls)> {
+    let mut places = Vec::with_capacity(entry.addresses.0.len());
+    for At { at, value } in entry.addresses.0 {
+        let place = match value {
+            BackendAddress::Address(http) => {
+                BackendPlace::Fixed(Backend { http, websocket: http, workers: None })
+            }
+            BackendAddress::Name(name, http) => {
+                BackendPlace::Named { name, http, websocket: http, workers: None }
+            }
+        };
+        if let Some((other, _)) = far.iter().find(|(_, other)| other.to_string() == place.to_string()) {
+            let hint = "a gateway stands for one region of a pool; remove one of them";
+            reader.conflict(at, *other, format!("the gateway `{place}` is there twice"), Some(hint.into()));
+        }
+        far.push((at, place.clone()));
+        places.push(place);
+    }
+    let At { at, value } = entry.tls;
+    let tls = reader.inside(Step::Key("tls"), |reader| check_tls(value, reader))?;
+    if tls.client.is_none() {
+        let message = "gateways of another site serve nobody who shows no certificate".into();
+        reader.inside(Step::Key("tls"), |reader| {
+            reader.error(at, message, Some("write `client_certificate`".into()));
+        });
+    }
+    Some((places, tls))
+}
+
+fn check_backends(
+    written: Vec<At<BackendEntry>>,
+    servers: &mut Known,
     reader: &mut Reader<'_>,
 ) -> Vec<BackendPlace> {
-    let mut backends = Vec::with_capacity(entry.backends.0.len());
-    for (index, At { at, value }) in entry.backends.0.into_iter().enumerate() {
+    let mut backends = Vec::with_capacity(written.len());
+    for (index, At { at, value }) in written.into_iter().enumerate() {
         let checked = reader.inside(Step::Key("backends"), |reader| {
             reader.inside(Step::Index(index), |reader| check_backend(at, value, servers, reader))
         });

@@ -10,6 +10,7 @@ mod judge;
 mod observers;
 mod policy;
 mod verdict;
+mod word;
 
 #[cfg(test)]
 #[allow(clippy::indexing_slicing, reason = "arrays of a fixed size, by places below it")]
@@ -23,6 +24,7 @@ pub use judge::{DEAD_FOR, Judge, Led, Move, MoveCause, Route, region_of};
 pub use observers::{Sight, merge};
 pub use policy::{FailoverMode, FailoverPolicy, Freeze};
 pub use verdict::{NotReady, RegionState, RegionVerdict};
+pub use word::{DatabaseWord, FarWord, GATEWAYS_HOST, RegionWord, pool_of_path, word_path};
 
 /// Place of a region in the list of a pool's regions.
 pub type RegionIndex = usize;

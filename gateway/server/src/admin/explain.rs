@@ -284,6 +284,7 @@ fn tell_headers(told: &mut Explanation, pool: &Pool, asked: &Asked<'_>) {
     let host = asked.host.as_str();
     let authority = port.map_or_else(|| host.to_owned(), |port| format!("{host}:{port}"));
     let database = told.database.clone().unwrap_or_default();
+    let region = pool.regions.iter().position(|region| Some(&*region.name) == told.region.as_deref());
     let outbound = Outbound {
         pool,
         database: &database,
@@ -293,6 +294,7 @@ fn tell_headers(told: &mut Explanation, pool: &Pool, asked: &Asked<'_>) {
         path: &asked.target.path,
         has_session: false,
         client_certificate: None,
+        far: region.is_some_and(|region| pool.is_far(region)),
     };
     let told_all: Result<(), std::convert::Infallible> = outbound.try_for_each(|name, value| {
         told.headers.push((name.to_owned(), value.to_owned()));

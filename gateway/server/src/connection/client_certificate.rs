@@ -61,6 +61,15 @@ impl ClientCertificate {
         })
     }
 
+    /// Reads the field `Client-Cert` of a gateway that has seen the client's handshake. What leads from the certificate to its
+    /// authority is not told (RFC 9440, section 2.2).
+    #[must_use]
+    pub fn told(field: &[u8]) -> Option<Self> {
+        let encoded = field.strip_prefix(b":")?.strip_suffix(b":")?;
+        let der = STANDARD.decode(encoded).ok()?;
+        Self::new(&[CertificateDer::from(der)])
+    }
+
     /// What one that judges says of the chain. It is asked once a minute, for each connection and `by`.
     ///
     /// # Errors

@@ -100,6 +100,8 @@ pub struct Origin {
     pub redirect_to_https: bool,
     /// What its peer is believed about the client.
     pub peer_trust: PeerTrust,
+    /// Whether its peer is a gateway of another site.
+    pub gateway: bool,
 }
 
 impl Origin {

@@ -104,6 +104,13 @@ impl Place {
         }
         Ok(())
     }
+
+    /// Counts the connection among those of no client any more: it is of somebody who stands for many.
+    pub(super) fn belongs_to_many(&mut self) {
+        if let Some(before) = self.client.take() {
+            self.capacity.remove(before);
+        }
+    }
 }
 
 impl Drop for Place {

@@ -44,6 +44,8 @@ pub enum Peers {
     },
     /// Processes of this machine, which have no address.
     Unix(UnixTrust),
+    /// Gateways of other sites, which have shown their certificates.
+    Gateways,
 }
 
 impl Peers {
@@ -51,7 +53,7 @@ impl Peers {
     const fn trust(&self, client: Option<SocketAddr>) -> PeerTrust {
         match (self, client) {
             (Self::Network { .. }, _) | (Self::Unix(_), Some(_)) => PeerTrust::ByAddress,
-            (Self::Unix(UnixTrust::Forwarded), None) => PeerTrust::Always,
+            (Self::Unix(UnixTrust::Forwarded), None) | (Self::Gateways, _) => PeerTrust::Always,
             (Self::Unix(UnixTrust::Nothing | UnixTrust::ProxyProtocol), None) => PeerTrust::Never,
         }
     }
@@ -76,7 +78,13 @@ impl Entrance {
         match &self.peers {
             Peers::Network { balancers } => peer.is_some_and(|peer| is_trusted(peer.ip(), balancers)),
             Peers::Unix(trust) => *trust == UnixTrust::ProxyProtocol,
+            Peers::Gateways => false,
         }
+    }
+
+    /// Whether whoever was let in is a gateway, which stands for many clients.
+    pub(super) const fn serves_gateways(&self) -> bool {
+        matches!(self.peers, Peers::Gateways)
     }
 
     /// Lets a connection in. `None` when it does not come to a request.
@@ -126,8 +134,18 @@ impl Entrance {
         let Secured { transport, http2, server_name, asked_certificate, certificate } =
             tls.answer(hello, stream).await?;
         let (redirect_to_https, peer_trust) = (self.redirect_to_https, self.peers.trust(client));
-        let origin =
-            Origin { server_name, tls: true, asked_certificate, certificate, redirect_to_https, peer_trust };
+        let gateway = self.serves_gateways();
+        // A gateway asks for the gateway, and for the hosts of all tenants over one connection.
+        let server_name = server_name.filter(|_| !gateway);
+        let origin = Origin {
+            server_name,
+            tls: true,
+            asked_certificate,
+            certificate,
+            redirect_to_https,
+            peer_trust,
+            gateway,
+        };
         let stream = ClientStream::new(transport, client, http2, origin, &self.clocks, metrics)
             .map_err(io::Error::other)?;
         Ok(Some(Entered::Http { stream: Box::new(stream), http2 }))

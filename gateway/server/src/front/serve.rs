@@ -158,6 +158,9 @@ impl Front {
             Some(Entered::Passing(passing)) => return self.pass(passing).await,
             Some(Entered::Http { stream, http2 }) => (stream, http2),
         };
+        if entrance.serves_gateways() {
+            place.belongs_to_many();
+        }
         let stream: Stream = stream;
         if http2 {
             // Pingora runs the streams of the connection until it ends; nothing is left to reuse.

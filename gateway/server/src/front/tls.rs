@@ -5,7 +5,8 @@ use super::tickets::tickets;
 use crate::acme::Answers;
 use crate::certificates::CertificateStore;
 use crate::connection::{ClientCertificate, Socket, Transport};
-use crate::snapshot::SnapshotStore;
+use crate::snapshot::{SnapshotStore, verifier};
+use fleetgate_core::certificate::Certificates as Authorities;
 use fleetgate_core::config::{ListenerTls, TlsVersion};
 use fleetgate_core::host::HostKey;
 use rustls::crypto::{CryptoProvider, ring};
@@ -31,7 +32,8 @@ pub struct TlsFront {
     offer: Offer,
     /// For names whose tenants ask for no certificate.
     settings: Arc<ServerConfig>,
-    tenants: Arc<SnapshotStore>,
+    /// Who is asked whether a tenant does; `None`: everybody has shown one.
+    tenants: Option<Arc<SnapshotStore>>,
 }
 
 /// What all handshakes of a listener offer.
@@ -96,7 +98,27 @@ impl TlsFront {
         let offer = Offer { provider, minimum_version: listener.minimum_version, certificates };
         let mut settings = offer.settings(None).map_err(io::Error::other)?;
         settings.ticketer = tickets(listener.ticket_rotation).map_err(io::Error::other)?;
-        Ok(Self { offer, settings: Arc::new(settings), tenants })
+        Ok(Self { offer, settings: Arc::new(settings), tenants: Some(tenants) })
+    }
+
+    /// Prepares TLS of a listener for gateways, whose certificates have to come from some authorities.
+    ///
+    /// # Errors
+    /// As [`Self::new`], or an authority cannot be used.
+    pub fn for_gateways(
+        certificates: Certificates,
+        listener: &ListenerTls,
+        authorities: &Authorities,
+    ) -> io::Result<Self> {
+        let provider = Arc::new(ring::default_provider());
+        let offer = Offer { provider, minimum_version: listener.minimum_version, certificates };
+        let verifier =
+            verifier(authorities).ok_or_else(|| io::Error::other("an authority cannot be used"))?;
+        let mut settings = offer.settings(Some(verifier)).map_err(io::Error::other)?;
+        // A resumed session would not show again who comes.
+        settings.session_storage = Arc::new(NoServerSessionStorage {});
+        settings.send_tls13_tickets = 0;
+        Ok(Self { offer, settings: Arc::new(settings), tenants: None })
     }
 
     /// Answers a client's first message and shakes hands.
@@ -127,7 +149,7 @@ impl TlsFront {
     /// Settings for a name whose tenant asks clients for a certificate. Others are not asked: browsers would show a
     /// choice of certificates to everybody.
     fn asking(&self, name: &HostKey) -> Option<Arc<ServerConfig>> {
-        let snapshot = self.tenants.load();
+        let snapshot = self.tenants.as_ref()?.load();
         if snapshot.fleet.client_certificates.is_empty() {
             return None;
         }

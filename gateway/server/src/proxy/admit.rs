@@ -2,13 +2,14 @@
 
 use super::certificate::prove;
 use super::context::{Client, RequestContext, Target};
-use super::{region, target};
+use super::{far, region, target};
 use crate::acme::Answers;
 use crate::connection::{ClientStream, Origin};
 use crate::upstream::RetryRule;
-use fleetgate_core::forwarded::{PeerTrust, Scheme, client_address, client_scheme};
+use fleetgate_core::forwarded::{Scheme, client_address, client_scheme};
 use fleetgate_core::guard::BodyLength;
 use fleetgate_core::host::{HostKey, HostName};
+use fleetgate_core::region::GATEWAYS_HOST;
 use fleetgate_core::rejection::Rejection;
 use fleetgate_core::request::{Target as RequestTarget, judge_parsed};
 use fleetgate_core::tenant::TenantMatch;
@@ -32,6 +33,8 @@ pub(super) enum Decision {
     Redirect(HostName),
     /// A server of ACME gets what proves that a name is ours.
     Prove(Arc<str>),
+    /// A gateway of another site is told what is seen here.
+    Tell(Arc<str>),
     /// The client is sent to the same place through TLS.
     Secure,
     /// The gateway answers.
@@ -48,7 +51,7 @@ pub(super) fn decide(
     let refusal = refusal(session);
     let origin = Origin::of(session.digest()).cloned().unwrap_or_default();
     let spoken = if origin.tls { Scheme::Https } else { Scheme::Http };
-    context.client = client_of(context, session.req_header(), (peer, origin.peer_trust), spoken);
+    context.client = client_of(context, session.req_header(), (peer, &origin), spoken);
     if let Some(rejection) = refusal {
         context.refused_unread = session.req_header().version != http::Version::HTTP_2;
         session.set_keepalive(None);
@@ -73,7 +76,10 @@ pub(super) fn decide(
     if let Some(answer) = answers.token(asked.path.as_bytes()) {
         return Decision::Prove(answer);
     }
-    let proof = prove(context, &origin, &host);
+    if origin.gateway && host.as_str() == GATEWAYS_HOST {
+        return far::word(context, asked.path.as_bytes());
+    }
+    let proof = prove(context, &origin, &host, head);
     let snapshot = Arc::clone(&context.snapshot);
     let view = RequestView {
         host: &host,
@@ -132,15 +138,16 @@ fn enter_region(context: &mut RequestContext, target: Target) -> Decision {
 fn client_of(
     context: &RequestContext,
     head: &RequestHeader,
-    (peer, trust): (IpAddr, PeerTrust),
+    (peer, origin): (IpAddr, &Origin),
     spoken: Scheme,
 ) -> Client {
     let trusted = &context.snapshot.fleet.trusted_proxies;
-    let through_trusted_proxy = trust.covers(peer, trusted);
+    let through_trusted_proxy = origin.peer_trust.covers(peer, trusted);
     let hops = head.headers.get_all(&X_FORWARDED_FOR).iter().map(http::HeaderValue::as_bytes);
     let address = client_address(peer, through_trusted_proxy, hops, trusted);
     let proto = head.headers.get_all(&X_FORWARDED_PROTO).iter().next_back().map(http::HeaderValue::as_bytes);
-    Client { address, scheme: client_scheme(through_trusted_proxy, proto, spoken), through_trusted_proxy }
+    let scheme = client_scheme(through_trusted_proxy, proto, spoken);
+    Client { address, scheme, through_trusted_proxy, through_gateway: origin.gateway }
 }
 
 /// The one authority of a request: `:authority` of HTTP/2, else `Host`. Where both are there, they agree: the client's

@@ -181,20 +181,20 @@ async fn linger(session: &mut Session) {
     }
 }
 
-/// Answers a server of ACME (RFC 8555, section 8.3).
+/// Answers a server of ACME (RFC 8555, section 8.3), or a gateway of another site.
 ///
 /// # Errors
 /// The client is gone.
-pub(super) async fn prove(session: &mut Session, context: &RequestContext, proof: &str) -> Result<()> {
+pub(super) async fn tell(session: &mut Session, context: &RequestContext, text: &str) -> Result<()> {
     let mut answer = ResponseHeader::build(200, Some(4))?;
     answer.insert_header(CONTENT_TYPE, "application/octet-stream")?;
-    answer.insert_header(CONTENT_LENGTH, proof.len().to_string())?;
+    answer.insert_header(CONTENT_LENGTH, text.len().to_string())?;
     answer.insert_header(CACHE_CONTROL, "no-store")?;
     answer.insert_header(REQUEST_ID, context.request_id.as_str())?;
     let without_body = session.req_header().method == http::Method::HEAD;
     session.write_response_header(Box::new(answer), without_body).await?;
     if !without_body {
-        session.write_response_body(Some(proof.to_owned().into()), true).await?;
+        session.write_response_body(Some(text.to_owned().into()), true).await?;
     }
     linger(session).await;
     Ok(())

@@ -3,8 +3,9 @@
 use super::context::RequestContext;
 use crate::connection::{ClientCertificate, Origin};
 use crate::telemetry::access_log::CertificateEvent;
-use fleetgate_core::client_certificate::{CertificateFault, Proof};
+use fleetgate_core::client_certificate::{CertificateFault, HEADER, Proof};
 use fleetgate_core::host::HostKey;
+use pingora::http::RequestHeader;
 use std::borrow::Cow;
 use std::sync::Arc;
 
@@ -17,9 +18,11 @@ pub(super) struct Shown {
 }
 
 impl Shown {
-    /// The value of `Client-Cert` for Odoo, when it may have it.
-    pub(super) fn field(&self) -> Option<&str> {
-        let certificate = self.certificate.as_ref().filter(|_| self.forward && self.fault.is_none())?;
+    /// The value of `Client-Cert` for Odoo, when it may have it, or for a gateway of another site (`far`), which judges it
+    /// again.
+    pub(super) fn field(&self, far: bool) -> Option<&str> {
+        let certificate =
+            self.certificate.as_ref().filter(|_| (self.forward || far) && self.fault.is_none())?;
         Some(certificate.field())
     }
 
@@ -37,7 +40,12 @@ impl Shown {
 }
 
 /// Holds what the connection has shown against what the tenant of a host asks, and remembers it for the log.
-pub(super) fn prove(context: &mut RequestContext, origin: &Origin, host: &HostKey) -> Proof {
+pub(super) fn prove(
+    context: &mut RequestContext,
+    origin: &Origin,
+    host: &HostKey,
+    head: &RequestHeader,
+) -> Proof {
     let snapshot = &context.snapshot;
     if snapshot.fleet.client_certificates.is_empty() || origin.redirect_to_https {
         return Proof::NotNeeded;
@@ -46,15 +54,17 @@ pub(super) fn prove(context: &mut RequestContext, origin: &Origin, host: &HostKe
     let asked = snapshot.fleet.client_certificates_of(&found);
     let authorities = snapshot.client_authorities(&found);
     let (Some(asked), Some(authorities)) = (asked, authorities) else { return Proof::NotNeeded };
-    if origin.tls && !origin.asked_certificate {
+    if origin.tls && !origin.asked_certificate && !origin.gateway {
         return Proof::NotAsked;
     }
-    let outcome = match &origin.certificate {
+    let told = || head.headers.get(HEADER).and_then(|field| ClientCertificate::told(field.as_bytes()));
+    let certificate = if origin.gateway { told().map(Arc::new) } else { origin.certificate.clone() };
+    let outcome = match &certificate {
         None => Err(CertificateFault::Absent),
         Some(shown) => shown.judge(authorities.group(), |chain| authorities.verify(chain)),
     };
     let fault = outcome.err();
     let forward = asked.forward;
-    context.certificate = Some(Shown { fault, certificate: origin.certificate.clone(), forward });
+    context.certificate = Some(Shown { fault, certificate, forward });
     fault.map_or(Proof::Verified, Proof::None)
 }

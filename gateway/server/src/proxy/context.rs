@@ -92,6 +92,8 @@ pub(super) struct Client {
     pub(super) scheme: Scheme,
     /// Whether the connection's peer is a trusted proxy.
     pub(super) through_trusted_proxy: bool,
+    /// Whether the connection's peer is a gateway of another site.
+    pub(super) through_gateway: bool,
 }
 
 /// Where a request goes.
@@ -121,6 +123,7 @@ impl RequestContext {
             address: IpAddr::V4(Ipv4Addr::UNSPECIFIED),
             scheme: Scheme::Http,
             through_trusted_proxy: false,
+            through_gateway: false,
         };
         Self {
             snapshot,
@@ -168,7 +171,14 @@ impl RequestContext {
     /// How TLS is made with the backends of the pool.
     #[must_use]
     pub(super) fn backend_tls(&self) -> Option<&Arc<BackendTlsClient>> {
-        self.snapshot.backend_tls(self.target?.pool)
+        let target = self.target?;
+        self.snapshot.backend_tls(target.pool, target.region)
+    }
+
+    /// Whether the region of the request is reached through the gateways there.
+    #[must_use]
+    pub(super) fn goes_far(&self) -> bool {
+        self.target.zip(self.pool()).is_some_and(|(target, pool)| pool.is_far(target.region))
     }
 
     /// Who is served by the workers of the request's pool; `None` where their number is not known.

@@ -8,6 +8,7 @@ mod connect;
 mod context;
 mod cookies;
 mod exchange;
+mod far;
 mod filestore;
 mod forward;
 mod headers;

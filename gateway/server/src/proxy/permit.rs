@@ -45,7 +45,9 @@ pub(super) async fn obtain(
     context: &mut RequestContext,
     metrics: &Metrics,
 ) -> Result<(), NoPermit> {
-    let Some(pool) = context.admission().map(Arc::clone) else { return Ok(()) };
+    // Gateways of another site have queues of their own.
+    let pool = context.admission().filter(|_| !context.goes_far());
+    let Some(pool) = pool.map(Arc::clone) else { return Ok(()) };
     let Some(class) = context.class() else { return Ok(()) };
     let crawler = user_agent(session).is_some_and(is_crawler);
     let Some(work) = WorkClass::of(class, crawler) else { return Ok(()) };

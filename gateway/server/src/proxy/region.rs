@@ -4,9 +4,11 @@
 use super::context::{RequestContext, Target};
 use super::exchange::client_gone;
 use super::permit::{self, NoPermit};
+use crate::snapshot::PoolRoute;
 use crate::telemetry::held::Held;
 use crate::telemetry::metrics::Metrics;
 use crate::upstream::Attempts;
+use fleetgate_core::pool::Pool;
 use fleetgate_core::region::{Entry, RegionIndex, Route};
 use fleetgate_core::rejection::Rejection;
 use fleetgate_core::traffic::TrafficClass;
@@ -14,6 +16,7 @@ use pingora::proxy::Session;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 use tokio::time::sleep;
+use tokio_util::sync::CancellationToken;
 
 /// Times that a request is sent to the back of the queue for workers because its pool has moved meanwhile.
 const MOVES_MAX: u32 = 3;
@@ -24,10 +27,10 @@ const MOVES_MAX: u32 = 3;
 /// No region serves it, and it is none that can wait.
 pub(super) fn expect(context: &RequestContext, target: Target) -> Result<RegionIndex, Rejection> {
     let route = context.snapshot.route(target.pool).ok_or(Rejection::Internal)?;
-    if let Some(region) = route.open(context.retry.may_reuse_connection()) {
+    let pool = context.snapshot.fleet.pools.get(usize::from(target.pool.0)).ok_or(Rejection::Internal)?;
+    if let Some(region) = open(context, pool, route) {
         return Ok(region);
     }
-    let pool = context.snapshot.fleet.pools.get(usize::from(target.pool.0)).ok_or(Rejection::Internal)?;
     // Odoo's clients open a lost websocket again by themselves, and what is streamed cannot wait anywhere.
     let waits = match target.class {
         Some(TrafficClass::Websocket | TrafficClass::Longpolling) | None => false,
@@ -40,11 +43,43 @@ pub(super) fn expect(context: &RequestContext, target: Target) -> Result<RegionI
         ) => !target.streamed,
     };
     let hold = if waits { pool.failover.hold } else { Duration::ZERO };
-    match route.entry(context.retry.may_reuse_connection(), hold).0 {
+    match entry(context, pool, route, hold, Duration::ZERO).0 {
         Entry::Enter(region) => Ok(region),
         Entry::Hold(_) => Ok(pool.home()),
         Entry::Refuse(rejection) => Err(rejection),
     }
+}
+
+/// Whether a request may go to a region. One that a gateway of another site has sent is not sent on to another site: where
+/// two gateways each believe that the other one's site serves, it would never end.
+fn may_enter(context: &RequestContext, pool: &Pool, region: RegionIndex) -> bool {
+    !(context.client.through_gateway && pool.is_far(region))
+}
+
+/// The region that takes a request now, without a lock.
+fn open(context: &RequestContext, pool: &Pool, route: &PoolRoute) -> Option<RegionIndex> {
+    let reads = context.retry.may_reuse_connection();
+    route.open(reads).filter(|region| may_enter(context, pool, *region))
+}
+
+/// What becomes of a request that has waited for so long, and the token that is cancelled when that changes.
+fn entry(
+    context: &RequestContext,
+    pool: &Pool,
+    route: &PoolRoute,
+    hold: Duration,
+    waited: Duration,
+) -> (Entry, CancellationToken) {
+    let (entry, changed) = route.entry(context.retry.may_reuse_connection(), hold);
+    let entry = match entry {
+        // Here it is not known yet that the pool has moved here, or there it is known already that it will move.
+        Entry::Enter(region) if !may_enter(context, pool, region) => {
+            let left = hold.saturating_sub(waited);
+            if left.is_zero() { Entry::Refuse(Rejection::RegionElsewhere) } else { Entry::Hold(left) }
+        }
+        entry @ (Entry::Enter(_) | Entry::Hold(_) | Entry::Refuse(_)) => entry,
+    };
+    (entry, changed)
 }
 
 /// Gets a region and a worker there.
@@ -78,8 +113,10 @@ pub(super) fn has_moved(context: &RequestContext) -> bool {
 
 /// Whether another region serves the reads of the pool now.
 pub(super) fn serves_elsewhere(context: &RequestContext) -> bool {
-    let route = context.target.and_then(|target| Some((context.snapshot.route(target.pool)?, target.region)));
-    route.is_some_and(|(route, region)| route.open(true).is_some_and(|serving| serving != region))
+    let (Some(target), Some(pool)) = (context.target, context.pool()) else { return false };
+    let route = context.snapshot.route(target.pool);
+    let serving = route.and_then(|route| route.open(true));
+    serving.is_some_and(|serving| serving != target.region && may_enter(context, pool, serving))
 }
 
 /// Gets what another attempt needs: where the pool has moved, a region and a worker there, else a worker in place of one
@@ -117,19 +154,19 @@ async fn choose(
 ) -> Result<(), NoPermit> {
     let refused = |rejection| Err(NoPermit::Refused(rejection));
     let Some(target) = context.target else { return refused(Rejection::Internal) };
-    let Some(route) = context.snapshot.route(target.pool) else { return refused(Rejection::Internal) };
-    let reads = context.retry.may_reuse_connection();
-    if let Some(region) = route.open(reads) {
+    let snapshot = Arc::clone(&context.snapshot);
+    let pool = snapshot.fleet.pools.get(usize::from(target.pool.0));
+    let Some((pool, route)) = pool.zip(snapshot.route(target.pool)) else {
+        return refused(Rejection::Internal);
+    };
+    if let Some(region) = open(context, pool, route) {
         enter_at(context, Target { region, ..target });
         return Ok(());
     }
-    let route = Arc::clone(route);
-    let Some((hold, pool)) = context.pool().map(|pool| (pool.failover.hold, pool.name.clone())) else {
-        return refused(Rejection::Internal);
-    };
+    let hold = pool.failover.hold;
     let (mut place, begun) = (None, Instant::now());
     let ended = loop {
-        let (entry, changed) = route.entry(reads, hold);
+        let (entry, changed) = entry(context, pool, route, hold, begun.elapsed());
         match entry {
             Entry::Enter(region) => {
                 enter_at(context, Target { region, ..target });
@@ -158,7 +195,7 @@ async fn choose(
             Err(NoPermit::Refused(_)) => Held::Refused,
             Err(NoPermit::Gone(_)) => Held::Left,
         };
-        metrics.count_held(&pool, held);
+        metrics.count_held(&pool.name, held);
         context.held = Some(begun.elapsed());
     }
     ended

@@ -77,7 +77,9 @@ impl ProxyHttp for Gateway {
         let mut decision = decide(context, session, peer, &self.state.answers);
         let inbound = session.req_header().headers.get(headers::REQUEST_ID).map(http::HeaderValue::as_bytes);
         context.request_id = RequestId::new(inbound.filter(|_| context.client.through_trusted_proxy));
+        // What a gateway of another site sends was charged there.
         if decision == Decision::Forward
+            && !context.client.through_gateway
             && let Err(rejection) = limit::charge(session, context, &self.state.usage)
         {
             decision = Decision::Reject(rejection);
@@ -102,7 +104,9 @@ impl ProxyHttp for Gateway {
                 headers::forget_spelling(session.req_header_mut())?;
                 exchange(session, context, &self.state).await.map(|()| true)
             }
-            Decision::Prove(proof) => answer::prove(session, context, &proof).await.map(|()| true),
+            Decision::Prove(text) | Decision::Tell(text) => {
+                answer::tell(session, context, &text).await.map(|()| true)
+            }
             Decision::Secure => answer::secure(session, context).await.map(|()| true),
             Decision::Redirect(host) => answer::redirect(session, context, &host).await.map(|()| true),
             Decision::Reject(rejection) => answer::reject(session, context, rejection).await.map(|()| true),

@@ -1,16 +1,21 @@
 //! Asking whether the database of a region takes writes.
 
+use super::gateways::FarRegion;
 use super::patroni::PatroniProbe;
 use super::postgres::PostgresProbe;
+use crate::snapshot::BackendState;
 use fleetgate_core::health::DatabaseReading;
 use fleetgate_core::pool::{DatabaseSource, PostgresTls};
 use std::future::pending;
+use std::sync::Arc;
 use std::time::Duration;
 
 /// What came of a question.
 pub(super) enum Statement {
     /// The server says what it is.
     Seen(DatabaseReading),
+    /// Gateways of its site have seen something so long ago; `None`: that no server answers.
+    Told { seen: Option<DatabaseReading>, age: Duration },
     /// No server answers. Why, in words for an operator.
     Silent(String),
     /// Nobody serves there, says the machine or the server itself.
@@ -23,11 +28,22 @@ pub(super) enum Statement {
 pub(super) enum DatabaseProbe {
     Postgres(Box<PostgresProbe>),
     Patroni(PatroniProbe),
+    Gateways(FarRegion, Vec<Arc<BackendState>>),
 }
 
 impl DatabaseProbe {
-    pub(super) fn new(source: &DatabaseSource, tls: Option<&PostgresTls>, patience: Duration) -> Self {
+    /// `far` are the gateways of the region, if it is they who are asked.
+    pub(super) fn new(
+        source: &DatabaseSource,
+        tls: Option<&PostgresTls>,
+        patience: Duration,
+        far: impl FnOnce() -> (FarRegion, Vec<Arc<BackendState>>),
+    ) -> Self {
         match source {
+            DatabaseSource::Gateways => {
+                let (region, gateways) = far();
+                Self::Gateways(region, gateways)
+            }
             DatabaseSource::Postgres(url) => Self::Postgres(Box::new(PostgresProbe::new(url, tls, patience))),
             DatabaseSource::Patroni(members) => Self::Patroni(PatroniProbe::new(members, tls, patience)),
         }
@@ -37,7 +53,7 @@ impl DatabaseProbe {
     pub(super) async fn closed(&mut self) {
         match self {
             Self::Postgres(probe) => probe.closed().await,
-            Self::Patroni(_) => pending().await,
+            Self::Patroni(_) | Self::Gateways(..) => pending().await,
         }
     }
 
@@ -45,6 +61,7 @@ impl DatabaseProbe {
         match self {
             Self::Postgres(probe) => probe.ask().await,
             Self::Patroni(probe) => probe.ask().await,
+            Self::Gateways(region, gateways) => region.ask_about_database(gateways).await,
         }
     }
 }

@@ -94,7 +94,7 @@ pub(super) async fn ask_login(watch: Arc<PoolWatch>, region: RegionIndex, place:
         turns.next().await;
         // Odoo cannot serve on a standby, and what it says there is no news.
         let said = if watch.seen().judge.expects_logins(region) {
-            Some(login.ask(&probe, backend.http.address, watch.tls.as_deref()).await)
+            Some(login.ask(&probe, backend.http.address, watch.tls_of(region).map(|tls| &**tls)).await)
         } else {
             None
         };

@@ -5,6 +5,7 @@ mod asking;
 mod check;
 mod database;
 mod event;
+mod gateways;
 mod http;
 mod login;
 mod memory;

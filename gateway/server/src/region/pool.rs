@@ -38,8 +38,8 @@ pub(super) struct PoolWatch {
     pub(super) probes: HealthProbes,
     /// Backends by region.
     pub(super) backends: Vec<Vec<Arc<BackendState>>>,
-    /// TLS with its backends.
-    pub(super) tls: Option<Arc<BackendTlsClient>>,
+    /// TLS with its backends, by region.
+    tls: Vec<Option<Arc<BackendTlsClient>>>,
     /// Gateways that decide together; `None`: this one decides alone.
     pub(super) quorum: Option<u8>,
     /// Where the names of its backends lead.
@@ -74,7 +74,9 @@ impl PoolWatch {
             pool: pool.clone(),
             probes,
             backends,
-            tls: snapshot.backend_tls(place).map(Arc::clone),
+            tls: (0..pool.regions.len())
+                .map(|region| snapshot.backend_tls(place, region).map(Arc::clone))
+                .collect(),
             quorum: pool.failover.quorum.filter(|_| around.shares),
             addresses: Arc::clone(snapshot.addresses()),
             route: Arc::clone(route),
@@ -95,6 +97,11 @@ impl PoolWatch {
 
     pub(super) fn seen(&self) -> MutexGuard<'_, Seen> {
         self.seen.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// TLS with the backends of a region.
+    pub(super) fn tls_of(&self, region: RegionIndex) -> Option<&Arc<BackendTlsClient>> {
+        self.tls.get(region)?.as_ref()
     }
 
     /// Where requests go.
@@ -233,10 +240,15 @@ impl PoolWatch {
 
     /// Notes what came of a question to a database. Whether its silence is suspect now.
     pub(super) fn note_database(self: &Arc<Self>, region: RegionIndex, statement: Statement) -> bool {
-        let now = self.now();
+        let mut now = self.now();
         let mut seen = self.seen();
         let gone = matches!(statement, Statement::Gone(_));
         let (reading, words) = match statement {
+            Statement::Told { seen, age } => {
+                now = now.saturating_sub(age);
+                let words = seen.as_ref().map_or_else(|| "no server answers".to_owned(), describe);
+                (Some(seen), format!("the gateway there saw {age:?} ago: {words}"))
+            }
             Statement::Seen(reading) => (Some(Some(reading)), describe(&reading)),
             Statement::Silent(words) | Statement::Gone(words) => (Some(None), words),
             Statement::Refused(words) => (None, words),
@@ -367,6 +379,7 @@ impl PoolWatch {
         // Set while the lock is held: of two conclusions the later one stays.
         let changed = self.route.set(route);
         seen.concluded = true;
+        self.route.show(seen.sights(self.born));
         let company = changed.then(|| self.company(&seen));
         drop(seen);
         told.into_iter().for_each(|event| self.tell(event));

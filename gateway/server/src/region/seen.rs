@@ -4,12 +4,13 @@ use super::check::{CheckSeen, Overruled, passes};
 use super::memory::Remembered;
 use super::pool::PoolWatch;
 use super::share::Company;
-use crate::snapshot::{BackendState, PoolRoute};
+use crate::snapshot::{BackendState, PoolRoute, RegionSight};
 use fleetgate_core::health::{BackendHealth, BackendSignal, BackendVerdict, LoginVerdict, Moment};
 use fleetgate_core::pool::Pool;
 use fleetgate_core::region::{Heard, Judge, Led, RegionIndex, RegionState, RegionVerdict, Route, Sight};
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::time::Instant;
 
 /// What is known of a pool.
 pub(super) struct Seen {
@@ -149,6 +150,17 @@ impl Seen {
         let failing = |backend: &&BackendSeen| backend.health.signal(BackendSignal::Login).is_failing();
         let said = logins.clone().find(failing).or_else(|| logins.clone().next());
         said.map(|backend| backend.said(BackendSignal::Login).to_owned()).unwrap_or_default()
+    }
+
+    /// What this gateway itself sees of the regions, for gateways of other sites. `born` is when its clock began.
+    pub(super) fn sights(&self, born: Instant) -> Vec<RegionSight> {
+        let regions = self.sights.iter().zip(self.judge.regions());
+        regions
+            .map(|(sight, state)| RegionSight {
+                database: sight.map(|sight| (sight.seen, born + sight.at)),
+                backends_up: state.backends_up,
+            })
+            .collect()
     }
 
     /// Goes on with what a watch knew that ends now.

@@ -55,15 +55,15 @@ pub(super) fn begin(store: &SnapshotStore, pool: &Arc<PoolWatch>) {
             let warming = Warming(Arc::clone(backend));
             let others = backends.iter().enumerate().filter(|(other, _)| *other != place);
             let mut others = others.map(|(_, other)| other.verdict());
-            // Where nobody else serves, clients wait for it: it has other work.
-            if others.all(|verdict| verdict == BackendVerdict::Down) {
+            // Where nobody else serves, clients wait for it: it has other work. Gateways warm their servers themselves.
+            if pool.pool.is_far(region) || others.all(|verdict| verdict == BackendVerdict::Down) {
                 continue;
             }
             let (pool, snapshot) = (Arc::clone(pool), store.load());
             tokio::spawn(async move {
                 let guests = guests(&snapshot, &pool, region, place);
                 drop(snapshot);
-                let asked = ask_for_each(&pool, &warming.0, &guests);
+                let asked = ask_for_each(&pool, region, &warming.0, &guests);
                 let all = timeout(pool.probes.warm_up, asked).await.is_ok();
                 tracing::info!(
                     pool = &*pool.pool.name,
@@ -110,10 +110,11 @@ fn guests(snapshot: &Snapshot, pool: &PoolWatch, region: RegionIndex, place: usi
     guests
 }
 
-async fn ask_for_each(pool: &PoolWatch, backend: &BackendState, guests: &[Guest]) {
+async fn ask_for_each(pool: &PoolWatch, region: RegionIndex, backend: &BackendState, guests: &[Guest]) {
+    let tls = pool.tls_of(region).map(|tls| &**tls);
     for guest in guests {
         let asked = (0..idle_workers(backend)).filter_map(|_| page_of(pool, guest)).map(async |request| {
-            if let Err(reason) = exchange(backend.http.address, request, pool.tls.as_deref()).await {
+            if let Err(reason) = exchange(backend.http.address, request, tls).await {
                 tracing::debug!(backend = %backend.http.address, host = %guest.host, reason, "a page was not answered");
             }
         });
@@ -142,6 +143,7 @@ fn page_of(pool: &PoolWatch, guest: &Guest) -> Option<Request<Empty<Bytes>>> {
         path: &NormalPath::new(PAGE.as_bytes()).ok()?,
         has_session: false,
         client_certificate: None,
+        far: false,
     };
     let set = outbound.try_for_each(|name, value| {
         headers.insert(http::HeaderName::from_static(name), http::HeaderValue::from_str(value)?);

@@ -3,6 +3,7 @@
 use super::asking::{Turns, keep_asking};
 use super::check::run_check;
 use super::database::DatabaseProbe;
+use super::gateways::FarRegion;
 use super::login::ask_login;
 use super::memory::Memory;
 use super::messages::Messages;
@@ -16,7 +17,7 @@ use crate::admin_client::AdminClient;
 use crate::nodes::Standing;
 use crate::snapshot::{BackendState, Snapshot, SnapshotStore};
 use crate::state_directory::StateDirectory;
-use fleetgate_core::health::BackendSignal;
+use fleetgate_core::health::{BackendSignal, Cadence};
 use fleetgate_core::pool::{Agent, PoolIndex};
 use fleetgate_core::region::RegionIndex;
 use fleetgate_core::traffic::BackendPort;
@@ -222,15 +223,20 @@ fn start_probes(watch: &Arc<PoolWatch>) -> Vec<AbortHandle> {
     let mut tasks = JoinSet::new();
     let mut handles = Vec::new();
     for (region, configured) in watch.pool.regions.iter().enumerate() {
+        let is_far = configured.gateways.is_some();
         for place in 0..watch.backends.get(region).map_or(0, Vec::len) {
-            for port in [BackendPort::Http, BackendPort::Gevent] {
-                handles.push(tasks.spawn(ask_odoo(Arc::clone(watch), region, place, port)));
+            if is_far {
+                handles.push(tasks.spawn(ask_gateway(Arc::clone(watch), region, place)));
+            } else {
+                for port in [BackendPort::Http, BackendPort::Gevent] {
+                    handles.push(tasks.spawn(ask_odoo(Arc::clone(watch), region, place, port)));
+                }
             }
             handles.push(tasks.spawn(traffic::read_outcomes(Arc::clone(watch), region, place)));
-            if let Some(agent) = &watch.pool.agent {
+            if let Some(agent) = watch.pool.agent.as_ref().filter(|_| !is_far) {
                 handles.push(tasks.spawn(ask_agent(Arc::clone(watch), region, place, agent.clone())));
             }
-            if let Some(login) = &watch.pool.login {
+            if let Some(login) = watch.pool.login.as_ref().filter(|_| !is_far) {
                 handles.push(tasks.spawn(ask_login(Arc::clone(watch), region, place, login.clone())));
             }
         }
@@ -241,13 +247,43 @@ fn start_probes(watch: &Arc<PoolWatch>) -> Vec<AbortHandle> {
             handles.push(tasks.spawn(traffic::read_paces(Arc::clone(watch), region)));
         }
         if let Some(source) = &configured.database {
-            let probe =
-                DatabaseProbe::new(source, watch.pool.postgres_tls.as_ref(), watch.probes.database.timeout);
+            let far = || {
+                let gateways = watch.backends.get(region).cloned().unwrap_or_default();
+                (far_region(watch, region, watch.probes.database), gateways)
+            };
+            let tls = watch.pool.postgres_tls.as_ref();
+            let probe = DatabaseProbe::new(source, tls, watch.probes.database.timeout, far);
             handles.push(tasks.spawn(ask_database(Arc::clone(watch), region, probe)));
         }
     }
     tasks.detach_all();
     handles
+}
+
+fn far_region(watch: &PoolWatch, region: RegionIndex, cadence: Cadence) -> FarRegion {
+    FarRegion {
+        pool: watch.pool.name.clone(),
+        region: watch.pool.regions.get(region).map(|region| region.name.clone()).unwrap_or_default(),
+        tls: watch.tls_of(region).map(Arc::clone),
+        patience: cadence.timeout,
+        fresh: 2 * (cadence.interval + cadence.timeout),
+    }
+}
+
+/// One port of a gateway takes all requests.
+async fn ask_gateway(watch: Arc<PoolWatch>, region: RegionIndex, place: usize) {
+    let Some(gateway) = backend_of(&watch, region, place) else { return };
+    let cadence = watch.cadence(BackendSignal::Http);
+    let far = far_region(&watch, region, cadence);
+    keep_asking(
+        cadence,
+        || far.ask(gateway.http.address),
+        |seen| {
+            watch.note_backend(region, place, BackendSignal::Gevent, seen.clone());
+            watch.note_backend(region, place, BackendSignal::Http, seen)
+        },
+    )
+    .await;
 }
 
 async fn ask_odoo(watch: Arc<PoolWatch>, region: RegionIndex, place: usize, port: BackendPort) {
@@ -258,7 +294,8 @@ async fn ask_odoo(watch: Arc<PoolWatch>, region: RegionIndex, place: usize, port
         BackendPort::Gevent => BackendSignal::Gevent,
     };
     let cadence = watch.cadence(signal);
-    let ask = || odoo::ask(address, port, version, watch.tls.as_deref(), cadence.timeout);
+    let tls = watch.tls_of(region).map(|tls| &**tls);
+    let ask = || odoo::ask(address, port, version, tls, cadence.timeout);
     keep_asking(cadence, ask, |seen| watch.note_backend(region, place, signal, seen)).await;
 }
 

@@ -71,7 +71,10 @@ impl Tls {
         let entrance = |(listener, folder): (&ListenerConfig, &Option<Arc<CertificateStore>>)| {
             let tls = |tls: &ListenerTls| {
                 let certificates = self.certificates(tls, folder.clone());
-                TlsFront::new(certificates, tls, Arc::clone(tenants))
+                match &listener.gateways {
+                    Some(authorities) => TlsFront::for_gateways(certificates, tls, authorities),
+                    None => TlsFront::new(certificates, tls, Arc::clone(tenants)),
+                }
             };
             Ok(Entrance {
                 tls: listener.tls.as_ref().map(tls).transpose()?,
@@ -113,6 +116,9 @@ impl Tls {
 }
 
 fn peers(listener: &ListenerConfig) -> Peers {
+    if listener.gateways.is_some() {
+        return Peers::Gateways;
+    }
     match &listener.address {
         ListenAddress::Tcp(_) => Peers::Network { balancers: listener.proxy_protocol.clone() },
         ListenAddress::Unix(unix) => Peers::Unix(unix.trust),

@@ -71,7 +71,9 @@ fn fault_of(error: &Error) -> CertificateFault {
     }
 }
 
-fn verifier(written: &Certificates) -> Option<Arc<dyn ClientCertVerifier>> {
+/// Lets clients in whose certificates come from some authorities; `None` where one of them cannot be used.
+#[must_use]
+pub fn verifier(written: &Certificates) -> Option<Arc<dyn ClientCertVerifier>> {
     let mut roots = RootCertStore::empty();
     for der in written.iter() {
         roots.add(CertificateDer::from(der.to_vec())).ok()?;

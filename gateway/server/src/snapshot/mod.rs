@@ -15,8 +15,8 @@ pub use accounts::{Accounts, LABELLED_ACCOUNTS_MAX};
 pub use addresses::{NameFacts, NamedAddresses};
 pub use backend::{BackendLease, BackendState, PortState};
 pub use backend_tls::{BackendTlsClient, client_config};
-pub use client_authorities::ClientAuthorities;
-pub use route::{HeldPlace, PoolRoute};
+pub use client_authorities::{ClientAuthorities, verifier};
+pub use route::{HeldPlace, PoolRoute, RegionSight};
 pub use suspension::Suspension;
 pub use traffic::{Met, TrafficCell};
 
@@ -45,8 +45,8 @@ pub struct Snapshot {
     pub fleet: Arc<Fleet>,
     /// By pool, then by region.
     backends: Vec<Vec<Vec<Arc<BackendState>>>>,
-    /// By pool.
-    backend_tls: Vec<Option<Arc<BackendTlsClient>>>,
+    /// By pool, then by region.
+    backend_tls: Vec<Vec<Option<Arc<BackendTlsClient>>>>,
     routes: Vec<Arc<PoolRoute>>,
     addresses: Arc<NamedAddresses>,
     accounts: Arc<Accounts>,
@@ -137,10 +137,10 @@ impl Snapshot {
         self.backends.get(usize::from(pool.0)).map_or(&[], Vec::as_slice)
     }
 
-    /// How TLS is made with the backends of a pool; `None`: they speak plain HTTP.
+    /// How TLS is made with the backends of a pool in a region; `None`: they speak plain HTTP.
     #[must_use]
-    pub fn backend_tls(&self, pool: PoolIndex) -> Option<&Arc<BackendTlsClient>> {
-        self.backend_tls.get(usize::from(pool.0))?.as_ref()
+    pub fn backend_tls(&self, pool: PoolIndex, region: RegionIndex) -> Option<&Arc<BackendTlsClient>> {
+        self.backend_tls.get(usize::from(pool.0))?.get(region)?.as_ref()
     }
 
     /// Authorities of clients' certificates of a tenant; `None`: it asks for none.
@@ -183,7 +183,8 @@ impl Snapshot {
             let Some(admission) = admission else { continue };
             let serving = region_of(route.get(), true).unwrap_or_else(|_| pool.home());
             let (mut able, mut apart, mut all) = (0_u32, 0_u32, 0_u32);
-            let placed = regions.iter().enumerate().flat_map(|(region, backends)| {
+            let near = regions.iter().enumerate().filter(|(region, _)| !pool.is_far(*region));
+            let placed = near.flat_map(|(region, backends)| {
                 backends.iter().map(move |backend| (region == serving, backend))
             });
             for (is_asked, backend) in placed {
@@ -333,12 +334,18 @@ fn pool_admission(
     Some(admission)
 }
 
-/// The client of a pool: the previous one, with its sessions, if nothing about it changed.
-fn backend_tls(pool: &Pool, previous: Option<&Snapshot>) -> Option<Arc<BackendTlsClient>> {
-    let written = pool.tls.as_ref()?;
-    let known = previous.into_iter().flat_map(|previous| previous.backend_tls.iter().flatten());
-    let same = known.into_iter().find(|client| client.written() == written);
-    Some(same.map_or_else(|| Arc::new(BackendTlsClient::new(written)), Arc::clone))
+/// The clients of a pool by region: the previous ones, with their sessions, if nothing about them changed.
+fn backend_tls(pool: &Pool, previous: Option<&Snapshot>) -> Vec<Option<Arc<BackendTlsClient>>> {
+    let mut made: Vec<Option<Arc<BackendTlsClient>>> = Vec::with_capacity(pool.regions.len());
+    for region in &pool.regions {
+        let client = pool.tls_of(region).map(|written| {
+            let known = previous.into_iter().flat_map(|previous| previous.backend_tls.iter().flatten());
+            let same = known.chain(&made).flatten().find(|client| client.written() == written);
+            same.map_or_else(|| Arc::new(BackendTlsClient::new(written)), Arc::clone)
+        });
+        made.push(client);
+    }
+    made
 }
 
 /// The previous ones, if they are the same.

@@ -1,6 +1,7 @@
 //! Where the requests of a pool go now.
 
 use crate::limits::{Gauge, HasPlaces, PlaceFor, PlaceLease};
+use fleetgate_core::health::DatabaseReading;
 use fleetgate_core::region::{Entry, HELD_MAX, RegionIndex, Route, region_of};
 use std::sync::atomic::{AtomicU16, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -22,6 +23,17 @@ pub struct PoolRoute {
     last: Mutex<LastChange>,
     /// Requests that wait for a region.
     held: Gauge,
+    /// By region.
+    sights: Mutex<Vec<RegionSight>>,
+}
+
+/// What was last seen of a region, for gateways of other sites.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct RegionSight {
+    /// What its database said, or that it said nothing, and when.
+    pub database: Option<(Option<DatabaseReading>, Instant)>,
+    /// Backends that serve.
+    pub backends_up: u8,
 }
 
 /// What changes with the route, and is looked at where it has changed.
@@ -50,7 +62,19 @@ impl PoolRoute {
             code: AtomicU16::new(encode(Route::Serve(region))),
             last: Mutex::default(),
             held: Gauge::default(),
+            sights: Mutex::default(),
         }
+    }
+
+    /// Shows what was seen of the regions, in the order of the pool's.
+    pub fn show(&self, sights: Vec<RegionSight>) {
+        *self.sights.lock().unwrap_or_else(PoisonError::into_inner) = sights;
+    }
+
+    /// What was last seen of the regions; nothing where nobody watches them.
+    #[must_use]
+    pub fn sights(&self) -> Vec<RegionSight> {
+        self.sights.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     /// Where requests go now.

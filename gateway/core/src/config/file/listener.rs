@@ -4,7 +4,7 @@ use super::TRUSTED_PROXIES_MAX;
 use super::address::{Network, Server, Socket};
 use super::collection::{Choice, List, OneOf};
 use super::tenant::Host;
-use super::value::{Folder, Lasting, SOCKET_PATH_BYTES_MAX, text_schema};
+use super::value::{FilePath, Folder, Lasting, SOCKET_PATH_BYTES_MAX, text_schema};
 use crate::config::listen::UnixTrust;
 use crate::config::model::TlsVersion;
 use crate::config::read::{At, Text, section};
@@ -33,6 +33,19 @@ section! {
         /// Networks of balancers that put the client's address in front of each connection (PROXY protocol, version 1 or
         /// 2). From them the header is required, from anybody else it is refused. For unix sockets, see `unix.trust`.
         proxy_protocol: At<List<Network, 0, TRUSTED_PROXIES_MAX>> = [],
+        /// Serves the Fleetgates of other sites and nobody else. What they say about clients is believed, what they send goes
+        /// to Odoo servers of this site or to none, and it is charged to no limit and no quota: it was where it came from.
+        /// On listeners with `tls`.
+        gateways: Option<At<GatewayPeersEntry>> = null,
+    }
+}
+
+section! {
+    /// Fleetgates of other sites.
+    pub(in crate::config) struct GatewayPeersEntry {
+        /// File with the certificates of the authorities that their certificates must come from, in PEM. Use one that signs
+        /// nothing else. Relative paths start at the folder of the main file.
+        ca: At<FilePath>,
     }
 }
 

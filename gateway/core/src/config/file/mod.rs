@@ -34,8 +34,8 @@ pub(super) use limits::{Burst, ClassLimitEntry, ClassLimitsEntry, LimitsEntry, P
 pub(super) use listener::{ListenerEntry, PassthroughEntry, Place, UnixEntry};
 pub(super) use nodes::NodesEntry;
 pub(super) use pool::{
-    BackendEntry, IdentityEntry, PATRONI_MEMBERS_MAX, PoolEntry, PoolRegionEntry, PoolTlsEntry,
-    PostgresTlsEntry,
+    BackendEntry, GatewaysEntry, IdentityEntry, PATRONI_MEMBERS_MAX, PoolEntry, PoolRegionEntry,
+    PoolTlsEntry, PostgresTlsEntry,
 };
 pub(super) use quotas::{QuotaCount, QuotasEntry, Url, WebhookEntry};
 pub(super) use redis::RedisEntry;

@@ -156,7 +156,9 @@ section! {
     /// The backends of a pool in one region.
     pub(in crate::config) struct PoolRegionEntry {
         /// The Odoo servers. None twice in a pool.
-        backends: List<At<BackendEntry>, 1, BACKENDS_PER_REGION_MAX>,
+        backends: Option<List<At<BackendEntry>, 1, BACKENDS_PER_REGION_MAX>> = null,
+        /// In place of `backends` and `postgres`: the Fleetgates of the site, where nothing else of it is reached from here.
+        gateways: Option<At<GatewaysEntry>> = null,
         /// The region's PostgreSQL server, which is asked whether it takes writes and how far it is behind: Odoo looks
         /// healthy on a standby that cannot write. The user needs no rights but to connect. All regions of a pool have
         /// one or `patroni`, or none.
@@ -168,6 +170,17 @@ section! {
         /// fails is `not-ready`: nothing moves there by itself, and an operator has to insist. A database that
         /// was promoted is followed nevertheless, and it is told what may be missing.
         checks: Option<Named<At<CheckEntry>, CHECKS_MAX>> = null,
+    }
+}
+
+section! {
+    /// The gateways of a site, through which its Odoo servers are reached and asked after. They serve the pool and the region
+    /// under the same names.
+    pub(in crate::config) struct GatewaysEntry {
+        /// Addresses of their listeners with `gateways`, or names.
+        addresses: List<At<BackendAddress>, 1, BACKENDS_PER_REGION_MAX>,
+        /// TLS with them. They serve nobody who shows no `client_certificate`.
+        tls: At<PoolTlsEntry>,
     }
 }
 

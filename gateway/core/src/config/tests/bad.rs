@@ -48,7 +48,7 @@ pools:
     database_selection: dbfilter
     backends_per_tenant: 65
     http: { read_timeout: 30 }
-    regions: { paris: { backends: [ { http: "odoo:0" } ] }, rome: {} }
+    regions: { paris: { backends: [ { http: "odoo:0" } ] }, rome: { backend: [] } }
 "#;
     let expected = [
         "5:1: unknown key `admim`; did you mean `admin`?",
@@ -63,7 +63,7 @@ pools:
         "11:26: pools.shared.backends_per_tenant: expected a whole number from 1 to 64, found `65`",
         "12:27: pools.shared.http.read_timeout: `30` is not valid: it has no unit",
         "13:45: pools.shared.regions.paris.backends[0].http: `odoo:0` is not valid: no server answers on port 0",
-        "13:67: pools.shared.regions.rome: the key `backends` is missing",
+        "13:69: pools.shared.regions.rome: unknown key `backend`; did you mean `backends`?",
     ];
     let found = said(text);
     for wanted in expected {

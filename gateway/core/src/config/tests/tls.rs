@@ -136,3 +136,53 @@ fn a_region_asks_postgresql_or_patroni_and_knows_whose_certificates_they_show() 
     let both = "postgres: \"postgres://p@h/d\", patroni: [\"http://10.0.0.21:8008\"]";
     one(&with("", both).1, &["paris.patroni", "both `postgres` and `patroni`"]);
 }
+
+#[test]
+fn a_region_is_reached_through_gateways_or_not_and_both_sides_show_who_they_are() {
+    let region = |text: &str| {
+        let main = MAIN.replace("    regions:\n", "    regions:\n      dublin: REGION\n");
+        let main = main.replace("{ name: paris }", "{ name: paris }, { name: dublin, standby: true }");
+        let backends = "backends: [ { http: \"10.0.0.11:8069\", websocket: \"10.0.0.11:8072\" } ]";
+        let near = format!("{{ {backends}, postgres: \"postgres://probe@10.0.0.21/postgres\" }}");
+        let text = main.replace(&format!("{{ {backends} }}"), &near).replace("REGION", text);
+        let (main, problems) = MainFile::parse("fleetgate.yaml", &text, &world(), 4);
+        (main, problems.iter().map(ToString::to_string).collect::<Vec<_>>())
+    };
+    let far = |addresses: &str, identity: &str| {
+        format!(
+            "{{ gateways: {{ addresses: [{addresses}], tls: {{ server_name: d.internal, ca: ca.pem{identity} }} }} }}"
+        )
+    };
+    let identity = ", client_certificate: { certificate: own.pem, key: own.key }";
+    let address = "\"203.0.113.9:8443\"";
+    let (main, said) = region(&far(address, identity));
+    assert_eq!(said, Vec::<String>::new());
+    let pool = &main.pools.good[0];
+    let place = |name: &str| pool.regions.iter().position(|region| &*region.name == name).unwrap();
+    assert!(pool.is_far(place("dublin")) && !pool.is_far(place("paris")));
+    let dublin = &pool.regions[place("dublin")];
+    assert_eq!(dublin.database, Some(DatabaseSource::Gateways));
+    assert_eq!(pool.tls_of(dublin).unwrap().server_name.as_str(), "d.internal");
+    assert_eq!(pool.tls_of(&pool.regions[place("paris")]), None);
+
+    one(&region(&far(address, "")).1, &["dublin.gateways.tls", "write `client_certificate`"]);
+    one(&region(&far(&format!("{address}, {address}"), identity)).1, &["is there twice"]);
+    one(&region("{}").1, &["either `backends` or `gateways`"]);
+    let both =
+        far(address, identity).replace("{ gateways", "{ backends: [ { http: \"10.9.0.1:1\" } ], gateways");
+    one(&region(&both).1, &["either `backends` or `gateways`"]);
+    let asked =
+        far(address, identity).replace("{ gateways", "{ postgres: \"postgres://p@10.9.0.2/p\", gateways");
+    one(&region(&asked).1, &["remove `postgres` or `patroni` beside `gateways`"]);
+
+    let listener = |keys: &str| read(&format!("{{ address: \"127.0.0.1:8080\"{keys} }}"), "", "").1;
+    let tls = ", tls: { certificates: certs }";
+    assert_eq!(listener(&format!("{tls}, gateways: {{ ca: ca.pem }}")), Vec::<String>::new());
+    one(&listener(", gateways: { ca: ca.pem }"), &["listeners[0].gateways", "without TLS"]);
+    let balanced = format!("{tls}, gateways: {{ ca: ca.pem }}, proxy_protocol: [10.0.0.1]");
+    one(&listener(&balanced), &["remove `proxy_protocol`"]);
+    one(
+        &listener(&format!("{tls}, gateways: {{ ca: gone.pem }}")),
+        &["listeners[0].gateways.ca", "does not exist"],
+    );
+}
