@@ -5,10 +5,9 @@ use std::sync::Arc;
 
 use fleetgate_stub::StubOdoo;
 use fleetgate_tests::{
-    Builder, DEADLINE, FaultProxy, Gateway, Link, Postgres, backend, free_address, wait_for,
+    Builder, DEADLINE, FaultProxy, Gateway, Link, Postgres, Redis, backend, free_address, wait_for,
 };
 use futures_util::future::join_all;
-use rustix::process::{Pid, Signal, kill_process};
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
 use rustls::{ClientConfig, RootCertStore, ServerConfig};
@@ -21,19 +20,20 @@ use crate::authority::{Authority, Signed};
 use crate::fleet;
 use crate::quorum::{AGREED, route_is};
 use crate::regions::{pool, post, refused, served_by};
-use crate::visitors::Visitors;
 
 const NAMES: [&str; 3] = ["gw-paris", "gw-dublin", "gw-witness"];
 
 /// Two regions, and an authority that signs for gateways.
-struct Site {
-    primary: Postgres,
-    standby: Postgres,
-    odoo: [StubOdoo; 2],
-    authority: Authority,
-    addresses: [SocketAddr; 3],
+pub(crate) struct Site {
+    pub(crate) primary: Postgres,
+    pub(crate) standby: Postgres,
+    pub(crate) odoo: [StubOdoo; 2],
+    pub(crate) authority: Authority,
+    pub(crate) addresses: [SocketAddr; 3],
     /// Keys of `failover`.
-    failover: &'static str,
+    pub(crate) failover: String,
+    /// What gateways hear each other over, if not directly.
+    pub(crate) redis: Option<Redis>,
 }
 
 /// A gateway, and what is between it and the rest.
@@ -46,16 +46,24 @@ struct Node {
 }
 
 impl Site {
-    async fn new() -> Self {
+    pub(crate) async fn new() -> Self {
         let primary = Postgres::primary();
         let standby = primary.standby();
         let odoo = [fleet::prefork("paris-1").await, fleet::prefork("dublin-1").await];
         let authority = Authority::new("gateways");
         let addresses = [free_address(), free_address(), free_address()];
-        Self { primary, standby, odoo, authority, addresses, failover: "quorum: 3, hold: 0s" }
+        Self {
+            primary,
+            standby,
+            odoo,
+            authority,
+            addresses,
+            failover: "quorum: 3, hold: 0s".to_owned(),
+            redis: None,
+        }
     }
 
-    fn databases(&self) -> [SocketAddr; 2] {
+    pub(crate) fn databases(&self) -> [SocketAddr; 2] {
         [&self.primary, &self.standby].map(|server| SocketAddr::from(([127, 0, 0, 1], server.port())))
     }
 
@@ -74,23 +82,22 @@ impl Site {
         Node { gateway, paris, dublin, ways }
     }
 
-    fn builder(&self, at: usize, places: &[SocketAddr], databases: [SocketAddr; 2]) -> Builder {
+    pub(crate) fn builder(&self, at: usize, places: &[SocketAddr], databases: [SocketAddr; 2]) -> Builder {
         let region = |stub: &StubOdoo, postgres: SocketAddr| {
             format!(
                 "{{ backends: [ {} ], postgres: \"postgres://probe@{postgres}/postgres\" }}",
                 backend(stub)
             )
         };
-        let places = NAMES.iter().zip(places).map(|(name, place)| format!("{name}: \"{place}\""));
+        let medium = match &self.redis {
+            Some(redis) => format!("redis: {{ servers: [ \"{}\" ], node: {} }}", redis.url(), NAMES[at]),
+            None => nodes(at, self.addresses[at], places),
+        };
         let config = format!(
-            "threads: 2\nnodes: {{ name: {}, address: \"{}\", certificate: own.crt, key: own.key, ca: ca.crt, \
-             gateways: {{ {} }} }}\nregions: [ {{ name: paris }}, {{ name: dublin, standby: true }} ]\npools:\n  main:\n    \
+            "threads: 2\n{medium}\nregions: [ {{ name: paris }}, {{ name: dublin, standby: true }} ]\npools:\n  main:\n    \
              odoo_version: \"19.0\"\n    database_selection: dbfilter_header\n    \
              health: {{ interval: 200ms, timeout: 500ms }}\n    failover: {{ {} }}\n    \
              regions:\n      paris: {}\n      dublin: {}\n",
-            NAMES[at],
-            self.addresses[at],
-            places.collect::<Vec<_>>().join(", "),
             self.failover,
             region(&self.odoo[0], databases[0]),
             region(&self.odoo[1], databases[1]),
@@ -104,12 +111,22 @@ impl Site {
     }
 }
 
-async fn explained(gateway: &Gateway) -> String {
+/// The section `nodes` of a gateway; `places`: where it reaches each of them.
+fn nodes(at: usize, own: SocketAddr, places: &[SocketAddr]) -> String {
+    let places = NAMES.iter().zip(places).map(|(name, place)| format!("{name}: \"{place}\""));
+    format!(
+        "nodes: {{ name: {}, address: \"{own}\", certificate: own.crt, key: own.key, ca: ca.crt, gateways: {{ {} }} }}",
+        NAMES[at],
+        places.collect::<Vec<_>>().join(", ")
+    )
+}
+
+pub(crate) async fn explained(gateway: &Gateway) -> String {
     let told = gateway.cli(&["regions", "explain", "main", "--socket", "admin.sock"]).await;
     String::from_utf8_lossy(&told.stdout).into_owned()
 }
 
-async fn explains(gateway: &Gateway, part: &str) {
+pub(crate) async fn explains(gateway: &Gateway, part: &str) {
     wait_for(&format!("it is explained: {part}"), DEADLINE, async || explained(gateway).await.contains(part))
         .await;
 }
@@ -359,92 +376,10 @@ async fn certificates_of_gateways_are_taken_live_from_an_old_authority_to_a_new_
     assert_eq!(old.unwrap_or_default(), "", "the old authority still counts");
 }
 
-async fn pid(gateway: &Gateway) -> u64 {
-    gateway.admin("/v1/status").await["pid"].as_u64().unwrap()
-}
-
-/// Asks a gateway to replace its process, and waits until the new one has the vote.
-async fn replaced(gateway: &Gateway, old: u64) -> u64 {
-    kill_process(Pid::from_raw(i32::try_from(old).unwrap()).unwrap(), Signal::QUIT).unwrap();
-    wait_for("another process serves", AGREED, async || pid(gateway).await != old).await;
-    pid(gateway).await
-}
-
-/// A gateway, and its process, are replaced while somebody asks it and another one.
-async fn upgraded_under_load(upgraded: &mut Gateway, other: &Gateway, place: Place, whole: &Authority) {
-    let hosts = [("acme.test", "acme"), ("globex.test", "globex")];
-    let (here, there) = (Visitors::come(upgraded.address(), &hosts), Visitors::come(other.address(), &hosts));
-    let own = whole.sign(NAMES[2]);
-    let mut serving = u64::from(upgraded.pid());
-    for _ in 0..2 {
-        here.served(50).await;
-        serving = replaced(upgraded, serving).await;
-        here.served(50).await;
-        there.served(50).await;
-        wait_for("the new process has the vote", AGREED, async || {
-            asked_by(place, whole, Some(&own)).await.unwrap_or_default().contains("\"main\":[\"paris\",3,")
-        })
-        .await;
-    }
-    for visitors in [here, there] {
-        let (answered, failures) = visitors.leave().await;
-        assert!(answered >= 200 && failures.is_empty(), "{answered} answered, {failures:#?}");
-    }
-    assert!(upgraded.wait_exit(DEADLINE).await.success());
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn an_upgrade_of_a_gateway_that_decides_with_others_fails_no_request_with_all_of_them_and_with_one_away()
- {
-    let site = Site { failover: "quorum: 3", ..Site::new().await };
-    let databases = site.databases();
-    let start = async |at| site.builder(at, &site.addresses, databases).start().await;
-    let mut gateways = join_all((0..3).map(start)).await;
-    for gateway in &gateways {
-        served_by(gateway, "paris-1").await;
-    }
-    let witness = gateways.remove(2);
-    let [upgraded, other] = &mut gateways[..] else { panic!("there are two") };
-    upgraded_under_load(upgraded, other, (NAMES[0], site.addresses[0]), &site.authority).await;
-    drop(witness);
-    explains(other, "it refuses connections").await;
-    upgraded_under_load(other, upgraded, (NAMES[1], site.addresses[1]), &site.authority).await;
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn gateways_that_are_restarted_one_after_the_other_serve_at_once_and_no_other_one_stops() {
-    let site = Site::new().await;
-    let databases = site.databases();
-    let builders: Vec<Builder> = (0..3).map(|at| site.builder(at, &site.addresses, databases)).collect();
-    let mut gateways = join_all(builders.iter().cloned().map(Builder::start)).await;
-    for gateway in &gateways {
-        served_by(gateway, "paris-1").await;
-    }
-    for at in 0..3 {
-        let others: Vec<&Gateway> =
-            (0..3).filter(|other| *other != at).map(|other| &gateways[other]).collect();
-        let visitors: Vec<Visitors> =
-            others.iter().map(|other| Visitors::come(other.address(), &[("acme.test", "acme")])).collect();
-        gateways[at].signal(Signal::TERM);
-        assert!(gateways[at].wait_exit(DEADLINE).await.success());
-        gateways[at] = builders[at].clone().start().await;
-        // One that serves when it listens has not waited for a lease of its own.
-        assert_eq!(post(&gateways[at]).await.server(), Some("paris-1"));
-        for visitors in visitors {
-            visitors.served(20).await;
-            let (_, failures) = visitors.leave().await;
-            assert!(failures.is_empty(), "{failures:#?}");
-        }
-    }
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn as_many_pools_as_there_may_be_are_decided_together() {
+/// Three gateways with as many pools as there may be, each of which hears the others by what is said of it.
+async fn decide_about_all_pools(medium: impl Fn(usize) -> String, authority: &Authority) {
     const POOLS: usize = 1_000;
-    let (authority, odoo) = (Authority::new("gateways"), fleet::prefork("eu-1").await);
-    let addresses = [free_address(), free_address(), free_address()];
-    let places = NAMES.iter().zip(addresses).map(|(name, place)| format!("{name}: \"{place}\""));
-    let places = places.collect::<Vec<_>>().join(", ");
+    let odoo = fleet::prefork("eu-1").await;
     let pool = |number: usize| {
         format!(
             "  a-pool-with-a-name-as-long-as-names-of-pools-are-at-times-{number:04}: {{ odoo_version: \"19.0\", \
@@ -455,11 +390,7 @@ async fn as_many_pools_as_there_may_be_are_decided_together() {
     };
     let pools: String = (0..POOLS).map(pool).collect();
     let start = async |at: usize| {
-        let nodes = format!(
-            "nodes: {{ name: {}, address: \"{}\", certificate: own.crt, key: own.key, ca: ca.crt, gateways: {{ {places} }} }}",
-            NAMES[at], addresses[at]
-        );
-        let config = format!("threads: 2\n{nodes}\nregions: [ {{ name: eu }} ]\npools:\n{pools}");
+        let config = format!("threads: 2\n{}\nregions: [ {{ name: eu }} ]\npools:\n{pools}", medium(at));
         let own = authority.sign(NAMES[at]);
         let builder = Gateway::builder(&config).file("own.crt", &own.chain).file("own.key", &own.key);
         builder.file("ca.crt", &authority.pem).start().await
@@ -473,4 +404,17 @@ async fn as_many_pools_as_there_may_be_are_decided_together() {
         })
         .await;
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn as_many_pools_as_there_may_be_are_decided_together() {
+    let addresses = [free_address(), free_address(), free_address()];
+    decide_about_all_pools(|at| nodes(at, addresses[at], &addresses), &Authority::new("gateways")).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn as_many_pools_as_there_may_be_are_decided_together_over_a_redis() {
+    let redis = Redis::start(&[]).await;
+    let medium = |at: usize| format!("redis: {{ servers: [ \"{}\" ], node: {} }}", redis.url(), NAMES[at]);
+    decide_about_all_pools(medium, &Authority::new("gateways")).await;
 }

@@ -47,6 +47,7 @@ mod vectors;
 
 // How the process lives.
 mod admin;
+mod clocks;
 mod connections;
 mod gateways;
 mod lifecycle;
@@ -61,6 +62,7 @@ mod reload;
 mod script;
 mod sites;
 mod slow;
+mod successors;
 mod suspension;
 mod telemetry;
 mod traffic_health;

@@ -167,6 +167,12 @@ impl Seen {
     pub(super) fn take_over(&mut self, pool: &Pool, backends: &[Vec<Arc<BackendState>>], before: &PoolWatch) {
         let mut known = before.seen();
         known.retired = true;
+        let names = |pool: &Pool| pool.regions.iter().map(|region| region.name.clone()).collect::<Vec<_>>();
+        if names(pool) == names(&before.pool) {
+            // They speak of regions by their places.
+            self.company.clone_from(&known.company);
+            self.own = known.own;
+        }
         let databases = |pool: &Pool| {
             let regions = pool.regions.iter();
             regions
@@ -178,8 +184,6 @@ impl Seen {
             self.judge.set_policy(pool.failover);
             self.databases.clone_from(&known.databases);
             self.sights.clone_from(&known.sights);
-            self.company.clone_from(&known.company);
-            self.own = known.own;
             self.anchored = known.anchored;
             self.told.clone_from(&known.told);
             self.remembered = known.remembered;
