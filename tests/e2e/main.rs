@@ -59,6 +59,7 @@ mod quorum;
 mod region_checks;
 mod regions;
 mod reload;
+mod replication;
 mod script;
 mod sites;
 mod slow;

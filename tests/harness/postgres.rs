@@ -48,11 +48,20 @@ impl Postgres {
 
     /// Starts a standby that follows this server.
     pub fn standby(&self) -> Self {
+        self.standby_with(&[])
+    }
+
+    /// Starts a standby that follows this server by a slot.
+    pub fn standby_by(&self, slot: &str) -> Self {
+        self.standby_with(&["-C", "-S", slot])
+    }
+
+    fn standby_with(&self, more: &[&str]) -> Self {
         let standby = Self { folder: Arc::clone(&self.folder), name: "standby", port: free_port() };
         let port = self.port.to_string();
         let arguments = ["-h", "127.0.0.1", "-p", &port, "-U", "postgres", "-c", "fast", "-R", "-D"];
         let data = standby.data();
-        standby.program("pg_basebackup", &[&arguments[..], &[&data]].concat());
+        standby.program("pg_basebackup", &[&arguments[..], &[&data], more].concat());
         standby.start();
         standby
     }

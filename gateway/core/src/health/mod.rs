@@ -9,6 +9,7 @@ mod cadence;
 mod damping;
 mod database;
 mod login;
+mod replication;
 mod traffic;
 
 pub use backend::{BackendHealth, BackendSignal, BackendVerdict};
@@ -16,6 +17,7 @@ pub use cadence::{Cadence, Rounds};
 pub use damping::{Damped, Damping, Reading, Standing};
 pub use database::{Database, DatabaseReading, DatabaseVerdict, Instance, Role};
 pub use login::LoginVerdict;
+pub use replication::{Following, Replication, Slot, SlotWal, Trail, following};
 pub use traffic::{PACES, Pace, TenantSet, Traffic, compare, is_tried_again};
 
 /// Time since the process started, from a clock that never goes back.

@@ -1,6 +1,6 @@
 //! What a region could do for a pool.
 
-use crate::health::{Database, DatabaseVerdict};
+use crate::health::{Database, DatabaseVerdict, Following, Trail};
 use crate::region::FailoverPolicy;
 
 /// What is known of a region of a pool.
@@ -8,6 +8,8 @@ use crate::region::FailoverPolicy;
 pub struct RegionState {
     /// Its database.
     pub database: Database,
+    /// How its database follows the primary, while it is a standby.
+    pub trail: Trail,
     /// Whether it stands by.
     pub standby: bool,
     /// Backends that serve.
@@ -42,6 +44,10 @@ pub enum NotReady {
     Backends,
     /// The standby is too far behind.
     Lag,
+    /// The standby does not stream from the primary.
+    Stopped,
+    /// The primary has removed WAL that the standby needs.
+    Lost,
     /// The database takes writes on a timeline that the fleet has left.
     Diverged,
     /// The database takes writes, and so does another one that the pool has.
@@ -63,6 +69,10 @@ impl NotReady {
         match self {
             Self::Backends => "no backend serves",
             Self::Lag => "the standby is too far behind",
+            Self::Stopped => {
+                "the standby does not stream from the primary: look at its log, and at `primary_conninfo`"
+            }
+            Self::Lost => "the primary has removed WAL that the standby needs: rebuild it",
             Self::Diverged => {
                 "the database is on a timeline that the fleet has left: rebuild it as a standby"
             }
@@ -105,6 +115,12 @@ impl RegionState {
             DatabaseVerdict::Unwatched if !serves => RegionVerdict::NotReady(NotReady::Unwatched),
             DatabaseVerdict::Unwatched => RegionVerdict::Serving,
             DatabaseVerdict::Writable if serves => RegionVerdict::Serving,
+            DatabaseVerdict::Standby { .. } if self.trail.believed() == Following::Lost => {
+                RegionVerdict::NotReady(NotReady::Lost)
+            }
+            DatabaseVerdict::Standby { .. } if self.trail.believed() == Following::Stopped => {
+                RegionVerdict::NotReady(NotReady::Stopped)
+            }
             DatabaseVerdict::Standby { lag_ms } if lag_ms > lag_max => RegionVerdict::NotReady(NotReady::Lag),
             DatabaseVerdict::Writable | DatabaseVerdict::Standby { .. } if self.lacks => {
                 RegionVerdict::NotReady(NotReady::Check)

@@ -4,7 +4,7 @@ use super::gateways::FarRegion;
 use super::patroni::PatroniProbe;
 use super::postgres::PostgresProbe;
 use crate::snapshot::BackendState;
-use fleetgate_core::health::DatabaseReading;
+use fleetgate_core::health::{DatabaseReading, Replication, Role, SlotWal};
 use fleetgate_core::pool::{DatabaseSource, PostgresTls};
 use std::future::pending;
 use std::sync::Arc;
@@ -13,7 +13,7 @@ use std::time::Duration;
 /// What came of a question.
 pub(super) enum Statement {
     /// The server says what it is.
-    Seen(DatabaseReading),
+    Seen(DatabaseReading, Replication),
     /// Gateways of its site have seen something so long ago; `None`: that no server answers.
     Told { seen: Option<DatabaseReading>, age: Duration },
     /// No server answers. Why, in words for an operator.
@@ -62,6 +62,34 @@ impl DatabaseProbe {
             Self::Postgres(probe) => probe.ask().await,
             Self::Patroni(probe) => probe.ask().await,
             Self::Gateways(region, gateways) => region.ask_about_database(gateways).await,
+        }
+    }
+}
+
+/// What a server said of itself, in words for an operator.
+pub(super) fn describe(reading: &DatabaseReading, replication: &Replication) -> String {
+    let timeline = reading.timeline;
+    match reading.role {
+        Role::Writable => {
+            let mut words = format!("takes writes, timeline {timeline}");
+            for slot in replication.slots.iter().filter(|slot| !slot.active || slot.wal != SlotWal::Kept) {
+                let state = match slot.wal {
+                    SlotWal::Lost => "has lost WAL",
+                    SlotWal::AtRisk => "is about to lose WAL",
+                    SlotWal::Kept => "is idle",
+                };
+                words.push_str(&format!(", the slot `{}` {state}", slot.name));
+            }
+            words
+        }
+        Role::Standby { lag_ms } => {
+            let streams = match replication.receives {
+                Some(true) => ", streaming",
+                Some(false) => ", not streaming",
+                None => "",
+            };
+            let slot = replication.slot.as_ref().map(|slot| format!(", slot `{slot}`")).unwrap_or_default();
+            format!("a standby {lag_ms} ms behind{streams}, timeline {timeline}{slot}")
         }
     }
 }

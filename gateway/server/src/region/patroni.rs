@@ -6,7 +6,7 @@
 use super::database::Statement;
 use super::http::get_target;
 use crate::snapshot::BackendTlsClient;
-use fleetgate_core::health::{DatabaseReading, Instance, Role};
+use fleetgate_core::health::{DatabaseReading, Instance, Replication, Role};
 use fleetgate_core::host::HostName;
 use fleetgate_core::http_target::HttpTarget;
 use fleetgate_core::pool::{BackendTls, PostgresTls};
@@ -32,6 +32,9 @@ struct Member {
     tls: Option<Result<BackendTlsClient, String>>,
 }
 
+/// What a member is, and what it says of replication.
+type Answer = (DatabaseReading, Replication);
+
 /// What a member says of itself.
 #[derive(Debug, Deserialize)]
 struct Said {
@@ -42,6 +45,9 @@ struct Said {
     database_system_identifier: Option<String>,
     #[serde(default)]
     postmaster_start_time: Option<String>,
+    /// Since Patroni 3.2.
+    #[serde(default)]
+    replication_state: Option<String>,
     #[serde(default)]
     xlog: Xlog,
 }
@@ -78,11 +84,11 @@ impl PatroniProbe {
         });
         let answers = join_all(asked).await;
         let mut silence = Vec::new();
-        let mut best: Option<(usize, DatabaseReading)> = None;
+        let mut best: Option<(usize, &Answer)> = None;
         for (place, (member, answer)) in self.members.iter().zip(&answers).enumerate() {
             match answer {
-                Ok(seen) if best.is_none_or(|(_, best)| lag_ms(*seen) < lag_ms(best)) => {
-                    best = Some((place, *seen));
+                Ok(answer) if best.is_none_or(|(_, best)| lag_ms(answer.0) < lag_ms(best.0)) => {
+                    best = Some((place, answer));
                 }
                 Ok(_) => {}
                 Err(words) => silence.push(format!("{}:{}: {words}", member.target.host, member.target.port)),
@@ -92,13 +98,13 @@ impl PatroniProbe {
         let leader_is_silent =
             self.leader.is_some_and(|place| answers.get(place).is_some_and(Result::is_err));
         match best {
-            Some((place, seen)) if seen.role == Role::Writable => {
+            Some((place, (seen, replication))) if seen.role == Role::Writable => {
                 self.leader = Some(place);
-                Statement::Seen(seen)
+                Statement::Seen(*seen, replication.clone())
             }
-            Some((_, seen)) if !leader_is_silent => {
+            Some((_, (seen, replication))) if !leader_is_silent => {
                 self.leader = None;
-                Statement::Seen(seen)
+                Statement::Seen(*seen, replication.clone())
             }
             Some(_) | None => Statement::Silent(silence.join("; ")),
         }
@@ -106,7 +112,7 @@ impl PatroniProbe {
 }
 
 impl Member {
-    async fn ask(&self) -> Result<DatabaseReading, String> {
+    async fn ask(&self) -> Result<Answer, String> {
         let (_, body) = self.get("patroni").await?;
         let said: Said = serde_json::from_slice(&body)
             .map_err(|error| format!("its answer is none of Patroni: {error}"))?;
@@ -114,7 +120,10 @@ impl Member {
         if leads && self.get("primary").await?.0 != 200 {
             return Err("it runs a primary without the leader's lock".to_owned());
         }
-        reading(&said, leads, jiff::Timestamp::now())
+        let state = said.replication_state.as_ref().filter(|_| !leads);
+        let receives = state.map(|state| state == "streaming");
+        let replication = Replication { receives, ..Replication::default() };
+        Ok((reading(&said, leads, jiff::Timestamp::now())?, replication))
     }
 
     async fn get(&self, what: &str) -> Result<(u16, hyper::body::Bytes), String> {

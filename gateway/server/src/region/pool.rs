@@ -1,16 +1,16 @@
 //! One pool that is watched: readings come in, the route comes out.
 
-use super::database::Statement;
+use super::database::{Statement, describe};
 use super::event::{Subject, VerdictEvent, told_of};
 use super::memory::Memory;
 use super::messages::Messages;
-use super::seen::{Seen, count_backends, verdicts};
+use super::seen::{Seen, count_backends, note_followers, verdicts};
 use super::share::{Company, FRESH};
 use super::vote::{Grants, Vote};
 use super::word::{PoolWord, Word};
 use crate::snapshot::{BackendState, BackendTlsClient, NamedAddresses, PoolRoute, Snapshot};
 use fleetgate_core::health::{
-    BackendHealth, BackendSignal, BackendVerdict, Cadence, DatabaseReading, Moment, Reading, Role,
+    BackendHealth, BackendSignal, BackendVerdict, Cadence, DatabaseReading, Moment, Reading, Replication,
 };
 use fleetgate_core::pool::{HealthProbes, Pool, PoolIndex};
 use fleetgate_core::region::{
@@ -246,10 +246,19 @@ impl PoolWatch {
         let (reading, words) = match statement {
             Statement::Told { seen, age } => {
                 now = now.saturating_sub(age);
-                let words = seen.as_ref().map_or_else(|| "no server answers".to_owned(), describe);
+                let words = seen.as_ref().map_or_else(
+                    || "no server answers".to_owned(),
+                    |seen| describe(seen, &Replication::default()),
+                );
                 (Some(seen), format!("the gateway there saw {age:?} ago: {words}"))
             }
-            Statement::Seen(reading) => (Some(Some(reading)), describe(&reading)),
+            Statement::Seen(reading, replication) => {
+                let words = describe(&reading, &replication);
+                if let Some(database) = seen.databases.get_mut(region) {
+                    database.replication = replication;
+                }
+                (Some(Some(reading)), words)
+            }
             Statement::Silent(words) | Statement::Gone(words) => (Some(None), words),
             Statement::Refused(words) => (None, words),
         };
@@ -272,6 +281,7 @@ impl PoolWatch {
             if let (true, None, Some(state)) = (gone, self.quorum, seen.judge.region_mut(region)) {
                 state.database.note_gone(now);
             }
+            note_followers(&mut seen, now);
         }
         let region = seen.judge.regions().get(region);
         let suspect = region.is_some_and(|region| region.database.answers().is_suspect());
@@ -508,21 +518,13 @@ impl PoolWatch {
     }
 }
 
-fn describe(reading: &DatabaseReading) -> String {
-    let timeline = reading.timeline;
-    match reading.role {
-        Role::Writable => format!("takes writes, timeline {timeline}"),
-        Role::Standby { lag_ms } => format!("a standby {lag_ms} ms behind, timeline {timeline}"),
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::snapshot::SnapshotStore;
     use crate::state_directory::StateDirectory;
     use fleetgate_core::config::{MainFile, NoReferences, compile};
-    use fleetgate_core::health::Instance;
+    use fleetgate_core::health::{Instance, Role};
     use std::time::Duration;
     use tempfile::TempDir;
 
@@ -555,7 +557,8 @@ tenants: [ { id: acme, hosts: [acme.example.com] } ]
     }
 
     fn says(server: u64, timeline: u32, role: Role) -> Statement {
-        Statement::Seen(DatabaseReading { instance: Instance { system: 7, server }, timeline, role })
+        let instance = Instance { system: 7, server };
+        Statement::Seen(DatabaseReading { instance, timeline, role }, Replication::default())
     }
 
     async fn until(what: impl Fn() -> bool) {

@@ -5,7 +5,7 @@ use crate::causes::with_causes;
 use crate::snapshot::client_config;
 use crate::upstream::tls_cause;
 use fleetgate_core::config::Secret;
-use fleetgate_core::health::{DatabaseReading, Instance, Role};
+use fleetgate_core::health::{DatabaseReading, Instance, Replication, Role, Slot, SlotWal};
 use fleetgate_core::pool::PostgresTls;
 use std::future::pending;
 use std::time::Duration;
@@ -21,6 +21,8 @@ use tokio_postgres_rustls::MakeRustlsConnect;
 ///
 /// The timeline of a primary is that of the WAL it writes: `pg_control_checkpoint()` learns of a promotion only with the
 /// next checkpoint. The lag of a standby that has replayed all it received is none, however old the last transaction is.
+/// Whether a standby receives is seen by everybody, and how by members of `pg_read_all_stats` alone. `wal_status` of slots is
+/// there since PostgreSQL 13.
 const QUESTION: &str = "SELECT pg_is_in_recovery(), current_setting('transaction_read_only'), \
     (SELECT system_identifier FROM pg_control_system()), \
     CASE WHEN pg_is_in_recovery() THEN (SELECT timeline_id FROM pg_control_checkpoint()) \
@@ -28,7 +30,10 @@ const QUESTION: &str = "SELECT pg_is_in_recovery(), current_setting('transaction
     (extract(epoch FROM pg_postmaster_start_time()) * 1000000)::bigint, coalesce(inet_server_port(), 0), \
     CASE WHEN NOT pg_is_in_recovery() OR pg_last_wal_receive_lsn() = pg_last_wal_replay_lsn() THEN 0 \
         ELSE coalesce((extract(epoch FROM clock_timestamp() - pg_last_xact_replay_timestamp()) * 1000)::bigint, \
-            86400000) END";
+            86400000) END, \
+    (SELECT coalesce(status, 'streaming') FROM pg_stat_wal_receiver), current_setting('primary_slot_name'), \
+    (SELECT string_agg(concat_ws(':', slot_name, active, to_jsonb(s) ->> 'wal_status'), ',' ORDER BY slot_name) \
+        FROM (SELECT * FROM pg_replication_slots WHERE slot_type = 'physical' ORDER BY slot_name LIMIT 100) s)";
 
 /// Asks one server again and again, over one connection while that holds.
 pub(super) struct PostgresProbe {
@@ -71,7 +76,7 @@ impl PostgresProbe {
             Ok(statement) => statement,
             Err(_) => Statement::Silent(format!("no answer within {patience:?}")),
         };
-        if !matches!(statement, Statement::Seen(_)) {
+        if !matches!(statement, Statement::Seen(..)) {
             self.connection = None;
         }
         statement
@@ -106,7 +111,7 @@ impl PostgresProbe {
         });
         row.map_or_else(
             || Statement::Refused("its answer is none of a PostgreSQL 12 or later".into()),
-            Statement::Seen,
+            |(reading, replication)| Statement::Seen(reading, replication),
         )
     }
 
@@ -184,7 +189,7 @@ fn statement_of(error: &tokio_postgres::Error) -> Statement {
     }
 }
 
-fn read(row: &SimpleQueryRow) -> Option<DatabaseReading> {
+fn read(row: &SimpleQueryRow) -> Option<(DatabaseReading, Replication)> {
     let recovers = row.try_get(0).ok()?? == "t";
     let read_only = row.try_get(1).ok()?? == "on";
     let system = row.try_get(2).ok()??.parse().ok()?;
@@ -194,5 +199,27 @@ fn read(row: &SimpleQueryRow) -> Option<DatabaseReading> {
     let lag_ms = row.try_get(6).ok()??.parse().ok()?;
     let server = started_us.rotate_left(16) ^ port;
     let role = if recovers || read_only { Role::Standby { lag_ms } } else { Role::Writable };
-    Some(DatabaseReading { instance: Instance { system, server }, timeline, role })
+    let reading = DatabaseReading { instance: Instance { system, server }, timeline, role };
+    let receiver = row.try_get(7).ok()?;
+    let replication = Replication {
+        receives: recovers.then_some(receiver == Some("streaming")),
+        slot: row.try_get(8).ok()?.filter(|_| recovers).filter(|name| !name.is_empty()).map(Into::into),
+        slots: row.try_get(9).ok()?.map(slots).unwrap_or_default(),
+    };
+    Some((reading, replication))
+}
+
+/// Slots as `QUESTION` lists them: their names are letters, digits and `_`.
+fn slots(listed: &str) -> Vec<Slot> {
+    let slot = |text: &str| {
+        let mut parts = text.split(':');
+        let (name, active, wal) = (parts.next()?, parts.next()?, parts.next());
+        let wal = match wal {
+            Some("lost") => SlotWal::Lost,
+            Some("unreserved") => SlotWal::AtRisk,
+            Some(_) | None => SlotWal::Kept,
+        };
+        Some(Slot { name: name.into(), active: active == "t", wal })
+    };
+    listed.split(',').filter_map(slot).collect()
 }

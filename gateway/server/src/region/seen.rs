@@ -5,7 +5,10 @@ use super::memory::Remembered;
 use super::pool::PoolWatch;
 use super::share::Company;
 use crate::snapshot::{BackendState, PoolRoute, RegionSight};
-use fleetgate_core::health::{BackendHealth, BackendSignal, BackendVerdict, LoginVerdict, Moment};
+use fleetgate_core::health::{
+    BackendHealth, BackendSignal, BackendVerdict, DatabaseVerdict, LoginVerdict, Moment, Replication, Trail,
+    following,
+};
 use fleetgate_core::pool::Pool;
 use fleetgate_core::region::{Heard, Judge, Led, RegionIndex, RegionState, RegionVerdict, Route, Sight};
 use std::collections::BTreeMap;
@@ -78,6 +81,8 @@ pub(super) struct DatabaseSeen {
     pub(super) asked: bool,
     /// What it last saw, in words.
     pub(super) words: String,
+    /// What the server last said of replication.
+    pub(super) replication: Replication,
 }
 
 impl Seen {
@@ -219,6 +224,26 @@ impl Seen {
                 }
             }
             self.count_checks(region);
+        }
+    }
+}
+
+/// Notes how standbys follow the primary, as far as they and the primary say it while there is one.
+pub(super) fn note_followers(seen: &mut Seen, now: Moment) {
+    let verdicts = seen.judge.database_verdicts();
+    let primary = verdicts.iter().position(|verdict| *verdict == DatabaseVerdict::Writable);
+    let Some(primary) = primary.and_then(|region| seen.databases.get(region)) else { return };
+    let followings = verdicts.iter().zip(&seen.databases).map(|(verdict, database)| {
+        let follows = matches!(verdict, DatabaseVerdict::Standby { .. });
+        follows.then(|| following(&database.replication, &primary.replication))
+    });
+    for (region, following) in followings.collect::<Vec<_>>().into_iter().enumerate() {
+        match (following, seen.judge.region_mut(region)) {
+            (Some(following), Some(state)) => state.trail.note(following, now),
+            (None, Some(state)) if verdicts.get(region) == Some(&DatabaseVerdict::Writable) => {
+                state.trail = Trail::default();
+            }
+            _ => {}
         }
     }
 }
