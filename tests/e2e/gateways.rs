@@ -2,6 +2,7 @@
 
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::time::Duration;
 
 use fleetgate_stub::StubOdoo;
 use fleetgate_tests::{
@@ -20,6 +21,7 @@ use crate::authority::{Authority, Signed};
 use crate::fleet;
 use crate::quorum::{AGREED, route_is};
 use crate::regions::{pool, post, refused, served_by};
+use crate::visitors::Visitors;
 
 const NAMES: [&str; 3] = ["gw-paris", "gw-dublin", "gw-witness"];
 
@@ -178,6 +180,49 @@ async fn gateways_that_ask_each_other_move_together_and_one_that_is_cut_off_serv
     majority.iter().for_each(|node| node.ways[0].set(Link::Clear));
     site.primary.kill();
     served_by(&alone.gateway, "dublin-1").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn ways_between_gateways_that_are_slow_or_lose_connections_stop_nobody() {
+    let site = Site::new().await;
+    let nodes = join_all((0..3).map(|at| site.node(at))).await;
+    for node in &nodes {
+        served_by(&node.gateway, "paris-1").await;
+    }
+    let visitors: Vec<Visitors> =
+        nodes.iter().map(|node| Visitors::come(node.gateway.address(), &[("acme.test", "acme")])).collect();
+    let delayed = Link::Delayed { least: Duration::from_millis(100), spread: Duration::from_millis(50) };
+    for link in [
+        delayed,
+        Link::Slow { bytes_per_second: 20_000 },
+        Link::Lossy { percent: 20 },
+        Link::CutAfter { bytes: 8_000 },
+        Link::Clear,
+    ] {
+        let ways = || nodes.iter().flat_map(|node| &node.ways);
+        let before: u64 = ways().map(FaultProxy::accepted).sum();
+        ways().for_each(|way| way.set(link));
+        for (node, visitors) in nodes.iter().zip(&visitors) {
+            visitors.served(200).await;
+            assert_eq!(pool(&node.gateway).await["route"], "serve", "{link:?}");
+        }
+        if matches!(link, Link::Lossy { .. } | Link::CutAfter { .. }) {
+            wait_for("connections are made anew", DEADLINE, async || {
+                ways().map(FaultProxy::accepted).sum::<u64>() > before + 6
+            })
+            .await;
+        }
+    }
+    for visitors in visitors {
+        let (_, failures) = visitors.leave().await;
+        assert!(failures.is_empty(), "{failures:#?}");
+    }
+    // What one says arrives nowhere, and to it the others stay open.
+    nodes[0].ways.iter().for_each(|way| way.set(Link::HalfOpen));
+    route_is(&nodes[0].gateway, "isolated").await;
+    assert_eq!(post(&nodes[1].gateway).await.server(), Some("paris-1"));
+    nodes[0].ways.iter().for_each(|way| way.set(Link::Clear));
+    served_by(&nodes[0].gateway, "paris-1").await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -2,11 +2,12 @@
 
 use std::fs;
 
-use fleetgate_tests::{Builder, DEADLINE, Gateway, Redis, wait_for};
+use fleetgate_tests::{Builder, DEADLINE, Gateway, Redis, free_address, wait_for};
 use futures_util::future::join_all;
 use rustix::process::{Pid, Signal, kill_process};
 
-use crate::gateways::{Site, explains};
+use crate::fleet::TENANTS;
+use crate::gateways::{Site, explained, explains};
 use crate::quorum::AGREED;
 use crate::regions::{pool, post, served_by};
 use crate::visitors::Visitors;
@@ -112,6 +113,15 @@ async fn gateways_that_are_restarted_one_after_the_other_serve_at_once_and_no_ot
     }
 }
 
+/// Changes the main file of a gateway.
+async fn reloaded(gateway: &Gateway, before: &str, after: &str) {
+    let main = fs::read_to_string(gateway.directory().config()).unwrap();
+    assert!(main.contains(before), "{main}");
+    gateway.directory().write("fleetgate.yaml", main.replace(before, after).as_bytes());
+    let reloaded = gateway.cli(&["reload", "--socket", "admin.sock"]).await;
+    assert!(reloaded.status.success(), "{}", String::from_utf8_lossy(&reloaded.stderr));
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn reloads_of_what_gateways_decide_about_fail_no_request() {
     let site = Site { failover: "quorum: 3".to_owned(), ..Site::new().await };
@@ -134,14 +144,19 @@ async fn reloads_of_what_gateways_decide_about_fail_no_request() {
     ];
     for (before, after) in changes {
         for (gateway, visitors) in gateways.iter().zip(&visitors) {
-            let main = fs::read_to_string(gateway.directory().config()).unwrap();
-            assert!(main.contains(before), "{main}");
-            gateway.directory().write("fleetgate.yaml", main.replace(before, after).as_bytes());
-            let reloaded = gateway.cli(&["reload", "--socket", "admin.sock"]).await;
-            assert!(reloaded.status.success(), "{}", String::from_utf8_lossy(&reloaded.stderr));
+            reloaded(gateway, before, after).await;
             visitors.served(20).await;
             votes(gateway).await;
         }
+    }
+    // Without `nodes` there is no way to decide together but Redis, and none before a restart.
+    for (gateway, visitors) in gateways.iter().zip(&visitors) {
+        let main = fs::read_to_string(gateway.directory().config()).unwrap();
+        let nodes = main.lines().find(|line| line.starts_with("nodes:")).unwrap();
+        reloaded(gateway, nodes, "redis: { servers: [ \"redis://127.0.0.1:1\" ] }").await;
+        visitors.served(20).await;
+        let restart = gateway.admin("/v1/status").await["config"]["restart_needed"].to_string();
+        assert!(restart.contains("redis") && restart.contains("nodes.address"), "{restart}");
     }
     for gateway in &gateways {
         wait_for("both pools are served", AGREED, async || {
@@ -154,5 +169,46 @@ async fn reloads_of_what_gateways_decide_about_fail_no_request() {
     for visitors in visitors {
         let (answered, failures) = visitors.leave().await;
         assert!(answered >= 100 && failures.is_empty(), "{answered} answered, {failures:#?}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_gateway_more_is_taken_in_by_reloads_one_after_the_other_and_nobody_stops() {
+    let site = Site { failover: "quorum: 3".to_owned(), ..Site::new().await };
+    let (_, gateways) = gateways(&site).await;
+    let visitors: Vec<Visitors> =
+        gateways.iter().map(|gateway| Visitors::come(gateway.address(), &[("acme.test", "acme")])).collect();
+    let place = free_address();
+    let (three, four) = ("gateways: { ", format!("gateways: {{ gw-spare: \"{place}\", "));
+    for (gateway, visitors) in gateways.iter().zip(&visitors) {
+        let main = fs::read_to_string(gateway.directory().config()).unwrap();
+        let main = main.replace("quorum: 3", "quorum: 4");
+        gateway.directory().write("fleetgate.yaml", main.replace(three, &four).as_bytes());
+        reloaded(gateway, "quorum: 4", "quorum: 4").await;
+        visitors.served(20).await;
+        assert!(gateway.admin("/v1/status").await["gateways"].to_string().contains("gw-spare"));
+        if !std::ptr::eq(gateway, &gateways[2]) {
+            explains(gateway, "names other gateways than this one (gw-spare)").await;
+        }
+    }
+    explains(&gateways[0], "gw-spare is not heard").await;
+    let main = fs::read_to_string(gateways[0].directory().config()).unwrap();
+    let own = format!("name: gw-paris, address: \"{}\"", site.addresses[0]);
+    let main = main.replace(&own, &format!("name: gw-spare, address: \"{place}\""));
+    let main: Vec<&str> = main.lines().filter(|line| !line.starts_with("admin:")).collect();
+    let certificate = site.authority.sign("gw-spare");
+    let spare = Gateway::builder(&main.join("\n"))
+        .tenants("tenants.yaml", TENANTS)
+        .file("own.crt", &certificate.chain)
+        .file("own.key", &certificate.key)
+        .file("ca.crt", &site.authority.pem)
+        .start()
+        .await;
+    served_by(&spare, "paris-1").await;
+    for (gateway, visitors) in gateways.iter().zip(visitors) {
+        explains(gateway, "gw-spare is for paris").await;
+        assert!(!explained(gateway).await.contains("PROBLEM"), "{}", explained(gateway).await);
+        let (answered, failures) = visitors.leave().await;
+        assert!(answered >= 40 && failures.is_empty(), "{answered} answered, {failures:#?}");
     }
 }

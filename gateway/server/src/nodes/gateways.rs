@@ -113,34 +113,31 @@ impl Gateways {
         self.heard.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Asks those that the present snapshot names, with the certificates that it has.
+    /// Asks those that the present snapshot names, with the certificates that it has. One that names none any more changes
+    /// nothing until a restart: gateways that decide together would lose each other.
     fn follow(self: &Arc<Self>, asking: &mut JoinSet<()>, known: &mut Option<Nodes>, store: &SnapshotStore) {
-        let nodes = store.load().fleet.nodes.clone();
-        if nodes == *known {
+        let Some(nodes) = store.load().fleet.nodes.clone() else { return };
+        if known.as_ref() == Some(&nodes) {
             return;
         }
-        let credentials = nodes.as_ref().map(Credentials::new).transpose();
-        let credentials = match credentials {
-            Ok(credentials) => credentials.map(Arc::new),
+        let credentials = match Credentials::new(&nodes) {
+            Ok(credentials) => Arc::new(credentials),
             Err(error) => {
                 tracing::error!(%error, "the certificates of `nodes` cannot be used; the old ones are shown on");
                 return;
             }
         };
-        *known = nodes;
-        if let Some(present) = credentials.as_ref().filter(|present| !present.fits) {
-            let name = &*present.nodes.name;
+        if !credentials.fits {
+            let name = &*nodes.name;
             tracing::error!(
                 name,
                 "the certificate of `nodes` does not hold the name of this gateway: no other gateway believes it"
             );
         }
-        self.present.store(credentials.clone());
+        *known = Some(nodes);
+        self.present.store(Some(Arc::clone(&credentials)));
         *asking = JoinSet::new();
-        let others =
-            |name: &str| credentials.iter().any(|present| present.others().any(|other| *other.name == *name));
-        self.heard().retain(|name, _| others(name));
-        let Some(credentials) = credentials else { return };
+        self.heard().retain(|name, _| credentials.others().any(|other| other.name == *name));
         for address in credentials.others() {
             self.heard().entry(address.name.clone()).or_default();
             let link = Link::new(Arc::clone(&credentials), address.clone());
