@@ -26,12 +26,14 @@ struct Process {
     route: Route,
     /// What it last heard of the process that has the vote.
     own: Option<Heard>,
+    /// Regions that it does not reach, and its node perhaps does, as one with another config.
+    blind: [bool; 2],
 }
 
 struct Node {
     /// The one that has the node's vote; in an upgrade also one that has not: the new one before, the old one after.
     processes: Vec<Process>,
-    /// The last word of each node, its own included.
+    /// The last word of each of the others.
     heard: [Option<Word>; NODES],
 }
 
@@ -61,7 +63,7 @@ pub(crate) fn history_of_three(seed: u64) -> Result<bool, String> {
 
 impl Process {
     fn new() -> Self {
-        Self { judge: judge(), route: Route::Isolated, own: None }
+        Self { judge: judge(), route: Route::Isolated, own: None, blind: [false; 2] }
     }
 }
 
@@ -79,7 +81,10 @@ impl Node {
                 self.processes[0].judge.withdraw(now);
             }
             // Another one starts, and has no vote yet.
-            (1, 1) => self.processes.push(Process::new()),
+            (1, 1) => {
+                let blind = [dice.one_in(3), dice.one_in(3)];
+                self.processes.push(Process { blind, ..Process::new() });
+            }
             // The vote goes to the other one, with what was granted or without.
             (2, 2) => {
                 let granted = self.processes[0].judge.grant();
@@ -135,23 +140,23 @@ impl World {
     }
 
     fn act(&mut self, at: usize) {
-        let now = self.now;
-        let mut see = |region: usize| {
-            let lost = self.dice.one_in(20) || !self.reaches[at][region];
-            Sight { seen: self.fleet.seen(region).filter(|_| !lost), at: now, anchored: true }
-        };
-        let sights = [see(0), see(1)];
-        let node = &mut self.nodes[at];
-        node.heard[at] = Some(Word { at: now, grants: None, sights });
+        let (now, node) = (self.now, &mut self.nodes[at]);
         let others = (0..NODES).filter(|other| *other != at);
-        let heard = others.filter_map(|other| node.heard[other]);
-        let heard = heard.map(|word| Heard { at: word.at, grants: word.grants });
+        let words: Vec<Word> = others.filter_map(|other| node.heard[other]).collect();
+        let heard = words.iter().map(|word| Heard { at: word.at, grants: word.grants });
         let mut quorum = Quorum::of(NODES, heard, LEASE);
         let voted = Heard { at: now, grants: node.processes[0].judge.grant() };
+        let mut said = [None; 2];
         for (place, process) in node.processes.iter_mut().enumerate() {
             for region in 0..2 {
-                let said = node.heard.iter().flatten().map(|word| word.sights[region]);
-                let merged = merge(said, NODES, FRESH, now);
+                let lost = self.dice.one_in(20) || !self.reaches[at][region] || process.blind[region];
+                let seen = self.fleet.seen(region).filter(|_| !lost);
+                let sight = Sight { seen, at: now, anchored: true };
+                if place == 0 {
+                    said[region] = Some(sight);
+                }
+                let sights = words.iter().map(|word| word.sights[region]).chain([sight]);
+                let merged = merge(sights, NODES, FRESH, now);
                 if let Some(((at, seen), state)) = merged.zip(process.judge.region_mut(region)) {
                     state.database.note(seen, DAMPING, at);
                 }
@@ -165,7 +170,8 @@ impl World {
             quorum.own = process.own;
             process.route = process.judge.decide(Some(&quorum), now);
         }
-        let word = Word { at: now, grants: node.processes[0].judge.grant(), sights };
+        let [Some(first), Some(second)] = said else { return };
+        let word = Word { at: now, grants: node.processes[0].judge.grant(), sights: [first, second] };
         for other in (0..NODES).filter(|other| *other != at) {
             if self.hears[at][other] && !self.dice.one_in(20) {
                 self.nodes[other].heard[at] = Some(word);
