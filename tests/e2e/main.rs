@@ -22,6 +22,7 @@ mod bad_http1;
 mod bad_http2;
 mod bad_input;
 mod balancers;
+mod chaos;
 mod classes;
 mod client_certificates;
 mod client_limits;

@@ -31,7 +31,7 @@ pub use bad_http1::{Http1Outcome, Http1Vector, bad_http1, odd_http1};
 pub use bind::{Bind, KEY_NAME, KEY_SECRET};
 pub use connection::Connection;
 pub use directory::ConfigDirectory;
-pub use fault_proxy::{FaultProxy, Link};
+pub use fault_proxy::{Dice, FaultProxy, Link};
 pub use frames::{Frames, FramesOutcome};
 pub use gateway::{Builder, Gateway, backend};
 pub use lines::Lines;
