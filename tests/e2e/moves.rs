@@ -2,7 +2,9 @@
 
 use crate::fleet::{self, DATABASES};
 use fleetgate_stub::{Received, StubOdoo, StubOptions};
-use fleetgate_tests::{Answer, DEADLINE, Gateway, Postgres, Request, backend, http_get, wait_for};
+use fleetgate_tests::{
+    Answer, DEADLINE, FaultProxy, Gateway, Link, Postgres, Request, backend, http_get, wait_for,
+};
 use serde_json::Value;
 use std::time::Duration;
 use tokio::task::JoinSet;
@@ -191,4 +193,52 @@ async fn a_database_that_ends_is_known_to_be_gone_before_its_next_probe() {
     until_route(&gateway, "unwritable").await;
     let refused = Request::post("acme.test", "/stub/echo", "x").send(gateway.address()).await;
     assert_eq!(refused.status, 503);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_write_that_is_answered_after_another_database_was_promoted_is_not_acknowledged() {
+    let (primary, stubs) = (Postgres::primary(), stubs().await);
+    let standby = primary.standby();
+    let link = FaultProxy::start(stubs[0].http_addr(), 1).await;
+    let gateway = through(&link, &stubs, [&primary, &standby]).await;
+    link.set(Link::HalfOpen);
+    let address = gateway.address();
+    let sent = [
+        Request::post("acme.test", "/stub/echo?write", "x"),
+        Request::get("acme.test", "/stub/echo?read"),
+        Request::call(
+            "acme.test",
+            "/web/dataset/call_kw",
+            &serde_json::json!({"model": "m", "method": "create"}),
+        ),
+    ];
+    let sent = sent.map(|request| tokio::spawn(async move { request.send(address).await }));
+    wait_for("all are at work in paris", DEADLINE, async || asked(&stubs[0]).len() == 3).await;
+    primary.kill();
+    standby.promote();
+    wait_for("dublin serves", DEADLINE, async || pool(&gateway).await["serving"] == "dublin").await;
+    link.set(Link::Clear);
+    let [write, read, call] = sent;
+    let (write, call) = (write.await.unwrap(), call.await.unwrap());
+    assert_eq!(write.status, 502);
+    assert!(write.text().contains("region_left"), "{}", write.text());
+    assert!(call.status == 502 && call.text().contains("region_left"), "{} {}", call.status, call.text());
+    assert_eq!(read.await.unwrap().status, 200);
+    assert_eq!(asked(&stubs[1]).iter().filter(|request| request.method == "POST").count(), 0);
+}
+
+/// A gateway that reaches the server of paris over a link. Probes there are silent before they are lost.
+async fn through(link: &FaultProxy, stubs: &[StubOdoo; 2], databases: [&Postgres; 2]) -> Gateway {
+    let direct = stubs[0].http_addr().to_string();
+    let gateway = asking(stubs, databases, "20s", "200ms").await;
+    let config = std::fs::read_to_string(gateway.directory().config()).unwrap();
+    let generation = gateway.admin("/v1/status").await["config"]["generation"].clone();
+    let config =
+        config.replace(&direct, &link.address().to_string()).replace("timeout: 2s", "timeout: 2s, fall: 100");
+    gateway.directory().write("fleetgate.yaml", config.as_bytes());
+    wait_for("the config is reloaded", DEADLINE, async || {
+        gateway.admin("/v1/status").await["config"]["generation"] != generation
+    })
+    .await;
+    gateway
 }

@@ -84,6 +84,9 @@ pub enum Rejection {
     RegionUnwritable,
     /// Two databases of the pool take writes, so none gets any.
     RegionFenced,
+    /// The answer came when the pool had left the region for another database: nobody knows whether that has what was
+    /// written.
+    RegionLeft,
     /// A gateway of another site sent the request here, and here it would be sent to another site.
     RegionElsewhere,
     /// All workers of the pool are busy, and too many requests wait for them.
@@ -119,7 +122,7 @@ const SUSPENDED_RETRY_AFTER_SECONDS: u32 = 3_600;
 
 impl Rejection {
     /// One of each, for documents and tests.
-    pub const ALL: [Self; 36] = [
+    pub const ALL: [Self; 37] = [
         Self::BadHost(HostError::Empty),
         Self::UnknownHost,
         Self::WrongServerName,
@@ -146,6 +149,7 @@ impl Rejection {
         Self::RegionUnwritable,
         Self::RegionFenced,
         Self::RegionElsewhere,
+        Self::RegionLeft,
         Self::Overloaded { shortage: Shortage::Queue, retry_after_seconds: 0 },
         Self::QuotaExhausted { quota: QuotaKey::ALL[0], retry_after_seconds: 0 },
         Self::BackendUnreachable,
@@ -188,6 +192,7 @@ impl Rejection {
             Self::RegionUnwritable => "region_unwritable",
             Self::RegionFenced => "region_fenced",
             Self::RegionElsewhere => "region_elsewhere",
+            Self::RegionLeft => "region_left",
             Self::Overloaded { .. } => "overloaded",
             Self::QuotaExhausted { .. } => "quota_exhausted",
             Self::BackendUnreachable => "backend_unreachable",
@@ -264,7 +269,7 @@ impl Rejection {
             Self::RateLimited { .. } | Self::ConcurrencyLimited { .. } | Self::QuotaExhausted { .. } => 429,
             Self::HeadTooLarge => 431,
             Self::Internal => 500,
-            Self::BackendReset | Self::BackendInvalid | Self::FileRefused => 502,
+            Self::RegionLeft | Self::BackendReset | Self::BackendInvalid | Self::FileRefused => 502,
             Self::TenantSuspended
             | Self::TenantMaintenance { .. }
             | Self::RegionUnwritable
@@ -312,6 +317,7 @@ impl Rejection {
             | Self::RpcDenied(_)
             | Self::RpcUnreadable(_)
             | Self::RpcMediaType(_)
+            | Self::RegionLeft
             | Self::BackendReset
             | Self::BackendTimeout
             | Self::BackendInvalid
@@ -351,9 +357,11 @@ impl Rejection {
             | Self::RegionFenced
             | Self::RegionElsewhere => "Temporarily not available",
             Self::FileMissing => "This file does not exist",
-            Self::BackendReset | Self::BackendInvalid | Self::FileRefused | Self::Internal => {
-                "Something went wrong"
-            }
+            Self::RegionLeft
+            | Self::BackendReset
+            | Self::BackendInvalid
+            | Self::FileRefused
+            | Self::Internal => "Something went wrong",
             Self::BackendTimeout => "This took too long",
         }
     }
@@ -408,6 +416,9 @@ impl Rejection {
             }
             Self::BackendUnreachable | Self::BackendUntrusted => {
                 "The server does not answer right now. If you were saving, save it again later."
+            }
+            Self::RegionLeft => {
+                "This service has moved to another place meanwhile. If you were saving, check whether it was saved before you repeat it."
             }
             Self::BackendReset | Self::BackendInvalid => {
                 "The server's answer was broken off. If you were saving, check whether it was saved before you repeat it."

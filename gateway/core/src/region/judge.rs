@@ -274,6 +274,13 @@ impl Judge {
         self.agreement.grant()
     }
 
+    /// Whether the pool has left a region for another database: what is written there now is part of no history.
+    #[must_use]
+    pub fn is_left_behind(&self, region: RegionIndex) -> bool {
+        let elsewhere = self.led.zip(self.reading(region));
+        region != self.active && elsewhere.is_some_and(|(led, reading)| led.instance != reading.instance)
+    }
+
     /// Decides. To be called after each reading, and at least once a second.
     pub fn decide(&mut self, quorum: Option<&Quorum>, now: Moment) -> Route {
         let wanted = match self.pinned {

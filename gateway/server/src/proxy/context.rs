@@ -75,8 +75,8 @@ pub struct RequestContext {
     pub(super) lease: Option<BackendLease>,
     /// From the start to the first byte of the backend's answer.
     pub(super) first_byte: Option<Duration>,
-    /// Why a body that is passed on as it comes may not go on.
-    pub(super) body_refused: Option<Rejection>,
+    /// Why an exchange may not go on, where that is no failure of the backend.
+    pub(super) refused: Option<Rejection>,
     /// Whether the next attempt must not use a kept connection.
     pub(super) fresh_connection: bool,
     /// A websocket to run on the connection after this request. Pingora takes it from behind a shared reference.
@@ -150,7 +150,7 @@ impl RequestContext {
             held: None,
             lease: None,
             first_byte: None,
-            body_refused: None,
+            refused: None,
             fresh_connection: false,
             tunnel: Mutex::new(None),
         }

@@ -255,6 +255,12 @@ async fn ask(
         note_met(context, begun, met.map_err(|error| &**error));
     }
     match answered {
+        Ok(_) if region::is_too_late(context) => {
+            context.backend_ends();
+            context.refused = Some(Rejection::RegionLeft);
+            let text = "the pool has left the region for another database";
+            Err(Error::explain(ErrorType::HTTPStatus(Rejection::RegionLeft.status()), text).into_up())
+        }
         Ok((may_be_kept, head, ends)) => {
             context.first_byte.get_or_insert_with(|| context.started.elapsed());
             Ok(Answering { connection, peer, may_be_kept, head, ends })
@@ -265,7 +271,7 @@ async fn ask(
                 Body::Whole(_) if is_lost => (Failure::Lost, true),
                 Body::Whole(_) => (Failure::BeforeAnswer, true),
                 Body::Live(live) => {
-                    context.body_refused = live.take_refusal();
+                    context.refused = live.take_refusal();
                     (if live.has_begun() { Failure::Final } else { Failure::BeforeAnswer }, live.is_whole())
                 }
             };

@@ -111,6 +111,14 @@ pub(super) fn has_moved(context: &RequestContext) -> bool {
     })
 }
 
+/// Whether a write was answered in a region that the pool has left for another database since. It may be lost, whatever
+/// the answer says.
+pub(super) fn is_too_late(context: &RequestContext) -> bool {
+    let route = context.target.and_then(|target| Some((context.snapshot.route(target.pool)?, target.region)));
+    let writes = !context.retry.may_reuse_connection();
+    writes && route.is_some_and(|(route, region)| route.has_left_behind(region))
+}
+
 /// Whether another region serves the reads of the pool now.
 pub(super) fn serves_elsewhere(context: &RequestContext) -> bool {
     let (Some(target), Some(pool)) = (context.target, context.pool()) else { return false };

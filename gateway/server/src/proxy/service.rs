@@ -124,7 +124,7 @@ impl ProxyHttp for Gateway {
         error: &Error,
         context: &mut RequestContext,
     ) -> FailToProxy {
-        let rejection = context.body_refused.or_else(|| forward::rejection_for(error));
+        let rejection = context.refused.or_else(|| forward::rejection_for(error));
         let rejection = rejection.filter(|_| !has_answer(session));
         let error_code = rejection.map_or(0, fleetgate_core::rejection::Rejection::status);
         if let Some(rejection) = rejection {

@@ -386,10 +386,10 @@ impl PoolWatch {
         }
         let before = self.route.get();
         let route = self.remembered_first(&mut seen, route);
+        self.route.show(seen.sights(self.born));
         // Set while the lock is held: of two conclusions the later one stays.
         let changed = self.route.set(route);
         seen.concluded = true;
-        self.route.show(seen.sights(self.born));
         let company = changed.then(|| self.company(&seen));
         drop(seen);
         told.into_iter().for_each(|event| self.tell(event));

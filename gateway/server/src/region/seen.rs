@@ -157,13 +157,14 @@ impl Seen {
         said.map(|backend| backend.said(BackendSignal::Login).to_owned()).unwrap_or_default()
     }
 
-    /// What this gateway itself sees of the regions, for gateways of other sites. `born` is when its clock began.
+    /// What this gateway itself sees of the regions. `born` is when its clock began.
     pub(super) fn sights(&self, born: Instant) -> Vec<RegionSight> {
-        let regions = self.sights.iter().zip(self.judge.regions());
+        let regions = self.sights.iter().zip(self.judge.regions()).enumerate();
         regions
-            .map(|(sight, state)| RegionSight {
+            .map(|(region, (sight, state))| RegionSight {
                 database: sight.map(|sight| (sight.seen, born + sight.at)),
                 backends_up: state.backends_up,
+                left_behind: self.judge.is_left_behind(region),
             })
             .collect()
     }

@@ -27,13 +27,15 @@ pub struct PoolRoute {
     sights: Mutex<Vec<RegionSight>>,
 }
 
-/// What was last seen of a region, for gateways of other sites.
+/// What was last seen of a region, for requests and for gateways of other sites.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct RegionSight {
     /// What its database said, or that it said nothing, and when.
     pub database: Option<(Option<DatabaseReading>, Instant)>,
     /// Backends that serve.
     pub backends_up: u8,
+    /// Whether the pool has left it for another database.
+    pub left_behind: bool,
 }
 
 /// What changes with the route, and is looked at where it has changed.
@@ -66,9 +68,16 @@ impl PoolRoute {
         }
     }
 
-    /// Shows what was seen of the regions, in the order of the pool's.
+    /// Notes what was seen of the regions, in the order of the pool's.
     pub fn show(&self, sights: Vec<RegionSight>) {
         *self.sights.lock().unwrap_or_else(PoisonError::into_inner) = sights;
+    }
+
+    /// Whether what is written in a region is part of no history any more.
+    #[must_use]
+    pub fn has_left_behind(&self, region: RegionIndex) -> bool {
+        let sights = || self.sights.lock().unwrap_or_else(PoisonError::into_inner);
+        self.get() != Route::Serve(region) && sights().get(region).is_some_and(|sight| sight.left_behind)
     }
 
     /// What was last seen of the regions; nothing where nobody watches them.
