@@ -14,26 +14,37 @@ const FOUND_OUT: Duration = Duration::from_secs(90);
 const PASSWORD: &str = "Swordfish-42";
 
 const HEALTH: &str = "fall: 2, login: { database: acme, user: probe, password: \"file:password\", write: true, \
-    interval: 500ms, timeout: 20s }";
+    interval: 1s, timeout: 30s }";
 
-/// Calls a method of a model as the administrator, beside the gateway.
+/// Calls a method of a model as the administrator, beside the gateway; nothing when Odoo takes its time.
 async fn as_admin(odoo: &Odoo, model: &str, method: &str, arguments: Value) -> Value {
     let arguments = json!(["acme", 2, "admin-acme", model, method, arguments]);
     let call = json!({ "service": "object", "method": "execute_kw", "args": arguments });
-    let answer = Request::call("acme.example.com", "/jsonrpc", &call).send(odoo.http).await;
-    let mut answer: Value = serde_json::from_slice(&answer.body).unwrap();
-    assert!(answer.get("error").is_none(), "{answer}");
-    answer["result"].take()
+    let Ok(answer) = Request::call("acme.example.com", "/jsonrpc", &call).try_send(odoo.http).await else {
+        return Value::Null;
+    };
+    serde_json::from_slice::<Value>(&answer.body).unwrap()["result"].take()
 }
 
-/// A user of the portal, which has no rights.
-async fn make_user(odoo: &Odoo) -> u64 {
-    let domain = json!([[["module", "=", "base"], ["name", "=", "group_portal"]], ["res_id"]]);
-    let found = as_admin(odoo, "ir.model.data", "search_read", domain).await;
-    let portal = found[0]["res_id"].clone();
+/// The id of the probe's user, if there is one.
+fn user_of(site: &Site) -> Option<u64> {
+    site.primary.sql_in("acme", "SELECT id FROM res_users WHERE login = 'probe'").parse().ok()
+}
+
+/// Makes a user of the portal, which has no rights.
+async fn make_user(site: &Site, odoo: &Odoo) -> u64 {
+    let portal = "SELECT res_id FROM ir_model_data WHERE module = 'base' AND name = 'group_portal'";
+    let portal: u64 = site.primary.sql_in("acme", portal).parse().unwrap();
     let user =
         json!([{ "name": "Probe", "login": "probe", "password": PASSWORD, "group_ids": [[6, 0, [portal]]] }]);
-    as_admin(odoo, "res.users", "create", user).await.as_u64().unwrap()
+    wait_for("the user is made", FOUND_OUT, async || {
+        if user_of(site).is_none() {
+            as_admin(odoo, "res.users", "create", user.clone()).await;
+        }
+        user_of(site).is_some()
+    })
+    .await;
+    user_of(site).unwrap()
 }
 
 async fn login_is(gateway: &Gateway, verdict: &str, words: &str) {
@@ -61,7 +72,7 @@ async fn a_database_that_users_cannot_use_is_found_out_while_its_health_is_well(
     let site = Site::new().await;
     let odoo = site.odoo("paris", &site.primary).await;
     odoo.until_warm("acme").await;
-    let user = make_user(&odoo).await;
+    let user = make_user(&site, &odoo).await;
     let builder = gateway_with(HEALTH, "{ name: paris }", &region("paris", &[&odoo], &site.primary));
     let gateway = builder.file("password", PASSWORD).start().await;
     login_is(&gateway, "works", "reads and writes").await;
@@ -79,27 +90,37 @@ async fn a_database_that_users_cannot_use_is_found_out_while_its_health_is_well(
     assert_eq!((kept(), before.1.as_str()), (before.clone(), "1"), "sessions and logins pile up");
     println!("ok ten logins leave no session and no row: {before:?}");
 
-    as_admin(&odoo, "res.users", "write", json!([[user], { "password": "another one" }])).await;
+    gateway.directory().write("password", b"another-one");
     login_is(&gateway, "fails", "Odoo refuses the user").await;
-    as_admin(&odoo, "res.users", "write", json!([[user], { "password": PASSWORD }])).await;
+    gateway.directory().write("password", PASSWORD.as_bytes());
     login_is(&gateway, "works", "reads and writes").await;
 
-    // The server takes writes, so its probe is content; Odoo's connections do not.
-    let cut = "SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity WHERE usename = 'odoo'";
+    // Odoo 19 asks for a transaction that writes, whatever the settings of its role say.
     sql("ALTER ROLE odoo SET default_transaction_read_only = on");
-    sql(cut);
-    login_is(&gateway, "fails", "read-only").await;
+    sql("SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity WHERE usename = 'odoo'");
+    let written = writes();
+    wait_for("it is written all the same", FOUND_OUT, async || writes() != written).await;
+    sql("ALTER ROLE odoo RESET default_transaction_read_only");
+
+    // What PostgreSQL says when its disk is full, of one table.
+    sql("CREATE FUNCTION no_room() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RAISE EXCEPTION \
+         'could not extend file' USING ERRCODE = 'disk_full'; END $$");
+    sql("CREATE TRIGGER no_room BEFORE UPDATE ON res_users FOR EACH ROW EXECUTE FUNCTION no_room()");
+    login_is(&gateway, "fails", "disk is full").await;
     says_it_is_well(&odoo).await;
     let report = pool(&gateway).await;
     assert_eq!(report["route"], "serve");
     assert_eq!(report["regions"][0]["backends"][0]["verdict"], "up", "it is the database");
-    sql("ALTER ROLE odoo RESET default_transaction_read_only");
-    sql(cut);
+    sql("DROP TRIGGER no_room ON res_users");
     login_is(&gateway, "works", "reads and writes").await;
 
-    as_admin(&odoo, "res.users", "unlink", json!([[user]])).await;
+    wait_for("the user is deleted", FOUND_OUT, async || {
+        as_admin(&odoo, "res.users", "unlink", json!([[user]])).await;
+        user_of(&site).is_none()
+    })
+    .await;
     login_is(&gateway, "fails", "Odoo refuses the user").await;
-    make_user(&odoo).await;
+    make_user(&site, &odoo).await;
     login_is(&gateway, "works", "reads and writes").await;
     assert!(!odoo.log().contains(PASSWORD), "the password is in Odoo's log");
     for text in [gateway.operational_log().text(), pool(&gateway).await.to_string()] {
@@ -118,13 +139,17 @@ async fn a_backend_whose_registry_cannot_be_loaded_is_down_while_its_health_is_w
         Odoo::start_as("stranger", &site.lab, &data, &site.primary)
     );
     well.until_warm("acme").await;
-    make_user(&well).await;
+    make_user(&site, &well).await;
     let builder = gateway_with(HEALTH, "{ name: paris }", &region("paris", &[&well, &ill], &site.primary));
     let gateway = builder.file("password", PASSWORD).start().await;
     login_is(&gateway, "partly", "").await;
+    wait_for("one is down and the other is not", FOUND_OUT, async || {
+        let report = pool(&gateway).await["regions"][0]["backends"].clone();
+        [&report[0]["verdict"], &report[1]["verdict"]] == ["up", "down"]
+    })
+    .await;
     let report = pool(&gateway).await["regions"][0]["backends"].clone();
     println!("ok the backend without rights says: {}", report[1]["signals"]);
-    assert_eq!((&report[0]["verdict"], &report[1]["verdict"]), (&"up".into(), &"down".into()), "{report}");
     assert_eq!(Request::get("localhost", "/web/health").send(ill.http).await.status, 200);
     for _ in 0..10 {
         let page = Request::get("acme.example.com", "/web/login").send(gateway.address()).await;

@@ -32,9 +32,9 @@ impl LoginVerdict {
         }
         match (passing, failing) {
             (false, true) if !unknown => Self::Fails,
-            (_, true) => Self::Partly,
+            (true, true) => Self::Partly,
             (true, false) => Self::Works,
-            (false, false) => Self::Unknown,
+            (false, _) => Self::Unknown,
         }
     }
 
@@ -70,7 +70,7 @@ mod tests {
             (&["", ""][..], LoginVerdict::Unknown),
             (&["+", ""], LoginVerdict::Works),
             (&["+", "---"], LoginVerdict::Partly),
-            (&["---", ""], LoginVerdict::Partly),
+            (&["---", ""], LoginVerdict::Unknown),
             (&["---", "---"], LoginVerdict::Fails),
         ] {
             let logins: Vec<Damped> = readings.iter().map(|readings| login(readings)).collect();

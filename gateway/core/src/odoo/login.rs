@@ -23,7 +23,7 @@ pub enum LoginFailure {
     Refused,
     /// The database takes no writes.
     #[error(
-        "the database is read-only for Odoo: see `default_transaction_read_only` of the server, the database and Odoo's role"
+        "the database takes no writes from Odoo: it is a standby, or (before Odoo 18.0) `default_transaction_read_only` of the server, the database or Odoo's role says so"
     )]
     ReadOnly,
     /// PostgreSQL has no room.
@@ -157,7 +157,8 @@ fn failure(probe: &LoginProbe, said: &Said) -> LoginFailure {
     let Said { name, message } = said;
     let kind = name.rsplit('.').next().unwrap_or_default();
     match kind {
-        "AccessDenied" => LoginFailure::Refused,
+        // 19.0 misses the record of a user that was deleted.
+        "AccessDenied" | "MissingError" => LoginFailure::Refused,
         "ReadOnlySqlTransaction" => LoginFailure::ReadOnly,
         "DiskFull" => LoginFailure::DiskFull,
         _ if message.contains("No space left on device") => LoginFailure::DiskFull,
@@ -220,6 +221,7 @@ mod tests {
         assert_eq!(read_says(&probe(), 7, 200, &given(&json!([]))), Err(LoginFailure::Refused));
         for (name, message, failure) in [
             ("odoo.exceptions.AccessDenied", "Access Denied", LoginFailure::Refused),
+            ("odoo.exceptions.MissingError", "Record does not exist", LoginFailure::Refused),
             (
                 "psycopg2.errors.ReadOnlySqlTransaction",
                 "cannot execute UPDATE in a read-only transaction",
