@@ -148,12 +148,12 @@ impl World {
         let voted = Heard { at: now, grants: node.processes[0].judge.grant() };
         let mut said = [None; 2];
         for (place, process) in node.processes.iter_mut().enumerate() {
-            for region in 0..2 {
+            for (region, said) in said.iter_mut().enumerate() {
                 let lost = self.dice.one_in(20) || !self.reaches[at][region] || process.blind[region];
                 let seen = self.fleet.seen(region).filter(|_| !lost);
                 let sight = Sight { seen, at: now, anchored: true };
                 if place == 0 {
-                    said[region] = Some(sight);
+                    *said = Some(sight);
                 }
                 let sights = words.iter().map(|word| word.sights[region]).chain([sight]);
                 let merged = merge(sights, NODES, FRESH, now);
