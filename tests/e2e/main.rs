@@ -55,6 +55,7 @@ mod lifecycle;
 mod logins;
 mod moves;
 mod patroni;
+mod probe_tls;
 mod probes;
 mod quorum;
 mod region_checks;

@@ -1,7 +1,8 @@
 //! One question over HTTP, for probes.
 
+use super::tls::tls_words;
 use crate::snapshot::BackendTlsClient;
-use crate::upstream::{DialError, dial};
+use crate::upstream::{DialError, connect, dial, secure, tls_cause};
 use fleetgate_core::http_target::HttpTarget;
 use http_body_util::{BodyExt, Empty, Full, Limited};
 use hyper::Request;
@@ -9,8 +10,13 @@ use hyper::body::{Body, Bytes};
 use hyper::client::conn::http1::handshake;
 use hyper_util::rt::TokioIo;
 use std::convert::Infallible;
+use std::error::Error;
+use std::io;
 use std::net::SocketAddr;
+use std::time::Duration;
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::lookup_host;
+use tokio::time::{Instant, timeout_at};
 
 /// Largest body of an answer that is read, in bytes: those that probes want are a few dozen.
 const BODY_BYTES_MAX: usize = 64 * 1024;
@@ -72,17 +78,72 @@ pub(super) async fn get_target(
 /// What went wrong, in words for an operator.
 pub(super) async fn exchange(
     address: SocketAddr,
-    mut request: Request<impl Body<Data = Bytes, Error = Infallible> + Send + Unpin + 'static>,
+    request: Request<impl Body<Data = Bytes, Error = Infallible> + Send + Unpin + 'static>,
     tls: Option<&BackendTlsClient>,
 ) -> Result<(u16, Bytes), String> {
+    let request = about_us(request);
+    let stream = dial(address, tls).await.map_err(no_connection)?;
+    ask(stream, request, tls.is_some()).await
+}
+
+/// Asks for a path within a time; see [`exchange`].
+///
+/// # Errors
+/// What went wrong, in words for an operator, also what was waited for when the time was over.
+pub(super) async fn get_within(
+    address: SocketAddr,
+    path: &str,
+    tls: Option<&BackendTlsClient>,
+    patience: Duration,
+) -> Result<(u16, Bytes), String> {
+    let (late, end) = (|what: &str| format!("no {what} within {patience:?}"), Instant::now() + patience);
+    let request = Request::get(path).header(http::header::HOST, address.to_string());
+    let request = about_us(request.body(Empty::new()).map_err(|error| error.to_string())?);
+    let socket = timeout_at(end, connect(address)).await.map_err(|_| late("connection"))?;
+    let stream = timeout_at(end, secure(socket.map_err(no_connection)?, tls)).await;
+    let stream = stream.map_err(|_| late("TLS handshake"))?.map_err(no_connection)?;
+    timeout_at(end, ask(stream, request, tls.is_some())).await.map_err(|_| late("answer"))?
+}
+
+fn no_connection(error: DialError) -> String {
+    match error {
+        DialError::Connect(error) => format!("cannot connect: {error}"),
+        DialError::Tls(error) => tls_words(&error),
+    }
+}
+
+/// Says who asks, once.
+fn about_us<Body>(mut request: Request<Body>) -> Request<Body> {
     let headers = request.headers_mut();
     headers.insert(http::header::USER_AGENT, USER_AGENT);
     headers.insert(http::header::CONNECTION, http::HeaderValue::from_static("close"));
-    let stream = dial(address, tls).await.map_err(|error| match error {
-        DialError::Connect(error) => format!("cannot connect: {error}"),
-        DialError::Tls(error) => format!("no TLS as the pool asks for: {error}"),
-    })?;
-    let broken = |error: hyper::Error| format!("it does not speak HTTP: {error}");
+    request
+}
+
+fn broken(error: &hyper::Error, secured: bool) -> String {
+    let mut cause: Option<&dyn Error> = Some(error);
+    while let Some(below) = cause {
+        let io = below.downcast_ref::<io::Error>();
+        // TLS 1.3 tells after the handshake what is wrong with the client's certificate.
+        if let Some(io) = io.filter(|io| tls_cause(io).is_some()) {
+            return tls_words(io);
+        }
+        cause = below.source();
+    }
+    let hint = match secured {
+        true => "",
+        // A server of TLS answers plain HTTP with an alert, or leaves.
+        false => "; if it speaks TLS, it has to be asked so",
+    };
+    format!("it does not speak HTTP: {error}{hint}")
+}
+
+async fn ask(
+    stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    request: Request<impl Body<Data = Bytes, Error = Infallible> + Send + Unpin + 'static>,
+    secured: bool,
+) -> Result<(u16, Bytes), String> {
+    let broken = |error: hyper::Error| broken(&error, secured);
     let (mut sender, connection) = handshake(TokioIo::new(stream)).await.map_err(broken)?;
     let driver = tokio::spawn(connection);
     let answer = async {

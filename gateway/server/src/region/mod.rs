@@ -21,6 +21,7 @@ mod report;
 mod seen;
 mod share;
 mod shelf;
+mod tls;
 mod traffic;
 mod vote;
 mod warm_up;

@@ -1,6 +1,6 @@
 //! Asking one port of Odoo whether it is well.
 
-use super::http::get;
+use super::http::get_within;
 use crate::snapshot::BackendTlsClient;
 use fleetgate_core::health::Reading;
 use fleetgate_core::odoo::OdooVersion;
@@ -8,7 +8,6 @@ use fleetgate_core::odoo::health::{Answered, gevent_path, http_path, read};
 use fleetgate_core::traffic::BackendPort;
 use std::net::SocketAddr;
 use std::time::Duration;
-use tokio::time::timeout;
 
 /// What a probe saw, in words for an operator.
 pub(super) type Seen = (Reading, String);
@@ -25,15 +24,14 @@ pub(super) async fn ask(
         BackendPort::Http => http_path(),
         BackendPort::Gevent => gevent_path(version),
     };
-    match timeout(patience, get(address, path, tls)).await {
-        Ok(Ok((status, body))) => match read(version, status, &body) {
+    match get_within(address, path, tls, patience).await {
+        Ok((status, body)) => match read(version, status, &body) {
             Answered::Well => (Reading::Pass, format!("{path} says {status}")),
             Answered::Ill => (Reading::Fail, format!("{path} says {status}")),
             Answered::NotOdoo => {
                 (Reading::Fail, format!("{path} says {status} with a body that is not Odoo's"))
             }
         },
-        Ok(Err(words)) => (Reading::Fail, words),
-        Err(_) => (Reading::Fail, format!("no answer within {patience:?}")),
+        Err(words) => (Reading::Fail, words),
     }
 }

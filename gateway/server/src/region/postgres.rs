@@ -1,6 +1,7 @@
 //! Asking a region's PostgreSQL server whether it takes writes.
 
 use super::database::Statement;
+use super::tls::tls_words;
 use crate::causes::with_causes;
 use crate::snapshot::client_config;
 use crate::upstream::tls_cause;
@@ -151,13 +152,15 @@ where
     Ok((client, driver))
 }
 
-/// Whether a server answers that is not who it should be, or does not let the probe in as it should. A connection that
-/// breaks in a handshake is silence.
-fn is_distrust(error: &tokio_postgres::Error) -> bool {
-    let Some(source) = std::error::Error::source(error) else { return false };
+/// What is wrong with a server that answers and is not who it should be, or does not let the probe in as it should. A
+/// connection that breaks in a handshake is silence.
+fn distrust(error: &tokio_postgres::Error) -> Option<String> {
+    let source = std::error::Error::source(error)?;
     match source.downcast_ref::<std::io::Error>() {
-        Some(source) => tls_cause(source).is_some(),
-        None => error.to_string().contains("TLS handshake"),
+        Some(source) => tls_cause(source).is_some().then(|| tls_words(source)),
+        None => error.to_string().contains("TLS handshake").then(|| {
+            format!("no TLS with it: {source}; turn its `ssl` on, or leave `postgres_tls` out of the pool")
+        }),
     }
 }
 
@@ -170,11 +173,10 @@ fn is_refusal(error: &tokio_postgres::Error) -> bool {
 /// What an error says about the server.
 fn statement_of(error: &tokio_postgres::Error) -> Statement {
     let Some(code) = error.code() else {
-        let words = with_causes(error);
-        return match () {
-            () if is_distrust(error) => Statement::Refused(words),
-            () if is_refusal(error) => Statement::Gone(words),
-            () => Statement::Silent(words),
+        return match distrust(error) {
+            Some(words) => Statement::Refused(words),
+            None if is_refusal(error) => Statement::Gone(with_causes(error)),
+            None => Statement::Silent(with_causes(error)),
         };
     };
     let words = error.as_db_error().map_or_else(|| error.to_string(), |error| error.message().to_owned());

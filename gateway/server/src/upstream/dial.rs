@@ -27,15 +27,31 @@ pub enum DialError {
 /// # Errors
 /// See [`DialError`].
 pub async fn dial(address: SocketAddr, tls: Option<&BackendTlsClient>) -> Result<Transport, DialError> {
+    secure(connect(address).await?, tls).await
+}
+
+/// The first half of [`dial`]: a connection in the clear.
+///
+/// # Errors
+/// [`DialError::Connect`]
+pub async fn connect(address: SocketAddr) -> Result<Socket, DialError> {
     let stream = TcpStream::connect(address).await.map_err(DialError::Connect)?;
     stream.set_nodelay(true).map_err(DialError::Connect)?;
     let (time, interval) = KEEPALIVE;
     let keepalive = TcpKeepalive::new().with_time(time).with_interval(interval);
     SockRef::from(&stream).set_tcp_keepalive(&keepalive).map_err(DialError::Connect)?;
+    Ok(Socket::Tcp(stream))
+}
+
+/// The second half of [`dial`]: TLS, if the pool wants it.
+///
+/// # Errors
+/// [`DialError::Tls`]
+pub async fn secure(socket: Socket, tls: Option<&BackendTlsClient>) -> Result<Transport, DialError> {
     match tls {
-        None => Ok(Transport::Left(Socket::Tcp(stream))),
+        None => Ok(Transport::Left(socket)),
         Some(tls) => {
-            let secured = tls.secure(Socket::Tcp(stream)).await.map_err(DialError::Tls)?;
+            let secured = tls.secure(socket).await.map_err(DialError::Tls)?;
             Ok(Transport::Right(Box::new(secured.into())))
         }
     }
