@@ -10,12 +10,14 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use fleetgate_stub::{StubOdoo, StubOptions};
 use fleetgate_tests::{
-    DEADLINE, Dice, FaultProxy, Gateway, Link, Postgres, Redis, Request, wait_for, ws_connect,
+    DEADLINE, Dice, FaultProxy, Gateway, Link, Postgres, Redis, Request, free_address, wait_for, ws_connect,
 };
 use tokio::task::JoinSet;
 use tokio::time::{interval, sleep};
 
+use crate::authority::Authority;
 use crate::fleet::{self, DATABASES};
+use crate::sites::{far_region, identified};
 
 /// Length of a run, unless `$FLEETGATE_CHAOS_SECONDS` says another.
 const SECONDS: u64 = 30;
@@ -23,16 +25,19 @@ const SECONDS: u64 = 30;
 const CLIENTS: usize = 4;
 /// Between two requests of one of them.
 const PACE: Duration = Duration::from_millis(25);
-/// What each link is called.
-const LINKS: [&str; 8] = [
+/// What the links to servers are called.
+const SERVERS: [&str; 6] = [
     "odoo of paris",
     "bus of paris",
     "odoo of dublin",
     "bus of dublin",
     "database of paris",
     "database of dublin",
-    "redis of one",
-    "redis of two",
+];
+/// And how the two gateways hear of each other.
+const BETWEEN: [(Between, [&str; 2]); 2] = [
+    (Between::Redis, ["redis of one", "redis of two"]),
+    (Between::Gateways, ["the way to the gateway of paris", "the way to the gateway of dublin"]),
 ];
 const FAULTS: [Link; 7] = [
     Link::Delayed { least: Duration::from_millis(100), spread: Duration::from_millis(300) },
@@ -48,18 +53,27 @@ fn number(name: &str) -> Option<u64> {
     std::env::var(name).ok().map(|text| text.parse().unwrap())
 }
 
-/// Two sites, and two gateways that share a Redis, with a link between each two that speak with each other.
+/// What is between two gateways.
+#[derive(Clone, Copy, Debug, PartialEq)]
+enum Between {
+    /// A Redis; both reach the servers of both sites.
+    Redis,
+    /// Each reaches the servers of its own site, and the other gateway.
+    Gateways,
+}
+
+/// Two sites and two gateways, with a link between each two that speak with each other.
 struct Fleet {
     stubs: [StubOdoo; 2],
     primary: Postgres,
     standby: Postgres,
     _redis: Redis,
-    links: Vec<FaultProxy>,
+    links: Vec<(&'static str, FaultProxy)>,
     gateways: Vec<Gateway>,
 }
 
 impl Fleet {
-    async fn start(seed: u64) -> Self {
+    async fn start(seed: u64, (between, names): (Between, [&'static str; 2])) -> Self {
         let stub = |name: &str| {
             let options = StubOptions { received_max: 1_000_000, ..StubOptions::new(name, DATABASES) };
             StubOdoo::start(options)
@@ -68,25 +82,27 @@ impl Fleet {
         let (primary, redis) = (Postgres::primary(), Redis::start(&[]).await);
         let standby = primary.standby();
         let local = |port| SocketAddr::from(([127, 0, 0, 1], port));
+        let own = [free_address(), free_address()];
+        let last = if between == Between::Redis { [local(redis.port()); 2] } else { own };
         let [paris, dublin] = &stubs;
-        let mut links = Vec::new();
-        for (place, server) in [
+        let servers = [
             paris.http_addr(),
             paris.gevent_addr(),
             dublin.http_addr(),
             dublin.gevent_addr(),
             local(primary.port()),
             local(standby.port()),
-            local(redis.port()),
-            local(redis.port()),
-        ]
-        .into_iter()
-        .enumerate()
-        {
-            links.push(FaultProxy::start(server, seed.wrapping_add(u64::try_from(place).unwrap())).await);
+        ];
+        let mut links = Vec::new();
+        for (name, server) in SERVERS.into_iter().chain(names).zip(servers.into_iter().chain(last)) {
+            let seed = seed.wrapping_add(u64::try_from(links.len()).unwrap());
+            links.push((name, FaultProxy::start(server, seed).await));
         }
-        let at = |place: usize| links[place].address();
-        let region = |site: usize, database: &Postgres| {
+        let at = |place: usize| links[place].1.address();
+        let region = |site: usize, database: &Postgres, node: usize| {
+            if between == Between::Gateways && node != site {
+                return far_region(["paris", "dublin"][site], at(6 + site));
+            }
             let through = at(4 + site).port().to_string();
             let url = database.url().replace(&database.port().to_string(), &through);
             format!(
@@ -95,22 +111,34 @@ impl Fleet {
                 at(2 * site + 1)
             )
         };
+        let authority = Authority::new("gateways");
         let mut gateways = Vec::new();
         for node in 0..2 {
+            let hears = match between {
+                Between::Redis => format!(
+                    "redis: {{ servers: [ \"redis://{}\" ], node: n{node}, usual_nodes: 2 }}\nlisteners:\n  \
+                     - {{ address: \"127.0.0.1:0\" }}\n",
+                    at(6 + node)
+                ),
+                Between::Gateways => format!(
+                    "listeners:\n  - {{ address: \"127.0.0.1:0\" }}\n  \
+                     - {{ address: \"{}\", tls: {{ certificates: certs }}, gateways: {{ ca: ca.pem }} }}\n",
+                    own[node]
+                ),
+            };
             let config = format!(
-                "threads: 2\ndrain: {{ websocket_spread: 0s }}\n\
-                 redis: {{ servers: [ \"redis://{}\" ], node: n{node}, usual_nodes: 2 }}\n\
+                "threads: 2\ndrain: {{ websocket_spread: 0s }}\n{hears}\
                  regions: [ {{ name: paris }}, {{ name: dublin, standby: true }} ]\npools:\n  main:\n    \
                  odoo_version: \"19.0\"\n    database_selection: dbfilter_header\n    \
                  health: {{ interval: 200ms, timeout: 1s, slow_start: 0s, warm_up: 0s }}\n    failover: {{ hold: 3s }}\n    \
                  http: {{ connect_timeout: 1s, read_timeout: 3s, write_timeout: 3s }}\n    \
                  websocket: {{ connect_timeout: 1s, handshake_timeout: 3s }}\n    \
                  regions:\n      paris: {}\n      dublin: {}\n",
-                at(6 + node),
-                region(0, &primary),
-                region(1, &standby)
+                region(0, &primary, node),
+                region(1, &standby, node)
             );
-            gateways.push(Gateway::builder(&config).tenants("tenants.yaml", fleet::TENANTS).start().await);
+            let builder = Gateway::builder(&config).tenants("tenants.yaml", fleet::TENANTS);
+            gateways.push(identified(builder, &authority, ["paris", "dublin"][node]).start().await);
         }
         Self { stubs, primary, standby, _redis: redis, links, gateways }
     }
@@ -172,12 +200,13 @@ async fn break_links(fleet: &Fleet, dice: &mut Dice, seconds: Duration) {
         for _ in 0..=dice.roll(2) {
             let link = usize::try_from(dice.roll(8)).unwrap();
             let fault = FAULTS[usize::try_from(dice.roll(7)).unwrap()];
-            fleet.links[link].set(fault);
-            broken.push(link);
-            eprintln!("{:?} left: {}: {fault:?}", end - Instant::now(), LINKS[link]);
+            let (name, proxy) = &fleet.links[link];
+            proxy.set(fault);
+            broken.push(proxy);
+            eprintln!("{:?} left: {name}: {fault:?}", end.saturating_duration_since(Instant::now()));
         }
         sleep(Duration::from_millis(300 + dice.roll(2_500))).await;
-        broken.into_iter().for_each(|link| fleet.links[link].set(Link::Clear));
+        broken.into_iter().for_each(|link| link.set(Link::Clear));
         sleep(Duration::from_millis(dice.roll(700))).await;
     }
 }
@@ -216,12 +245,21 @@ async fn has_recovered(fleet: &Fleet) {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn whatever_happens_to_links_no_write_is_doubled_or_lost_and_none_reaches_a_database_that_was_left() {
+    run(BETWEEN[0]).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_same_holds_where_sites_reach_each_other_through_their_gateways_alone() {
+    run(BETWEEN[1]).await;
+}
+
+async fn run(between: (Between, [&'static str; 2])) {
     let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_micros();
     let seed = number("FLEETGATE_CHAOS_SEED").unwrap_or_else(|| u64::try_from(now).unwrap());
     let seconds = Duration::from_secs(number("FLEETGATE_CHAOS_SECONDS").unwrap_or(SECONDS));
     eprintln!("FLEETGATE_CHAOS_SEED={seed}");
     let mut dice = Dice::new(seed);
-    let fleet = Fleet::start(seed).await;
+    let fleet = Fleet::start(seed, between).await;
     for gateway in &fleet.gateways {
         until_serving(gateway, "paris").await;
     }

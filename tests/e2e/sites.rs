@@ -5,7 +5,8 @@ use std::net::SocketAddr;
 
 use fleetgate_stub::{StubOdoo, StubOptions};
 use fleetgate_tests::{
-    Answer, Connection, DEADLINE, Gateway, Postgres, Request, backend, free_address, wait_for, ws_connect,
+    Answer, Builder, Connection, DEADLINE, Gateway, Postgres, Request, backend, free_address, wait_for,
+    ws_connect,
 };
 use serde_json::{Value, json};
 
@@ -21,6 +22,23 @@ const UNLIMITED: &str = "- { id: initech, hosts: [initech.test] }\n";
 /// A tenant that asks its clients for certificates.
 const PROVED: &str = "- { id: globex, hosts: [globex.test], client_certificates: { ca: clients.pem } }\n";
 const NAMES: [&str; 2] = ["paris", "dublin"];
+
+/// A region that is reached through the gateway of a site.
+pub(crate) fn far_region(site: &str, gateway: SocketAddr) -> String {
+    format!(
+        "{{ gateways: {{ addresses: [ \"{gateway}\" ], tls: {{ server_name: {site}.gateways.test, ca: ca.pem, \
+         client_certificate: {{ certificate: own.pem, key: own.key }} }} }} }}"
+    )
+}
+
+/// A gateway with what it shows to those of other sites.
+pub(crate) fn identified(builder: Builder, authority: &Authority, site: &str) -> Builder {
+    let own = authority.sign(&format!("{site}.gateways.test"));
+    let folder = builder.directory().folder().join("certs");
+    std::fs::create_dir(&folder).unwrap();
+    own.write(&folder, "own");
+    builder.file("ca.pem", &authority.pem).file("own.pem", &own.chain).file("own.key", &own.key)
+}
 
 /// Two sites with a server and a gateway each.
 struct Sites {
@@ -46,11 +64,7 @@ impl Sites {
                     let url = databases[site].url();
                     return format!("{{ backends: [ {} ], postgres: \"{url}\" }}", backend(&stubs[site]));
                 }
-                format!(
-                    "{{ gateways: {{ addresses: [ \"{}\" ], tls: {{ server_name: {}.gateways.test, ca: ca.pem, \
-                     client_certificate: {{ certificate: own.pem, key: own.key }} }} }} }}",
-                    between[place], NAMES[place]
-                )
+                far_region(NAMES[place], between[place])
             };
             let config = format!(
                 "threads: 2\ntrusted_proxies: [ 127.0.0.1 ]\ndrain: {{ websocket_spread: 0s }}\nlisteners:\n  \
@@ -63,19 +77,11 @@ impl Sites {
                 region(0),
                 region(1)
             );
-            let own = authority.sign(&format!("{}.gateways.test", NAMES[site]));
             let plain = "- { id: globex, hosts: [globex.test] }\n";
             let tenants = fleet::TENANTS.replace(plain, PROVED) + [UNLIMITED, LIMITED][site];
-            let builder = Gateway::builder(&config)
-                .file("ca.pem", &authority.pem)
-                .file("clients.pem", &clients.pem)
-                .file("own.pem", &own.chain)
-                .file("own.key", &own.key)
-                .tenants("tenants.yaml", &tenants);
-            let folder = builder.directory().folder().join("certs");
-            std::fs::create_dir(&folder).unwrap();
-            own.write(&folder, "own");
-            builder.start().await
+            let builder =
+                Gateway::builder(&config).file("clients.pem", &clients.pem).tenants("tenants.yaml", &tenants);
+            identified(builder, &authority, NAMES[site]).start().await
         };
         let gateways = [gateway(0).await, gateway(1).await];
         let sites = Self { authority, clients, between, stubs, gateways };
