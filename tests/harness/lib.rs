@@ -36,7 +36,7 @@ pub use frames::{Frames, FramesOutcome};
 pub use gateway::{Builder, Gateway, backend};
 pub use lines::Lines;
 pub use nginx::{NGINX_PACKAGE, nginx_arguments};
-pub use patroni::{PatroniCluster, PatroniMember};
+pub use patroni::{PatroniCluster, PatroniMember, RestTls};
 pub use pebble::{Pebble, PebblePorts, own_address, own_port};
 pub use peer::{Peer, free_address, installed};
 pub use postgres::{Postgres, psql};

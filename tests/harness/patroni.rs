@@ -13,7 +13,6 @@ use tempfile::TempDir;
 
 use crate::peer::{Peer, installed};
 use crate::postgres::{PROGRAMS, as_postgres, free_ports, is_root, run};
-use crate::request::Request;
 use crate::wait::wait_for;
 
 /// For a member to lose its lock after it died, in seconds: the least that Patroni allows.
@@ -30,11 +29,24 @@ pub struct PatroniCluster {
     _etcd: Peer,
 }
 
+/// TLS of REST APIs, in PEM: the server's certificate, and that of who may ask.
+#[derive(Debug, Clone)]
+pub struct RestTls {
+    /// Certificates and key of the members.
+    pub server: (String, String),
+    /// Certificates and key of a client.
+    pub client: (String, String),
+    /// The authority of the members, and that of clients.
+    pub authorities: [String; 2],
+}
+
 /// A member: Patroni, and the PostgreSQL that it runs.
 #[derive(Debug)]
 pub struct PatroniMember {
     name: &'static str,
     rest: SocketAddr,
+    /// Where a client's certificate and key are, if it has to show them.
+    client: Option<PathBuf>,
     data: PathBuf,
     patroni: Peer,
 }
@@ -42,6 +54,15 @@ pub struct PatroniMember {
 impl PatroniCluster {
     /// Starts etcd and two members, the second one a standby of the first.
     pub async fn start(names: [&'static str; 2]) -> Self {
+        Self::start_with(names, None).await
+    }
+
+    /// The same, where REST APIs are asked over TLS by whoever shows a certificate.
+    pub async fn start_secured(names: [&'static str; 2], rest: &RestTls) -> Self {
+        Self::start_with(names, Some(rest)).await
+    }
+
+    async fn start_with(names: [&'static str; 2], rest: Option<&RestTls>) -> Self {
         let [client, peer] = free_ports();
         let client = SocketAddr::from((Ipv4Addr::LOCALHOST, client));
         let folder = tempfile::tempdir().unwrap_or_else(|error| panic!("no temporary folder: {error}"));
@@ -63,9 +84,9 @@ impl PatroniCluster {
         ]
         .map(OsStr::new);
         let etcd = Peer::start("etcd", "etcd-server", &arguments, folder, &[client]).await;
-        let first = PatroniMember::start(names[0], client).await;
+        let first = PatroniMember::start(names[0], client, rest).await;
         first.says("primary").await;
-        let second = PatroniMember::start(names[1], client).await;
+        let second = PatroniMember::start(names[1], client, rest).await;
         second.says("replica").await;
         Self { members: [first, second], _etcd: etcd }
     }
@@ -73,15 +94,13 @@ impl PatroniCluster {
     /// Has Patroni make another member the leader.
     pub async fn switch_over(&self, from: usize, to: usize) {
         let [from, to] = [from, to].map(|at| self.members.get(at).map_or("", |member| member.name));
-        let rest = self.members[0].rest;
         let order = json!({ "leader": from, "candidate": to }).to_string();
-        let answer = Request::post("patroni", "/switchover", order).send(rest).await;
-        assert_eq!(answer.status, 200, "{}", answer.text());
+        assert_eq!(self.members[0].ask("switchover", Some(&order)).await, Some(200));
     }
 }
 
 impl PatroniMember {
-    async fn start(name: &'static str, etcd: SocketAddr) -> Self {
+    async fn start(name: &'static str, etcd: SocketAddr, tls: Option<&RestTls>) -> Self {
         let folder = tempfile::Builder::new().prefix("fleetgate-patroni-").tempdir();
         let folder: TempDir = folder.unwrap_or_else(|error| panic!("no temporary folder: {error}"));
         if is_root() {
@@ -90,7 +109,22 @@ impl PatroniMember {
         let [rest, port] = free_ports();
         let rest = SocketAddr::from((Ipv4Addr::LOCALHOST, rest));
         let (config, data) = (folder.path().join("patroni.yml"), folder.path().join("data"));
+        let client = tls.map(|tls| {
+            let files = [
+                ("rest.crt", &tls.server.0),
+                ("rest.key", &tls.server.1),
+                ("members.crt", &tls.authorities[0]),
+                ("clients.crt", &tls.authorities[1]),
+                ("client.pem", &(tls.client.0.clone() + &tls.client.1)),
+            ];
+            for (name, text) in files {
+                let written = fs::write(folder.path().join(name), text);
+                written.unwrap_or_else(|error| panic!("cannot write {name}: {error}"));
+            }
+            folder.path().join("client.pem")
+        });
         let text = CONFIG
+            .replace("SECURED", if tls.is_some() { SECURED } else { "" })
             .replace("NAME", name)
             .replace("REST", &rest.to_string())
             .replace("ETCD", &etcd.to_string())
@@ -106,12 +140,13 @@ impl PatroniMember {
         let arguments: Vec<&OsStr> = dropped.into_iter().filter(|_| is_root()).chain(own).collect();
         let program = if is_root() { "setpriv" } else { "env" };
         let patroni = Peer::start(program, "util-linux", &arguments, folder, &[rest]).await;
-        Self { name, rest, data, patroni }
+        Self { name, rest, client, data, patroni }
     }
 
     /// URL of its REST API.
     pub fn url(&self) -> String {
-        format!("http://{}", self.rest)
+        let scheme = if self.client.is_some() { "https" } else { "http" };
+        format!("{scheme}://{}", self.rest)
     }
 
     /// Ends Patroni and PostgreSQL at once, as a power cut does.
@@ -128,12 +163,25 @@ impl PatroniMember {
 
     /// Waits until it answers 200 to a question such as `primary`.
     pub async fn says(&self, what: &str) {
-        let path = format!("/{what}");
         wait_for(&format!("{} is {what}", self.name), PATRONI_DEADLINE, async || {
-            let answer = Request::get("patroni", &path).try_send(self.rest).await;
-            answer.is_ok_and(|answer| answer.status == 200)
+            self.ask(what, None).await == Some(200)
         })
         .await;
+    }
+
+    /// The status of an answer of its REST API, to an order if there is one.
+    async fn ask(&self, what: &str, order: Option<&str>) -> Option<u16> {
+        let mut command = tokio::process::Command::new(installed("curl", "curl"));
+        command.args(["-sk", "-m", "60", "-o", "/dev/null", "-w", "%{http_code}"]);
+        if let Some(client) = &self.client {
+            command.arg("--cert").arg(client);
+        }
+        if let Some(order) = order {
+            command.args(["-d", order]);
+        }
+        let output = command.arg(format!("{}/{what}", self.url())).output().await;
+        let output = output.unwrap_or_else(|error| panic!("cannot run curl: {error}"));
+        String::from_utf8_lossy(&output.stdout).trim().parse().ok().filter(|status| *status != 0)
     }
 }
 
@@ -145,10 +193,15 @@ impl Drop for PatroniMember {
     }
 }
 
+/// What stands in `restapi` where it speaks TLS.
+const SECURED: &str = ", certfile: 'FOLDER/rest.crt', keyfile: 'FOLDER/rest.key', cafile: 'FOLDER/clients.crt', \
+    verify_client: required }\nctl: { certfile: 'FOLDER/client.pem', \
+    keyfile: 'FOLDER/client.pem', cacert: 'FOLDER/members.crt'";
+
 const CONFIG: &str = "\
 scope: fleet
 name: NAME
-restapi: { listen: 'REST', connect_address: 'REST' }
+restapi: { listen: 'REST', connect_address: 'REST'SECURED }
 etcd3: { hosts: 'ETCD' }
 bootstrap:
   dcs: { ttl: TTL, loop_wait: 1, retry_timeout: 3, postgresql: { use_pg_rewind: false } }

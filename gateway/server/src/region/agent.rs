@@ -1,6 +1,6 @@
 //! Asking an agent about a backend or a region: a port, a URL, or a command here.
 
-use super::http::{get, get_target};
+use super::http::{NoAnswer, get, get_target};
 use super::odoo::Seen;
 use crate::snapshot::BackendState;
 use fleetgate_core::health::Reading;
@@ -50,7 +50,9 @@ pub(super) async fn ask(agent: &Agent, pool: &str, region: &str, backend: &Backe
 pub(super) async fn check(check: &RegionCheck, pool: &str, region: &str, serving: &str) -> Seen {
     let asked = async {
         match &check.question {
-            CheckQuestion::Http(target) => Ok(answered(get_target(target, &target.path, None).await?)),
+            CheckQuestion::Http(target) => {
+                Ok(answered(get_target(target, &target.path, None).await.map_err(NoAnswer::into_words)?))
+            }
             CheckQuestion::Command(words) => {
                 let environment = [
                     ("FLEETGATE_POOL", pool.to_owned()),

@@ -55,20 +55,52 @@ pub(super) async fn post(
     exchange(address, request.map_err(|error| error.to_string())?, tls).await
 }
 
+/// Why there is no answer, in words for an operator.
+#[derive(Debug)]
+pub(super) enum NoAnswer {
+    /// A server answers that is not who it should be, or that does not believe this gateway: this says nothing of the rest.
+    Untrusted(String),
+    /// Anything else.
+    Broken(String),
+}
+
+impl NoAnswer {
+    /// The words.
+    pub(super) fn words(&self) -> &str {
+        match self {
+            Self::Untrusted(words) | Self::Broken(words) => words,
+        }
+    }
+
+    /// As [`NoAnswer::words`].
+    pub(super) fn into_words(self) -> String {
+        self.words().to_owned()
+    }
+}
+
+impl From<String> for NoAnswer {
+    fn from(words: String) -> Self {
+        Self::Broken(words)
+    }
+}
+
 /// Asks a server that a URL names; see [`exchange`].
 ///
 /// # Errors
-/// What went wrong, in words for an operator.
+/// What went wrong, and whether that is trust.
 pub(super) async fn get_target(
     target: &HttpTarget,
     path: &str,
     tls: Option<&BackendTlsClient>,
-) -> Result<(u16, Bytes), String> {
+) -> Result<(u16, Bytes), NoAnswer> {
     let mut addresses = lookup_host((&*target.host, target.port))
         .await
         .map_err(|error| format!("its name leads nowhere: {error}"))?;
-    let address = addresses.next().ok_or("its name leads nowhere")?;
-    get(address, path, tls).await
+    let address = addresses.next().ok_or_else(|| "its name leads nowhere".to_owned())?;
+    let request = Request::get(path).header(http::header::HOST, address.to_string());
+    let request = about_us(request.body(Empty::new()).map_err(|error| error.to_string())?);
+    let stream = dial(address, tls).await.map_err(no_connection)?;
+    ask(stream, request, tls.is_some()).await
 }
 
 /// Asks over a connection of its own: a server that serves old connections and takes no new ones is not well. The caller
@@ -82,8 +114,8 @@ pub(super) async fn exchange(
     tls: Option<&BackendTlsClient>,
 ) -> Result<(u16, Bytes), String> {
     let request = about_us(request);
-    let stream = dial(address, tls).await.map_err(no_connection)?;
-    ask(stream, request, tls.is_some()).await
+    let stream = dial(address, tls).await.map_err(|error| no_connection(error).into_words())?;
+    ask(stream, request, tls.is_some()).await.map_err(NoAnswer::into_words)
 }
 
 /// Asks for a path within a time; see [`exchange`].
@@ -96,19 +128,22 @@ pub(super) async fn get_within(
     tls: Option<&BackendTlsClient>,
     patience: Duration,
 ) -> Result<(u16, Bytes), String> {
+    let words = |error| no_connection(error).into_words();
     let (late, end) = (|what: &str| format!("no {what} within {patience:?}"), Instant::now() + patience);
     let request = Request::get(path).header(http::header::HOST, address.to_string());
     let request = about_us(request.body(Empty::new()).map_err(|error| error.to_string())?);
     let socket = timeout_at(end, connect(address)).await.map_err(|_| late("connection"))?;
-    let stream = timeout_at(end, secure(socket.map_err(no_connection)?, tls)).await;
-    let stream = stream.map_err(|_| late("TLS handshake"))?.map_err(no_connection)?;
-    timeout_at(end, ask(stream, request, tls.is_some())).await.map_err(|_| late("answer"))?
+    let stream = timeout_at(end, secure(socket.map_err(words)?, tls)).await;
+    let stream = stream.map_err(|_| late("TLS handshake"))?.map_err(words)?;
+    let answer = timeout_at(end, ask(stream, request, tls.is_some())).await;
+    answer.map_err(|_| late("answer"))?.map_err(NoAnswer::into_words)
 }
 
-fn no_connection(error: DialError) -> String {
+fn no_connection(error: DialError) -> NoAnswer {
     match error {
-        DialError::Connect(error) => format!("cannot connect: {error}"),
-        DialError::Tls(error) => tls_words(&error),
+        DialError::Connect(error) => NoAnswer::Broken(format!("cannot connect: {error}")),
+        DialError::Tls(error) if tls_cause(&error).is_some() => NoAnswer::Untrusted(tls_words(&error)),
+        DialError::Tls(error) => NoAnswer::Broken(tls_words(&error)),
     }
 }
 
@@ -120,13 +155,13 @@ fn about_us<Body>(mut request: Request<Body>) -> Request<Body> {
     request
 }
 
-fn broken(error: &hyper::Error, secured: bool) -> String {
+fn broken(error: &hyper::Error, secured: bool) -> NoAnswer {
     let mut cause: Option<&dyn Error> = Some(error);
     while let Some(below) = cause {
         let io = below.downcast_ref::<io::Error>();
         // TLS 1.3 tells after the handshake what is wrong with the client's certificate.
         if let Some(io) = io.filter(|io| tls_cause(io).is_some()) {
-            return tls_words(io);
+            return NoAnswer::Untrusted(tls_words(io));
         }
         cause = below.source();
     }
@@ -135,14 +170,14 @@ fn broken(error: &hyper::Error, secured: bool) -> String {
         // A server of TLS answers plain HTTP with an alert, or leaves.
         false => "; if it speaks TLS, it has to be asked so",
     };
-    format!("it does not speak HTTP: {error}{hint}")
+    NoAnswer::Broken(format!("it does not speak HTTP: {error}{hint}"))
 }
 
 async fn ask(
     stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static,
     request: Request<impl Body<Data = Bytes, Error = Infallible> + Send + Unpin + 'static>,
     secured: bool,
-) -> Result<(u16, Bytes), String> {
+) -> Result<(u16, Bytes), NoAnswer> {
     let broken = |error: hyper::Error| broken(&error, secured);
     let (mut sender, connection) = handshake(TokioIo::new(stream)).await.map_err(broken)?;
     let driver = tokio::spawn(connection);
@@ -150,7 +185,8 @@ async fn ask(
         let answer = sender.send_request(request).await.map_err(broken)?;
         let status = answer.status().as_u16();
         let body = Limited::new(answer.into_body(), BODY_BYTES_MAX).collect().await;
-        body.map(|body| (status, body.to_bytes())).map_err(|error| format!("its answer is broken: {error}"))
+        let body = body.map_err(|error| format!("its answer is broken: {error}"))?;
+        Ok((status, body.to_bytes()))
     };
     let answer = answer.await;
     driver.abort();

@@ -4,7 +4,7 @@
 //! `GET /primary` with 200 by the member that has the leader's lock, and by nobody else.
 
 use super::database::Statement;
-use super::http::get_target;
+use super::http::{NoAnswer, get_target};
 use crate::snapshot::BackendTlsClient;
 use fleetgate_core::health::{DatabaseReading, Instance, Replication, Role};
 use fleetgate_core::host::HostName;
@@ -80,10 +80,10 @@ impl PatroniProbe {
     pub(super) async fn ask(&mut self) -> Statement {
         let asked = self.members.iter().map(|member| async {
             let answer = timeout(self.patience, member.ask()).await;
-            answer.unwrap_or_else(|_| Err(format!("no answer within {:?}", self.patience)))
+            answer.unwrap_or_else(|_| Err(format!("no answer within {:?}", self.patience).into()))
         });
         let answers = join_all(asked).await;
-        let mut silence = Vec::new();
+        let (mut silence, mut untrusted) = (Vec::new(), false);
         let mut best: Option<(usize, &Answer)> = None;
         for (place, (member, answer)) in self.members.iter().zip(&answers).enumerate() {
             match answer {
@@ -91,7 +91,11 @@ impl PatroniProbe {
                     best = Some((place, answer));
                 }
                 Ok(_) => {}
-                Err(words) => silence.push(format!("{}:{}: {words}", member.target.host, member.target.port)),
+                Err(why) => {
+                    untrusted |= matches!(why, NoAnswer::Untrusted(_));
+                    let HttpTarget { host, port, .. } = &member.target;
+                    silence.push(format!("{host}:{port}: {}", why.words()));
+                }
             }
         }
         // Others follow one that is silent for a moment: this is silence, and nobody's promotion.
@@ -106,19 +110,21 @@ impl PatroniProbe {
                 self.leader = None;
                 Statement::Seen(*seen, replication.clone())
             }
+            // Whether one that is not believed takes writes is not known.
+            Some(_) | None if untrusted => Statement::Refused(silence.join("; ")),
             Some(_) | None => Statement::Silent(silence.join("; ")),
         }
     }
 }
 
 impl Member {
-    async fn ask(&self) -> Result<Answer, String> {
+    async fn ask(&self) -> Result<Answer, NoAnswer> {
         let (_, body) = self.get("patroni").await?;
         let said: Said = serde_json::from_slice(&body)
             .map_err(|error| format!("its answer is none of Patroni: {error}"))?;
         let leads = is_primary(&said.role);
         if leads && self.get("primary").await?.0 != 200 {
-            return Err("it runs a primary without the leader's lock".to_owned());
+            return Err("it runs a primary without the leader's lock".to_owned().into());
         }
         let state = said.replication_state.as_ref().filter(|_| !leads);
         let receives = state.map(|state| state == "streaming");
@@ -126,11 +132,11 @@ impl Member {
         Ok((reading(&said, leads, jiff::Timestamp::now())?, replication))
     }
 
-    async fn get(&self, what: &str) -> Result<(u16, hyper::body::Bytes), String> {
+    async fn get(&self, what: &str) -> Result<(u16, hyper::body::Bytes), NoAnswer> {
         let tls = match &self.tls {
             None => None,
             Some(Ok(tls)) => Some(tls),
-            Some(Err(error)) => return Err(error.clone()),
+            Some(Err(error)) => return Err(error.clone().into()),
         };
         let path = self.target.path.trim_end_matches('/');
         get_target(&self.target, &format!("{path}/{what}"), tls).await
