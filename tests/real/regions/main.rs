@@ -17,3 +17,4 @@ mod odoo;
 mod promotion;
 mod readers;
 mod site;
+mod warm_up;
