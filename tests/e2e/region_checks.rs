@@ -192,3 +192,28 @@ async fn a_check_keeps_what_it_said_while_nobody_serves() {
     assert_eq!(check(&gateway, 1).await["standing"], "passing");
     gateway.signal(Signal::TERM);
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_check_may_be_a_url_and_says_what_it_is_told() {
+    let stub = fleet::prefork("eu-1").await;
+    let url = |code: u16| format!("http://{}/stub/status?code={code}", stub.http_addr());
+    let checks = format!(
+        "checks: {{ sessions: {{ url: \"{}\", interval: 200ms }}, volume: {{ url: \"{}\", interval: 200ms }} }}",
+        url(204),
+        url(503)
+    );
+    let config = fleet::config(&[backend(&stub)], "health: { interval: 200ms }");
+    let config = config.replace(" ] } }", &format!(" ], {checks} }} }}"));
+    let gateway = Gateway::builder(&config).tenants("tenants.yaml", fleet::TENANTS).start().await;
+    let standings = async || {
+        let checks = pool(&gateway).await["regions"][0]["checks"].clone();
+        [0, 1].map(|place: usize| (checks[place]["standing"].clone(), checks[place]["saw"].to_string()))
+    };
+    wait_for("both have run", DEADLINE, async || {
+        let [sessions, volume] = standings().await;
+        sessions.0 == "passing" && volume.0 == "failing" && volume.1.contains("503: status 503")
+    })
+    .await;
+    // The region that serves is not judged by what it lacks.
+    verdict_is(&gateway, 0, "serving").await;
+}

@@ -59,7 +59,12 @@ pub(super) async fn check(check: &RegionCheck, pool: &str, region: &str, serving
                     ("FLEETGATE_REGION", region.to_owned()),
                     ("FLEETGATE_SERVING", serving.to_owned()),
                 ];
-                run(words, &environment).await.map_err(|error| format!("the command cannot be run: {error}"))
+                let ended = run(words, &environment).await;
+                let (well, answer, said) =
+                    ended.map_err(|error| format!("the command cannot be run: {error}"))?;
+                // Its words are for people, and say more than how it ended.
+                let answer = if first_line(&said).is_empty() { answer } else { String::new() };
+                Ok((well, answer, said))
             }
         }
     };
@@ -75,7 +80,12 @@ async fn in_time(patience: Duration, asked: impl Future<Output = Result<Said, St
         Ok(Ok((well, answer, said))) => {
             let reading = if well { Reading::Pass } else { Reading::Fail };
             let said = first_line(&said);
-            (reading, if said.is_empty() { answer } else { format!("{answer}: {said}") })
+            let words = match (answer.is_empty(), said.is_empty()) {
+                (true, _) => said,
+                (false, true) => answer,
+                (false, false) => format!("{answer}: {said}"),
+            };
+            (reading, words)
         }
         Ok(Err(words)) => (Reading::Fail, words),
         Err(_) => (Reading::Fail, format!("the agent says nothing within {patience:?}")),

@@ -95,7 +95,7 @@ impl PoolWatch {
         not_passing.map(|(check, seen)| (check.name.to_string(), said(seen))).collect()
     }
 
-    /// Notes that requests moved to a region that lacks something. What has to be told about it.
+    /// Notes that requests moved to a region. What has to be told about what it lacks.
     pub(super) fn overrule(&self, seen: &mut Seen, done: &Move) -> Vec<VerdictEvent> {
         let mut told = Vec::new();
         for (name, said) in self.lacking(seen, done.to) {
@@ -107,6 +107,12 @@ impl PoolWatch {
                 seen.overruled.remove(0);
             }
             seen.overruled.push(Overruled { region: done.to, at: done.at, words });
+        }
+        // What they compared with is no longer the region that serves.
+        for region in 0..seen.checks.len() {
+            let checks = seen.checks.get_mut(region).into_iter().flatten();
+            checks.for_each(|check| *check = CheckSeen::default());
+            seen.count_checks(region);
         }
         told
     }
