@@ -34,6 +34,8 @@ pub(crate) struct Site {
     pub(crate) addresses: [SocketAddr; 3],
     /// Keys of `failover`.
     pub(crate) failover: String,
+    /// A line of the main file.
+    pub(crate) anchors: String,
     /// What gateways hear each other over, if not directly.
     pub(crate) redis: Option<Redis>,
 }
@@ -61,6 +63,7 @@ impl Site {
             authority,
             addresses,
             failover: "quorum: 3, hold: 0s".to_owned(),
+            anchors: String::new(),
             redis: None,
         }
     }
@@ -96,10 +99,11 @@ impl Site {
             None => nodes(at, self.addresses[at], places),
         };
         let config = format!(
-            "threads: 2\n{medium}\nregions: [ {{ name: paris }}, {{ name: dublin, standby: true }} ]\npools:\n  main:\n    \
+            "threads: 2\n{}\n{medium}\nregions: [ {{ name: paris }}, {{ name: dublin, standby: true }} ]\npools:\n  main:\n    \
              odoo_version: \"19.0\"\n    database_selection: dbfilter_header\n    \
              health: {{ interval: 200ms, timeout: 500ms }}\n    failover: {{ {} }}\n    \
              regions:\n      paris: {}\n      dublin: {}\n",
+            self.anchors,
             self.failover,
             region(&self.odoo[0], databases[0]),
             region(&self.odoo[1], databases[1]),
@@ -245,6 +249,38 @@ async fn gateways_that_are_killed_are_missed_when_there_are_too_few_and_come_bac
     let back = site.node(1).await;
     served_by(&back.gateway, "paris-1").await;
     served_by(&nodes[0].gateway, "paris-1").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_silence_that_a_gateway_without_its_anchors_meets_says_nothing() {
+    let mut site = Site::new().await;
+    let mut anchor = Some(TcpListener::bind("127.0.0.1:0").await.unwrap());
+    let address = anchor.as_ref().unwrap().local_addr().unwrap();
+    site.anchors = format!("anchors: [ \"{address}\" ]");
+    let mut nodes = join_all((0..3).map(|at| site.node(at))).await;
+    for node in &nodes {
+        served_by(&node.gateway, "paris-1").await;
+    }
+    // Two of three meet silence, and know that they may be the ones that are cut off.
+    drop(nodes.remove(0));
+    drop(anchor.take());
+    for node in &nodes {
+        node.gateway.operational_log().wait_for_text("none of `anchors` takes a connection", DEADLINE).await;
+        node.paris.set(Link::BlackHole);
+    }
+    for node in &nodes {
+        explains(&node.gateway, "no answer").await;
+    }
+    for _ in 0..20 {
+        for node in &nodes {
+            assert_eq!(post(&node.gateway).await.server(), Some("paris-1"));
+        }
+    }
+    anchor = Some(TcpListener::bind(address).await.unwrap());
+    for node in &nodes {
+        refused(&node.gateway, "region_unwritable").await;
+    }
+    drop(anchor);
 }
 
 /// Somebody at the address of a gateway.

@@ -106,6 +106,7 @@ pub(super) fn compile_files(main: &MainFile, files: &[Source<'_>]) -> (Fleet, Ve
         trusted_proxies: main.trusted_proxies.clone(),
         quota_webhook: main.quota_webhook.clone(),
         verdict_webhook: main.verdict_webhook.clone(),
+        anchors: main.anchors.clone(),
         nodes: main.nodes.clone(),
         files: sources.iter().map(|source| Arc::clone(source.file.name())).collect(),
     };

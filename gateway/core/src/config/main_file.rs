@@ -32,6 +32,7 @@ pub struct MainFile {
     pub(super) plans: Plans,
     pub(super) quota_webhook: Option<Webhook>,
     pub(super) verdict_webhook: Option<Webhook>,
+    pub(super) anchors: Vec<SocketAddr>,
     pub(super) nodes: Option<Nodes>,
     pub(super) tenants: Arc<TenantFile>,
     tenants_directory: Option<(Spot, Box<str>)>,
@@ -104,6 +105,7 @@ impl MainFile {
             plans: Plans::default(),
             quota_webhook: None,
             verdict_webhook: None,
+            anchors: Vec::new(),
             nodes: None,
             tenants: Arc::new(tenants),
             tenants_directory: None,
@@ -113,6 +115,8 @@ impl MainFile {
 
     fn check(name: &Arc<str>, mut written: FileConfig, reader: &mut Reader<'_>, cores: u16) -> Self {
         let regions = written.regions.0.take().and_then(|list| check_regions(list.0, reader));
+        let anchors = written.anchors.take().and_then(|anchors| anchors.0);
+        let anchors = anchors.into_iter().flat_map(|anchors| anchors.0);
         let (medium, nodes) = check_nodes(&mut written, reader);
         let (nodes_address, nodes) = nodes.unzip();
         let pools = check_pools(written.pools.0.take(), regions.as_deref(), medium, reader);
@@ -139,6 +143,7 @@ impl MainFile {
             plans,
             quota_webhook,
             verdict_webhook,
+            anchors: anchors.map(|server| server.0).collect(),
             nodes,
             tenants: Arc::new(TenantFile::inline(name, tenants, reader)),
             tenants_directory,

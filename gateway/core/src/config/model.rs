@@ -165,6 +165,8 @@ pub struct Fleet {
     pub quota_webhook: Option<Webhook>,
     /// Who is told about verdicts on regions that change.
     pub verdict_webhook: Option<Webhook>,
+    /// Addresses by which this gateway knows that it is not cut off; none: by any answer of a pool's servers.
+    pub anchors: Vec<SocketAddr>,
     /// Gateways that decide together, where they say so to each other directly.
     pub nodes: Option<Nodes>,
     /// Names of the files that tenants were written in.

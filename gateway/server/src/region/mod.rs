@@ -1,6 +1,7 @@
 //! Watching the regions of each pool: probes ask, core judges, and the route of the pool follows.
 
 mod agent;
+mod anchors;
 mod asking;
 mod check;
 mod database;

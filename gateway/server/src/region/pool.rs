@@ -1,5 +1,6 @@
 //! One pool that is watched: readings come in, the route comes out.
 
+use super::anchors::Anchors;
 use super::database::{Statement, describe};
 use super::event::{Subject, VerdictEvent, told_of};
 use super::memory::Memory;
@@ -26,6 +27,8 @@ pub(super) struct Around {
     pub(super) messages: Messages,
     /// Whether there are other gateways to decide with.
     pub(super) shares: bool,
+    /// What says whether this gateway is itself cut off.
+    pub(super) anchors: Arc<Anchors>,
     /// The vote of this gateway among them.
     pub(super) vote: Arc<Vote>,
 }
@@ -298,8 +301,9 @@ impl PoolWatch {
         reading: Option<DatabaseReading>,
         now: Moment,
     ) {
-        // One that gets no answer from anybody is itself cut off, and its silence says nothing.
-        let anchored = seen.anchored.is_some_and(|at| now.saturating_sub(at) <= FRESH);
+        // One that reaches no anchor, or gets no answer from anybody, is itself cut off, and its silence says nothing.
+        let answered = seen.anchored.is_some_and(|at| now.saturating_sub(at) <= FRESH);
+        let anchored = self.around.anchors.reached().unwrap_or(answered);
         if reading.is_some() {
             seen.anchored = Some(now);
         }
@@ -551,7 +555,8 @@ tenants: [ { id: acme, hosts: [acme.example.com] } ]
         let probes = snapshot.fleet.pools[0].health.unwrap();
         let store = Arc::new(SnapshotStore::new(Snapshot::build(Default::default(), "", None)));
         let messages = Messages::start(store, StateDirectory::new(folder.path(), "state"));
-        let around = Around { memory: Arc::clone(&memory), messages, shares: false, vote };
+        let around =
+            Around { memory: Arc::clone(&memory), messages, shares: false, anchors: Arc::default(), vote };
         let watch = PoolWatch::new(&snapshot, PoolIndex(0), probes, &around, None).unwrap();
         (folder, memory, Arc::new(watch))
     }

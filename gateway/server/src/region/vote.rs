@@ -11,10 +11,13 @@ use std::fs::{File, OpenOptions, TryLockError};
 use std::io::{self, Read, Seek, Write};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
 use tokio::task::spawn_blocking;
 
 const FOLDER: &str = "regions";
 const FILE: &str = "vote";
+/// For a process that is replaced to give up the vote: longer than its successor has to begin to serve.
+const SUCCESSION_MAX: Duration = Duration::from_secs(90);
 /// Longest that is read of the file: a thousand pools with long names.
 const BYTES_MAX: u64 = 1024 * 1024;
 
@@ -33,6 +36,8 @@ pub(super) struct Vote {
 struct Inner {
     file: Option<File>,
     given_up: bool,
+    /// Since when another process has it.
+    waits: Option<Instant>,
     problem: Option<String>,
 }
 
@@ -67,22 +72,21 @@ impl Vote {
             return None;
         }
         match taken {
-            Ok(taken) => {
-                inner.problem = None;
-                let (file, grants) = taken?;
-                inner.file = Some(file);
+            Ok(Some((file, grants))) => {
+                *inner = Inner { file: Some(file), ..Inner::default() };
                 drop(inner);
                 self.held.store(true, Ordering::Release);
                 Some(grants)
             }
-            Err(error) => {
-                if inner.problem.is_none() {
-                    tracing::error!(
-                        error,
-                        "this gateway has no vote about regions: change `state_directory`, or let this user write there"
-                    );
+            Ok(None) => {
+                let waits = *inner.waits.get_or_insert_with(Instant::now);
+                if waits.elapsed() > SUCCESSION_MAX {
+                    inner.note("another process has it: no two gateways may share a `state_directory`");
                 }
-                inner.problem = Some(format!("it has no vote: {error}"));
+                None
+            }
+            Err(error) => {
+                inner.note(&error);
                 None
             }
         }
@@ -118,6 +122,16 @@ impl Vote {
 
     fn inner(&self) -> MutexGuard<'_, Inner> {
         self.inner.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Inner {
+    /// Says why there is no vote, once.
+    fn note(&mut self, problem: &str) {
+        if self.problem.is_none() {
+            tracing::error!("this gateway has no vote about regions: {problem}");
+        }
+        self.problem = Some(format!("this gateway has no vote: {problem}"));
     }
 }
 

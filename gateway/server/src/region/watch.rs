@@ -1,5 +1,6 @@
 //! The probes of all pools, as the config has them now.
 
+use super::anchors::Anchors;
 use super::asking::{Turns, keep_asking};
 use super::check::run_check;
 use super::database::DatabaseProbe;
@@ -72,7 +73,8 @@ impl RegionWatch {
         let memory = Arc::new(Memory::open(state.clone()));
         let messages = Messages::start(Arc::clone(&store), state.clone());
         let shares = !matches!(medium, Medium::None);
-        let around = Around { memory, messages, shares, vote: Arc::new(Vote::new(state.clone())) };
+        let (anchors, vote) = (Anchors::start(&store), Arc::new(Vote::new(state.clone())));
+        let around = Around { memory, messages, shares, anchors, vote };
         let (pools, born) = (Mutex::default(), Instant::now());
         let watch = Arc::new(Self { store, around, pools, medium: medium.clone(), born, newest });
         watch.follow(&watch.store.load());

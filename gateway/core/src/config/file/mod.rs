@@ -63,6 +63,8 @@ pub(super) const PLANS_MAX: usize = 1000;
 const TRUSTED_PROXIES_MAX: usize = 1024;
 /// Most zones that may be changed.
 const DNS_ZONES_MAX: usize = 1000;
+/// Most addresses by which a gateway knows that it is not cut off.
+const ANCHORS_MAX: usize = 16;
 /// Most servers of DNS that are asked.
 const RESOLVERS_MAX: usize = 16;
 /// Most tenants in the main file itself; more belong into the tenants directory.
@@ -111,6 +113,11 @@ section! {
         /// Gateways that [decide together](regions.md#gateways-that-decide-together) about regions, and say so to each other
         /// directly.
         nodes: Option<Lenient<NodesEntry>> = null,
+        /// Addresses outside of all sites that take TCP connections, such as those of public resolvers of DNS (`9.9.9.9:53`). While
+        /// none of them does, this gateway is itself cut off, and where [gateways decide together](regions.md#gateways-that-decide-together)
+        /// its silence about a database says nothing. Left out, any answer of a pool's own servers says that it is not.
+        #[schemars(extend("x-default" = "any answer of a pool's own servers"))]
+        anchors: Option<Lenient<List<Server, 1, ANCHORS_MAX>>> = null,
         /// Networks of the proxies and load balancers in front of Fleetgate. Only their `X-Forwarded-*`
         /// headers are believed; those of anybody else are replaced.
         trusted_proxies: Lenient<List<Network, 0, TRUSTED_PROXIES_MAX>> = [],
