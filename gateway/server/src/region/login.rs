@@ -176,6 +176,10 @@ impl PoolWatch {
         if let Some(state) = seen.judge.region_mut(region) {
             state.logins_fail = now == LoginVerdict::Fails;
         }
+        // That nobody logs in any more follows from what is told of the database.
+        if now == LoginVerdict::Unknown {
+            return None;
+        }
         let told = seen.told_logins.get_mut(region).filter(|told| **told != now)?;
         let before = std::mem::replace(told, now);
         let saw = seen.login_words(region);
