@@ -137,16 +137,20 @@ pub(crate) async fn explains(gateway: &Gateway, part: &str) {
         .await;
 }
 
+async fn all_agree(gateway: &Gateway) {
+    wait_for("both others are for paris", DEADLINE, async || {
+        explained(gateway).await.matches("is for paris").count() == 2
+    })
+    .await;
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn gateways_that_ask_each_other_move_together_and_one_that_is_cut_off_serves_nobody() {
     let site = Site::new().await;
     let nodes = join_all((0..3).map(|at| site.node(at))).await;
     for node in &nodes {
         served_by(&node.gateway, "paris-1").await;
-        wait_for("both others are for paris", DEADLINE, async || {
-            explained(&node.gateway).await.matches("is for paris").count() == 2
-        })
-        .await;
+        all_agree(&node.gateway).await;
     }
     // The old primary lives, and takes writes for all that the one that is cut off with it can see.
     let [alone, majority @ ..] = &nodes[..] else { panic!("there are three") };
@@ -235,6 +239,7 @@ async fn gateways_that_are_killed_are_missed_when_there_are_too_few_and_come_bac
     let mut nodes = join_all((0..3).map(|at| site.node(at))).await;
     for node in &nodes {
         served_by(&node.gateway, "paris-1").await;
+        all_agree(&node.gateway).await;
     }
     drop(nodes.remove(2));
     explains(&nodes[0].gateway, "gw-witness is for paris").await;
@@ -260,6 +265,7 @@ async fn the_silence_that_a_gateway_without_its_anchors_meets_says_nothing() {
     let mut nodes = join_all((0..3).map(|at| site.node(at))).await;
     for node in &nodes {
         served_by(&node.gateway, "paris-1").await;
+        all_agree(&node.gateway).await;
     }
     // Two of three meet silence, and know that they may be the ones that are cut off.
     drop(nodes.remove(0));
