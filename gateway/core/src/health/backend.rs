@@ -241,6 +241,17 @@ mod tests {
     }
 
     #[test]
+    fn an_agent_that_says_no_takes_the_backend_down_and_an_operator_has_others_asked_first() {
+        let mut health = BackendHealth::default();
+        fail(&mut health, BackendSignal::Agent, 3);
+        assert_eq!(health.verdict(), BackendVerdict::Down);
+        let mut health = BackendHealth::default();
+        health.set_draining(true);
+        assert_eq!(health.verdict(), BackendVerdict::Draining);
+        assert!(health.avoids(BackendPort::Gevent) && health.avoids(BackendPort::Http));
+    }
+
+    #[test]
     fn a_port_is_lost_when_its_own_probes_fail_and_by_no_word_of_others() {
         let ports = [BackendPort::Http, BackendPort::Gevent];
         for (signal, lost) in [

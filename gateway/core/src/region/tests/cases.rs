@@ -254,3 +254,73 @@ fn users_are_expected_to_log_in_where_writes_are_taken_and_nowhere_else() {
     story.then(writes(HOME, 1), writes(AWAY, 2));
     assert_eq!([0, 1].map(|region| story.judge.expects_logins(region)), [false, false], "fenced");
 }
+
+#[test]
+fn a_database_of_another_fleet_is_no_newer_history_however_often_it_was_promoted() {
+    let mut story = Story::new();
+    let instance = Instance { system: 8, server: AWAY };
+    let foreign = Some(DatabaseReading { instance, timeline: 9, role: Role::Writable });
+    story.then(writes(HOME, 1), follows(AWAY));
+    for _ in 0..5 {
+        let route = story.then(None, foreign);
+        assert!(matches!(route, Route::Serve(0) | Route::Unwritable), "{route:?}");
+        assert_eq!(story.judge.database(1), DatabaseVerdict::Diverged);
+    }
+}
+
+#[test]
+fn another_that_takes_writes_and_was_not_promoted_is_not_followed_at_the_first_silence() {
+    let mut story = Story::new();
+    story.then(writes(HOME, 1), follows(AWAY));
+    assert_eq!(story.then(None, writes(AWAY, 1)), Route::Fenced(0));
+}
+
+#[test]
+fn a_region_that_nobody_watches_is_pinned_while_no_other_takes_writes() {
+    let mut story = Story::new();
+    story.judge.pin(Some(0));
+    assert_eq!(story.then(None, follows(AWAY)), Route::Serve(0));
+    assert_eq!(story.then(None, writes(AWAY, 1)), Route::Unwritable);
+}
+
+/// Two regions on one database, the first of which was just left because its backends were dead.
+fn just_moved(hold_down: Duration, moves_per_day_max: u8) -> Story {
+    let (mut story, shared) = (Story::new(), writes(HOME, 1));
+    let mode = FailoverMode::Automatic;
+    let policy = FailoverPolicy { mode, hold_down, moves_per_day_max, ..FailoverPolicy::default() };
+    story.judge.set_policy(policy);
+    story.then(shared, shared);
+    story.judge.region_mut(0).unwrap().backends_up = 0;
+    while story.then(shared, shared) == Route::Serve(0) {}
+    assert_eq!(story.judge.moves().len(), 1);
+    assert!(!story.judge.is_left_behind(0), "it is the same database");
+    story.judge.region_mut(0).unwrap().backends_up = 2;
+    story.judge.region_mut(1).unwrap().backends_up = 0;
+    story
+}
+
+/// Seconds until it moves back, if that is within a minute.
+fn moves_back_after(mut story: Story) -> Option<u64> {
+    let (shared, moved) = (writes(HOME, 1), story.now);
+    let back = (0..60).find(|_| story.then(shared, shared) == Route::Serve(0));
+    back.map(|_| (story.now - moved).as_secs())
+}
+
+#[test]
+fn dead_backends_are_left_again_after_their_own_ten_seconds_the_hold_down_and_never_too_often() {
+    assert_eq!(moves_back_after(just_moved(Duration::ZERO, 9)), Some(11));
+    assert_eq!(moves_back_after(just_moved(Duration::from_secs(20), 9)), Some(20));
+    assert_eq!(moves_back_after(just_moved(Duration::ZERO, 1)), None);
+}
+
+#[test]
+fn a_region_is_left_behind_when_another_database_leads_and_not_before() {
+    let mut story = Story::new();
+    story.then(writes(HOME, 1), follows(AWAY));
+    assert!(!story.judge.is_left_behind(0));
+    // It started again, and takes no writes yet: nobody else leads.
+    story.then(follows(3), follows(AWAY));
+    assert!(!story.judge.is_left_behind(0));
+    assert_eq!(story.then(follows(3), writes(AWAY, 2)), Route::Serve(1));
+    assert!(story.judge.is_left_behind(0) && !story.judge.is_left_behind(1));
+}
