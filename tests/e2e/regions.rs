@@ -218,6 +218,21 @@ async fn a_probe_that_may_not_look_costs_no_service_and_is_named() {
     database_is(&gateway, 0, "unwatched").await;
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn a_server_is_read_only_by_its_own_settings_and_not_by_those_of_the_probe() {
+    let fleet = Fleet::new().await;
+    fleet.primary.sql("ALTER ROLE probe SET default_transaction_read_only = on");
+    let gateway = fleet.gateway().start().await;
+    database_is(&gateway, 0, "writable").await;
+    served_by(&gateway, "paris-1").await;
+    fleet.primary.sql("ALTER ROLE probe RESET default_transaction_read_only");
+    fleet.primary.sql("ALTER SYSTEM SET default_transaction_read_only = on");
+    fleet.primary.sql("SELECT pg_reload_conf()");
+    fleet.primary.sql("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE usename = 'probe'");
+    database_is(&gateway, 0, "standby").await;
+    refused(&gateway, "region_unwritable").await;
+}
+
 async fn metrics(gateway: &Gateway) -> String {
     http_get(gateway.listener(OBSERVE), "observe", "/metrics").await.text()
 }

@@ -79,12 +79,15 @@ pub struct Database {
     since: Moment,
     /// When it was first seen writable without a break.
     writable_since: Option<Moment>,
+    /// When it last let nobody look, if it said nothing since.
+    refused: Option<Moment>,
 }
 
 impl Database {
     /// Takes what the probe saw; `None` when it got no answer. Whether the role or the server changed.
     pub fn note(&mut self, seen: Option<DatabaseReading>, damping: Damping, now: Moment) -> bool {
         let reading = if seen.is_some() { Reading::Pass } else { Reading::Fail };
+        self.refused = None;
         // What a server says of itself is no opinion: it is believed at once. Only silence is damped.
         let damping = if seen.is_some() { Damping { rise: 1, ..damping } } else { damping };
         let failed = self.answers.is_failing();
@@ -110,6 +113,17 @@ impl Database {
     /// no silence, and believed at once. Whether anything changed.
     pub fn note_gone(&mut self, now: Moment) -> bool {
         self.note(None, Damping { fall: 1, rise: 1 }, now)
+    }
+
+    /// Notes that the server is there and lets nobody look: nothing follows about what it is.
+    pub const fn note_refused(&mut self, now: Moment) {
+        self.refused = Some(now);
+    }
+
+    /// Whether it let nobody look after a moment, and said nothing since.
+    #[must_use]
+    pub fn refused_after(&self, moment: Moment) -> bool {
+        self.refused.is_some_and(|refused| refused > moment)
     }
 
     /// What the server itself last said, however long ago.

@@ -365,7 +365,10 @@ impl Judge {
         let rivals_since = self.regions.get(rival).and_then(|region| region.database.writable_since());
         let active = self.regions.get(self.active).map(|region| region.database);
         let answered = active.zip(rivals_since).and_then(|(active, since)| active.answered_after(since));
+        let refused = active.zip(rivals_since).is_some_and(|(active, since)| active.refused_after(since));
         match answered {
+            // It is there, and lets nobody look: it may well take writes.
+            None if refused => Route::Fenced(self.active),
             // It was not asked since: until then it serves, as it did.
             None => Route::Serve(self.active),
             // It says again that it takes writes.

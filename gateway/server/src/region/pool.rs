@@ -263,7 +263,12 @@ impl PoolWatch {
                 (Some(Some(reading)), words)
             }
             Statement::Silent(words) | Statement::Gone(words) => (Some(None), words),
-            Statement::Refused(words) => (None, words),
+            Statement::Refused(words) => {
+                if let Some(state) = seen.judge.region_mut(region) {
+                    state.database.note_refused(now);
+                }
+                (None, words)
+            }
         };
         if let Some(database) = seen.databases.get_mut(region) {
             let news = database.words != words && reading.is_none();

@@ -22,9 +22,12 @@ use tokio_postgres_rustls::MakeRustlsConnect;
 ///
 /// The timeline of a primary is that of the WAL it writes: `pg_control_checkpoint()` learns of a promotion only with the
 /// next checkpoint. The lag of a standby that has replayed all it received is none, however old the last transaction is.
-/// Whether a standby receives is seen by everybody, and how by members of `pg_read_all_stats` alone. `wal_status` of slots is
+/// A server is read-only by its settings where all of it is: what is set for the probe's own user or database says nothing
+/// about those of Odoo. Whether a standby receives is seen by everybody, and how by members of `pg_read_all_stats` alone. `wal_status` of slots is
 /// there since PostgreSQL 13.
-const QUESTION: &str = "SELECT pg_is_in_recovery(), current_setting('transaction_read_only'), \
+const QUESTION: &str = "SELECT pg_is_in_recovery(), \
+    (SELECT setting = 'on' AND source NOT IN ('user', 'database', 'database user', 'client', 'session') \
+        FROM pg_settings WHERE name = 'default_transaction_read_only'), \
     (SELECT system_identifier FROM pg_control_system()), \
     CASE WHEN pg_is_in_recovery() THEN (SELECT timeline_id FROM pg_control_checkpoint()) \
         ELSE ('x' || substr(pg_walfile_name(pg_current_wal_lsn()), 1, 8))::bit(32)::int END, \
@@ -193,7 +196,7 @@ fn statement_of(error: &tokio_postgres::Error) -> Statement {
 
 fn read(row: &SimpleQueryRow) -> Option<(DatabaseReading, Replication)> {
     let recovers = row.try_get(0).ok()?? == "t";
-    let read_only = row.try_get(1).ok()?? == "on";
+    let read_only = row.try_get(1).ok()?? == "t";
     let system = row.try_get(2).ok()??.parse().ok()?;
     let timeline = row.try_get(3).ok()??.parse().ok()?;
     let started_us: u64 = row.try_get(4).ok()??.parse().ok()?;

@@ -102,6 +102,30 @@ fn two_that_take_writes_are_fenced_until_one_of_them_follows() {
 }
 
 #[test]
+fn a_primary_that_lets_nobody_look_is_not_trusted_beside_one_that_was_promoted() {
+    let mut story = Story::new();
+    story.then(writes(HOME, 1), follows(AWAY));
+    let refuse_and_see = |story: &mut Story, away| {
+        story.now += Duration::from_secs(1);
+        story.judge.region_mut(0).unwrap().database.note_refused(story.now);
+        story.judge.region_mut(1).unwrap().database.note(away, DAMPING, story.now);
+        story.judge.decide(None, story.now)
+    };
+    for _ in 0..10 {
+        assert_eq!(
+            refuse_and_see(&mut story, follows(AWAY)),
+            Route::Serve(0),
+            "a wrong password costs nothing"
+        );
+    }
+    refuse_and_see(&mut story, writes(AWAY, 2));
+    for _ in 0..10 {
+        assert_eq!(refuse_and_see(&mut story, writes(AWAY, 2)), Route::Fenced(0));
+    }
+    assert_eq!(story.then(follows(HOME), writes(AWAY, 2)), Route::Serve(1));
+}
+
+#[test]
 fn an_operator_settles_a_conflict_by_a_pin_and_cannot_pin_a_standby() {
     let mut story = Story::new();
     story.then(writes(HOME, 1), follows(AWAY));
