@@ -147,8 +147,8 @@ pub(super) fn is_still_busy(error: &Error) -> bool {
     *error.esource() == ErrorSource::Downstream || *error.etype() == ErrorType::ReadTimedout
 }
 
-/// Holds permit, if it was not given up, and place until a worker is done with a request whose answer nobody wants any more, for as long as the
-/// pool lets Odoo be silent.
+/// Holds permit, if it was not given up, and place until a worker is done with a request whose answer nobody wants any more,
+/// for as long as the pool lets Odoo be silent.
 pub(super) fn see_out(context: &mut RequestContext, connection: HttpSession) {
     let permit = context.permit.take();
     if permit.is_none() && !context.lease.as_ref().is_some_and(BackendLease::is_apart) {

@@ -18,6 +18,7 @@ mod orders;
 mod patroni;
 mod pool;
 mod postgres;
+mod readings;
 mod report;
 mod seen;
 mod share;

@@ -1,22 +1,17 @@
-//! One pool that is watched: readings come in, the route comes out.
+//! One pool that is watched: from what is known of its servers the route follows.
 
 use super::anchors::Anchors;
-use super::database::{Statement, describe};
 use super::event::{Subject, VerdictEvent, told_of};
 use super::memory::Memory;
 use super::messages::Messages;
-use super::seen::{Seen, count_backends, note_followers, verdicts};
-use super::share::{Company, FRESH};
+use super::seen::{Seen, verdicts};
+use super::share::Company;
 use super::vote::{Grants, Vote};
 use super::word::{PoolWord, Word};
 use crate::snapshot::{BackendState, BackendTlsClient, NamedAddresses, PoolRoute, Snapshot};
-use fleetgate_core::health::{
-    BackendHealth, BackendSignal, BackendVerdict, Cadence, DatabaseReading, Moment, Reading, Replication,
-};
+use fleetgate_core::health::{BackendSignal, Cadence, Moment};
 use fleetgate_core::pool::{HealthProbes, Pool, PoolIndex};
-use fleetgate_core::region::{
-    Judge, LEASE, Move, NotReady, Quorum, RegionIndex, RegionVerdict, Route, Sight, merge,
-};
+use fleetgate_core::region::{Judge, LEASE, Move, NotReady, Quorum, RegionIndex, RegionVerdict, Route};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
@@ -48,7 +43,7 @@ pub(super) struct PoolWatch {
     /// Where the names of its backends lead.
     pub(super) addresses: Arc<NamedAddresses>,
     route: Arc<PoolRoute>,
-    around: Around,
+    pub(super) around: Around,
     born: Instant,
     seen: Mutex<Seen>,
 }
@@ -137,196 +132,6 @@ impl PoolWatch {
             BackendSignal::Latency => self.probes.latency,
             BackendSignal::Agent => self.pool.agent.as_ref().map_or(self.probes.http, |agent| agent.cadence),
             BackendSignal::Login => self.pool.login.as_ref().map_or(self.probes.http, |login| login.cadence),
-        }
-    }
-
-    /// Notes what a probe of a backend saw. Whether the signal is suspect now.
-    pub(super) fn note_backend(
-        self: &Arc<Self>,
-        region: RegionIndex,
-        place: usize,
-        signal: BackendSignal,
-        (reading, words): (Reading, String),
-    ) -> bool {
-        let now = self.now();
-        let mut seen = self.seen();
-        let Some(backend) = seen.backends.get_mut(region).and_then(|region| region.get_mut(place)) else {
-            return false;
-        };
-        let before = backend.health.verdict();
-        backend.health.note(signal, reading, self.cadence(signal).damping, now);
-        let anchored = reading == Reading::Pass && signal != BackendSignal::Agent;
-        let health = backend.health;
-        backend.says(signal, &words);
-        if let Some(state) = self.backends.get(region).and_then(|region| region.get(place)) {
-            self.set_health(state, &health, before, now);
-        }
-        if anchored {
-            seen.anchored = Some(now);
-        }
-        let Seen { judge, backends, .. } = &mut *seen;
-        count_backends(judge, region, backends.get(region).map_or(&[], Vec::as_slice));
-        drop(seen);
-        self.tell_backend(region, place, before, health.verdict(), format!("{}: {words}", signal.as_str()));
-        self.conclude();
-        health.signal(signal).is_suspect()
-    }
-
-    /// Has requests see what is believed of a backend whose verdict was another one before.
-    pub(super) fn set_health(
-        &self,
-        state: &BackendState,
-        health: &BackendHealth,
-        before: BackendVerdict,
-        now: Moment,
-    ) {
-        state.set_health(health, self.probes.slow_start, now);
-        let is_back = before == BackendVerdict::Down && health.verdict() != BackendVerdict::Down;
-        if is_back && !self.probes.warm_up.is_zero() {
-            state.set_cold();
-        }
-    }
-
-    /// Takes a backend out, or back in. Whether the pool has it.
-    pub(super) fn drain(self: &Arc<Self>, address: &str, draining: bool) -> bool {
-        let mut found = false;
-        for (region, backends) in self.backends.iter().enumerate() {
-            for (place, state) in backends.iter().enumerate() {
-                if state.http.address.to_string() != address {
-                    continue;
-                }
-                found = true;
-                let mut seen = self.seen();
-                let backend = seen.backends.get_mut(region).and_then(|region| region.get_mut(place));
-                let Some(backend) = backend else { continue };
-                let before = backend.health.verdict();
-                backend.health.set_draining(draining);
-                let health = backend.health;
-                state.set_health(&health, self.probes.slow_start, self.now());
-                drop(seen);
-                self.tell_backend(region, place, before, health.verdict(), "an operator said so".to_owned());
-            }
-        }
-        found
-    }
-
-    fn tell_backend(
-        &self,
-        region: RegionIndex,
-        place: usize,
-        before: BackendVerdict,
-        verdict: BackendVerdict,
-        saw: String,
-    ) {
-        if let Some(event) = self.backend_event(region, place, before, verdict, saw) {
-            self.tell(event);
-        }
-    }
-
-    /// What is told of a backend, if its verdict changed.
-    pub(super) fn backend_event(
-        &self,
-        region: RegionIndex,
-        place: usize,
-        before: BackendVerdict,
-        verdict: BackendVerdict,
-        saw: String,
-    ) -> Option<VerdictEvent> {
-        if before == verdict {
-            return None;
-        }
-        let backend = self.backends.get(region).and_then(|region| region.get(place));
-        let backend = backend.map(|backend| backend.http.address.to_string()).unwrap_or_default();
-        let event = self.event(Subject::Backend, region, before.as_str(), verdict.as_str());
-        Some(VerdictEvent { backend, saw, ..event })
-    }
-
-    /// Notes what came of a question to a database. Whether its silence is suspect now.
-    pub(super) fn note_database(self: &Arc<Self>, region: RegionIndex, statement: Statement) -> bool {
-        let mut now = self.now();
-        let mut seen = self.seen();
-        let gone = matches!(statement, Statement::Gone(_));
-        let (reading, words) = match statement {
-            Statement::Told { seen, age } => {
-                now = now.saturating_sub(age);
-                let words = seen.as_ref().map_or_else(
-                    || "no server answers".to_owned(),
-                    |seen| describe(seen, &Replication::default()),
-                );
-                (Some(seen), format!("the gateway there saw {age:?} ago: {words}"))
-            }
-            Statement::Seen(reading, replication) => {
-                let words = describe(&reading, &replication);
-                if let Some(database) = seen.databases.get_mut(region) {
-                    database.replication = replication;
-                }
-                (Some(Some(reading)), words)
-            }
-            Statement::Silent(words) | Statement::Gone(words) => (Some(None), words),
-            Statement::Refused(words) => {
-                if let Some(state) = seen.judge.region_mut(region) {
-                    state.database.note_refused(now);
-                }
-                (None, words)
-            }
-        };
-        if let Some(database) = seen.databases.get_mut(region) {
-            let news = database.words != words && reading.is_none();
-            database.asked = true;
-            database.words.clone_from(&words);
-            if news {
-                tracing::error!(
-                    pool = &*self.pool.name,
-                    region = self.region_name(region),
-                    answer = words,
-                    "the database does not let the probe look: check the user, password, pg_hba.conf and certificates; until then nothing is concluded about it"
-                );
-            }
-        }
-        if let Some(reading) = reading {
-            self.note_sight(&mut seen, region, reading, now);
-            // Where several decide, it is one of their silences.
-            if let (true, None, Some(state)) = (gone, self.quorum, seen.judge.region_mut(region)) {
-                state.database.note_gone(now);
-            }
-            note_followers(&mut seen, now);
-        }
-        let region = seen.judge.regions().get(region);
-        let suspect = region.is_some_and(|region| region.database.answers().is_suspect());
-        drop(seen);
-        self.conclude();
-        suspect
-    }
-
-    /// Notes what was seen of a database: by this gateway, and where several decide, by all of them.
-    fn note_sight(
-        &self,
-        seen: &mut Seen,
-        region: RegionIndex,
-        reading: Option<DatabaseReading>,
-        now: Moment,
-    ) {
-        // One that reaches no anchor, or gets no answer from anybody, is itself cut off, and its silence says nothing.
-        let answered = seen.anchored.is_some_and(|at| now.saturating_sub(at) <= FRESH);
-        let anchored = self.around.anchors.reached().unwrap_or(answered);
-        if reading.is_some() {
-            seen.anchored = Some(now);
-        }
-        let sight = Sight { seen: reading, at: now, anchored: reading.is_some() || anchored };
-        if let Some(own) = seen.sights.get_mut(region) {
-            *own = Some(sight);
-        }
-        let noted = match self.quorum {
-            None => Some((now, reading)),
-            Some(quorum) => {
-                let Company { others, nodes, .. } = &seen.company;
-                let nodes = usize::from(quorum).max(*nodes).max(others.len().saturating_add(1));
-                let others = others.iter().filter_map(|other| *other.sights.get(region)?);
-                merge(others.chain([sight]), nodes, FRESH, now)
-            }
-        };
-        if let (Some((at, reading)), Some(state)) = (noted, seen.judge.region_mut(region)) {
-            state.database.note(reading, self.probes.database.damping, at);
         }
     }
 
@@ -529,11 +334,12 @@ impl PoolWatch {
 
 #[cfg(test)]
 mod tests {
+    use super::super::database::Statement;
     use super::*;
     use crate::snapshot::SnapshotStore;
     use crate::state_directory::StateDirectory;
     use fleetgate_core::config::{MainFile, NoReferences, compile};
-    use fleetgate_core::health::{Instance, Role};
+    use fleetgate_core::health::{DatabaseReading, Instance, Replication, Role};
     use std::time::Duration;
     use tempfile::TempDir;
 

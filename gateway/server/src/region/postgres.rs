@@ -23,8 +23,8 @@ use tokio_postgres_rustls::MakeRustlsConnect;
 /// The timeline of a primary is that of the WAL it writes: `pg_control_checkpoint()` learns of a promotion only with the
 /// next checkpoint. The lag of a standby that has replayed all it received is none, however old the last transaction is.
 /// A server is read-only by its settings where all of it is: what is set for the probe's own user or database says nothing
-/// about those of Odoo. Whether a standby receives is seen by everybody, and how by members of `pg_read_all_stats` alone. `wal_status` of slots is
-/// there since PostgreSQL 13.
+/// about those of Odoo. Whether a standby receives is seen by everybody, and how by members of `pg_read_all_stats` alone.
+/// `wal_status` of slots is there since PostgreSQL 13.
 const QUESTION: &str = "SELECT pg_is_in_recovery(), \
     (SELECT setting = 'on' AND source NOT IN ('user', 'database', 'database user', 'client', 'session') \
         FROM pg_settings WHERE name = 'default_transaction_read_only'), \
