@@ -440,17 +440,21 @@ async fn promtool_finds_nothing_to_say_about_the_metrics() {
 
 /// Metrics of what does not happen in the test below, and of pools whose servers are probed; tests of their own look at
 /// them.
-const NEVER_HERE: [(&str, &str); 12] = [
+const NEVER_HERE: [(&str, &str); 16] = [
     ("fleetgate_admission_shed_total", "counter"),
     ("fleetgate_connections_cut_total", "counter"),
     ("fleetgate_connections_refused_total", "counter"),
+    ("fleetgate_gateway_state", "gauge"),
     ("fleetgate_limit_refusals_total", "counter"),
     ("fleetgate_pool_moves_total", "counter"),
+    ("fleetgate_pool_overruled_checks_total", "counter"),
     ("fleetgate_pool_route", "gauge"),
     ("fleetgate_region_backends", "gauge"),
+    ("fleetgate_region_check_state", "gauge"),
     ("fleetgate_region_database_lag_seconds", "gauge"),
     ("fleetgate_region_database_state", "gauge"),
     ("fleetgate_region_held_total", "counter"),
+    ("fleetgate_region_login_state", "gauge"),
     ("fleetgate_region_near_misses_total", "counter"),
     ("fleetgate_region_state", "gauge"),
 ];
