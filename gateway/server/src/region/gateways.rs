@@ -46,7 +46,7 @@ impl FarRegion {
             let address = gateway.http.address;
             match self.word_of(address).await {
                 Ok(RegionWord { database: Some(database), .. }) => {
-                    let age = Duration::from_millis(database.age_ms);
+                    let age = database.age();
                     if age <= self.fresh {
                         return Statement::Told { seen: database.reading(), age };
                     }

@@ -2,9 +2,9 @@
 //!
 //! Short, because it is said four times a second: about 150 bytes a pool with two regions.
 
-use fleetgate_core::health::{DatabaseReading, Instance, Moment, Role};
+use fleetgate_core::health::Moment;
 use fleetgate_core::pool::Pool;
-use fleetgate_core::region::{Heard, RegionIndex, Sight};
+use fleetgate_core::region::{DatabaseWord, Heard, RegionIndex, Sight};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -30,10 +30,9 @@ pub(super) struct Word {
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub(super) struct PoolWord(Option<Box<str>>, u8, BTreeMap<Box<str>, SightWord>);
 
-/// What was seen of a database: how long ago in milliseconds, whether the gateway was anchored, and system, server, timeline
-/// and how far a standby is behind; nothing of a database that is silent.
+/// What was seen of a database, and whether the gateway was anchored.
 #[derive(Debug, Clone, Serialize, Deserialize)]
-struct SightWord(u64, bool, Option<(u64, u64, u32, Option<u64>)>);
+struct SightWord(bool, DatabaseWord);
 
 #[derive(Deserialize)]
 struct Versioned {
@@ -88,11 +87,8 @@ impl PoolWord {
         now: Moment,
     ) -> Self {
         let word = |sight: &Sight| {
-            let seen = sight.seen.map(|seen| {
-                let behind = if let Role::Standby { lag_ms } = seen.role { Some(lag_ms) } else { None };
-                (seen.instance.system, seen.instance.server, seen.timeline, behind)
-            });
-            SightWord(millis(now.saturating_sub(sight.at)), sight.anchored, seen)
+            let age_ms = millis(now.saturating_sub(sight.at));
+            SightWord(sight.anchored, DatabaseWord::new(sight.seen, age_ms))
         };
         let named = pool.regions.iter().zip(sights);
         let sights = named.filter_map(|(region, sight)| Some((region.name.clone(), word(sight.as_ref()?))));
@@ -113,13 +109,9 @@ impl PoolWord {
 
     /// What it saw, by region.
     pub(super) fn sights(&self, pool: &Pool, at: Moment) -> Vec<Option<Sight>> {
-        let sight = |SightWord(age_ms, anchored, seen): &SightWord| Sight {
-            seen: seen.map(|(system, server, timeline, behind)| DatabaseReading {
-                instance: Instance { system, server },
-                timeline,
-                role: behind.map_or(Role::Writable, |lag_ms| Role::Standby { lag_ms }),
-            }),
-            at: at.saturating_sub(Duration::from_millis(*age_ms)),
+        let sight = |SightWord(anchored, database): &SightWord| Sight {
+            seen: database.reading(),
+            at: at.saturating_sub(database.age()),
             anchored: *anchored,
         };
         pool.regions.iter().map(|region| self.2.get(&region.name).map(sight)).collect()
