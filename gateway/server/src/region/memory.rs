@@ -65,6 +65,14 @@ impl Remembered {
         Some(Led { instance: Instance { system, server }, timeline })
     }
 
+    /// Takes a backend out, or back in.
+    pub(super) fn drain(&mut self, backend: &str, draining: Option<Draining>) {
+        match draining {
+            Some(draining) => self.draining.insert(backend.to_owned(), draining),
+            None => self.draining.remove(backend),
+        };
+    }
+
     pub(super) const fn lead(&mut self, led: Led) {
         self.led = Some((led.instance.system, led.instance.server, led.timeline));
     }

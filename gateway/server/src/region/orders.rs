@@ -139,32 +139,18 @@ impl RegionWatch {
             return Err(OrderError::Backend(backend.to_owned()));
         }
         let Order { author, reason, dry_run, .. } = order.clone();
-        let note = Draining { author, reason, since: jiff::Timestamp::now() };
-        let change = |remembered: &mut Remembered| {
-            if draining {
-                remembered.draining.insert(backend.to_owned(), note.clone());
-            } else {
-                remembered.draining.remove(backend);
-            }
-        };
+        let note = draining.then(|| Draining { author, reason, since: jiff::Timestamp::now() });
         if dry_run {
             let would = |pool: &Arc<PoolWatch>| {
                 let mut remembered = self.around.memory.of(&pool.pool.name);
-                change(&mut remembered);
+                remembered.drain(backend, note.clone());
                 report::if_drained(pool, backend, draining, &remembered)
             };
             return Ok(pools.iter().map(would).collect());
         }
         for pool in pools {
             let (address, note) = (backend.to_owned(), note.clone());
-            self.remember(&pool.pool.name, move |remembered| {
-                if draining {
-                    remembered.draining.insert(address, note);
-                } else {
-                    remembered.draining.remove(&address);
-                }
-            })
-            .await;
+            self.remember(&pool.pool.name, move |remembered| remembered.drain(&address, note)).await;
             // The one that watches the pool now: one that follows reads the memory.
             if let Some(watched) = self.of(&pool.pool.name) {
                 watched.drain(backend, draining);

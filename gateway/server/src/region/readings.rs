@@ -40,7 +40,9 @@ impl PoolWatch {
         let Seen { judge, backends, .. } = &mut *seen;
         count_backends(judge, region, backends.get(region).map_or(&[], Vec::as_slice));
         drop(seen);
-        self.tell_backend(region, place, before, health.verdict(), format!("{}: {words}", signal.as_str()));
+        let saw = format!("{}: {words}", signal.as_str());
+        let told = self.backend_event(region, place, before, health.verdict(), saw);
+        told.into_iter().for_each(|event| self.tell(event));
         self.conclude();
         health.signal(signal).is_suspect()
     }
@@ -77,23 +79,12 @@ impl PoolWatch {
                 let health = backend.health;
                 state.set_health(&health, self.probes.slow_start, self.now());
                 drop(seen);
-                self.tell_backend(region, place, before, health.verdict(), "an operator said so".to_owned());
+                let saw = "an operator said so".to_owned();
+                let told = self.backend_event(region, place, before, health.verdict(), saw);
+                told.into_iter().for_each(|event| self.tell(event));
             }
         }
         found
-    }
-
-    fn tell_backend(
-        &self,
-        region: RegionIndex,
-        place: usize,
-        before: BackendVerdict,
-        verdict: BackendVerdict,
-        saw: String,
-    ) {
-        if let Some(event) = self.backend_event(region, place, before, verdict, saw) {
-            self.tell(event);
-        }
     }
 
     /// What is told of a backend, if its verdict changed.
