@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use fleetgate_stub::StubOdoo;
 use fleetgate_tests::{
-    Builder, DEADLINE, FaultProxy, Gateway, Link, Postgres, Redis, backend, free_address, wait_for,
+    Builder, DEADLINE, FaultProxy, Gateway, Link, Postgres, Redis, backend, free_address, http_get, wait_for,
 };
 use futures_util::future::join_all;
 use rustls::pki_types::pem::PemObject;
@@ -19,10 +19,11 @@ use tokio_rustls::{TlsAcceptor, TlsConnector};
 
 use crate::authority::{Authority, Signed};
 use crate::fleet;
-use crate::quorum::{AGREED, route_is};
+use crate::quorum::{AGREED, route_is, until_moved};
 use crate::regions::{pool, post, refused, served_by};
 use crate::visitors::Visitors;
 
+const OBSERVE: &str = "127.0.0.2:0";
 const NAMES: [&str; 3] = ["gw-paris", "gw-dublin", "gw-witness"];
 
 /// Two regions, and an authority that signs for gateways.
@@ -99,7 +100,7 @@ impl Site {
             None => nodes(at, self.addresses[at], places),
         };
         let config = format!(
-            "threads: 2\n{}\n{medium}\nregions: [ {{ name: paris }}, {{ name: dublin, standby: true }} ]\npools:\n  main:\n    \
+            "threads: 2\nobserve: {{ address: \"{OBSERVE}\" }}\n{}\n{medium}\nregions: [ {{ name: paris }}, {{ name: dublin, standby: true }} ]\npools:\n  main:\n    \
              odoo_version: \"19.0\"\n    database_selection: dbfilter_header\n    \
              health: {{ interval: 200ms, timeout: 500ms }}\n    failover: {{ {} }}\n    \
              regions:\n      paris: {}\n      dublin: {}\n",
@@ -161,18 +162,7 @@ async fn gateways_that_ask_each_other_move_together_and_one_that_is_cut_off_serv
         node.ways[0].set(Link::BlackHole);
     }
     site.standby.promote();
-    wait_for("the majority writes to dublin", AGREED, async || {
-        let mut moved = 0;
-        for node in majority {
-            let answer = post(&node.gateway).await;
-            moved += usize::from(answer.status == 200 && answer.server() == Some("dublin-1"));
-        }
-        let answer = post(&alone.gateway).await;
-        let old = answer.status == 200 && answer.server() == Some("paris-1");
-        assert!(moved == 0 || !old, "two regions were written to");
-        moved == majority.len()
-    })
-    .await;
+    until_moved(&alone.gateway, majority.iter().map(|node| &node.gateway)).await;
     refused(&alone.gateway, "region_unwritable").await;
     assert_eq!(pool(&alone.gateway).await["route"], "isolated");
     explains(&alone.gateway, "1 of 3 gateways are heard").await;
@@ -182,6 +172,11 @@ async fn gateways_that_ask_each_other_move_together_and_one_that_is_cut_off_serv
         event["to"] == "isolated" && event.to_string().contains("gw-witness: it does not")
     };
     alone.gateway.operational_log().event("why it is isolated", DEADLINE, told).await;
+
+    let metrics = http_get(alone.gateway.listener(OBSERVE), "observe", "/metrics").await.text();
+    for state in ["{gateway=\"gw-witness\",state=\"late\"} 1", "{gateway=\"gw-witness\",state=\"heard\"} 0"] {
+        assert!(metrics.contains(&format!("fleetgate_gateway_state{state}")), "{metrics}");
+    }
 
     // It is back, and follows.
     alone.ways.iter().chain([&alone.dublin]).for_each(|way| way.set(Link::Clear));
