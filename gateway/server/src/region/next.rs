@@ -44,7 +44,8 @@ pub(super) fn next(outlook: &Outlook<'_>, route: Route, pinned: Option<&str>) ->
             say!(
                 text,
                 "Requests stay refused until more than half of the {nodes} gateways hear each other and see the same \
-                 region take writes; then it goes on by itself. Look at Redis, at the other gateways and at the network between."
+                 region take writes; then it goes on by itself. Look at what is said of them below, at the network between, and at Redis where they \
+                 speak through it."
             );
         }
     }

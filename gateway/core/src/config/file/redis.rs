@@ -10,7 +10,7 @@ use std::borrow::Cow;
 const SERVERS_MAX: usize = 16;
 
 section! {
-    /// The Redis or Valkey that [several nodes](nodes.md) share. One node needs none.
+    /// The Redis that [several nodes](nodes.md) share. One node needs none.
     pub(in crate::config) struct RedisEntry {
         /// The server, as `redis://host:port`, or `rediss://host:port` for TLS; a database follows as `/2`. With
         /// `sentinel_service`, the Sentinels.
