@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use crate::fleet;
 use fleetgate_stub::{StubOdoo, StubOptions};
-use fleetgate_tests::{Bind, Builder, DEADLINE, Gateway, Request, free_address, wait_for, ws_connect};
+use fleetgate_tests::{Bind, Builder, DEADLINE, Gateway, Request, free_port, wait_for, ws_connect};
 use rustix::process::Signal;
 use serde_json::Value;
 
@@ -20,7 +20,7 @@ struct Site {
 impl Site {
     async fn new() -> Self {
         let bind = Bind::start([127, 0, 0, 1].into()).await;
-        let ports = [free_address().port(), free_address().port()];
+        let ports = [free_port(), free_port()];
         let server = async |at: u8| {
             let mut options = StubOptions::new(format!("eu-{at}"), fleet::DATABASES);
             options.http = SocketAddr::from(([127, 0, 0, at], ports[0]));

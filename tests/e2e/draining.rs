@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 
 use crate::fleet;
 use fleetgate_stub::{StubOdoo, StubOptions};
-use fleetgate_tests::{Builder, DEADLINE, Gateway, Request, backend, free_address, wait_for, ws_connect};
+use fleetgate_tests::{Builder, DEADLINE, Gateway, Request, backend, free_port, wait_for, ws_connect};
 use rustix::process::Signal;
 use serde_json::Value;
 
@@ -146,7 +146,7 @@ async fn the_last_backend_may_be_drained_too_and_a_strange_one_is_named() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_backend_whose_agent_says_no_is_down_while_odoo_looks_well() {
-    let port = free_address().port();
+    let port = free_port();
     let start = async |name: &str, at: u8, http: u16| {
         let mut options = StubOptions::new(name, fleet::DATABASES);
         options.http = SocketAddr::from(([127, 0, 0, at], http));

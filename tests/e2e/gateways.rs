@@ -254,8 +254,8 @@ async fn gateways_that_are_killed_are_missed_when_there_are_too_few_and_come_bac
 #[tokio::test(flavor = "multi_thread")]
 async fn the_silence_that_a_gateway_without_its_anchors_meets_says_nothing() {
     let mut site = Site::new().await;
-    let mut anchor = Some(TcpListener::bind("127.0.0.1:0").await.unwrap());
-    let address = anchor.as_ref().unwrap().local_addr().unwrap();
+    let address = free_address();
+    let mut anchor = Some(TcpListener::bind(address).await.unwrap());
     site.anchors = format!("anchors: [ \"{address}\" ]");
     let mut nodes = join_all((0..3).map(|at| site.node(at))).await;
     for node in &nodes {

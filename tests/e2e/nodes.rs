@@ -246,7 +246,7 @@ async fn redis_is_reached_over_tls_as_a_user_with_a_password() {
     let path = |name: &str| folder.path().join(name).display().to_string();
     std::fs::write(folder.path().join("ca.crt"), &authority.pem).unwrap();
     std::fs::write(folder.path().join("other.crt"), &other.pem).unwrap();
-    let tls = fleetgate_tests::free_address().port().to_string();
+    let tls = fleetgate_tests::free_port().to_string();
     let (certificate, key, ca) = (path("redis.crt"), path("redis.key"), path("ca.crt"));
     let redis = Redis::start(&[
         "--tls-port",

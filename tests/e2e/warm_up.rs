@@ -2,7 +2,7 @@
 
 use crate::fleet::{self, DATABASES};
 use fleetgate_stub::{StubOdoo, StubOptions};
-use fleetgate_tests::{DEADLINE, Gateway, Request, backend, wait_for};
+use fleetgate_tests::{DEADLINE, Gateway, Request, backend, free_address, wait_for};
 
 const TENANTS: &str = "\
 - { id: acme, hosts: [acme.test, shop.acme.test] }
@@ -14,9 +14,9 @@ const TENANTS: &str = "\
 /// Warm-up asks each worker: they take one request at a time.
 #[tokio::test(flavor = "multi_thread")]
 async fn each_worker_of_a_server_that_comes_back_is_asked_for_the_page_of_a_tenant() {
-    let options = || StubOptions { workers: Some(3), ..StubOptions::new("eu-2", DATABASES) };
+    let (http, gevent) = (free_address(), free_address());
+    let options = || StubOptions { workers: Some(3), http, gevent, ..StubOptions::new("eu-2", DATABASES) };
     let (one, two) = (fleet::prefork("eu-1").await, StubOdoo::start(options()).await.unwrap());
-    let (http, gevent) = (two.http_addr(), two.gevent_addr());
     let with_workers = |stub: &StubOdoo| backend(stub).replace('}', ", workers: 3 }");
     let config = fleet::config(
         &[with_workers(&one), with_workers(&two)],
@@ -26,7 +26,7 @@ async fn each_worker_of_a_server_that_comes_back_is_asked_for_the_page_of_a_tena
     assert_eq!(Request::get("acme.test", "/stub/echo").send(gateway.address()).await.status, 200);
     drop(two);
     wait_for("it is down", DEADLINE, async || verdict(&gateway, 1).await == "down").await;
-    let two = StubOdoo::start(StubOptions { http, gevent, ..options() }).await.unwrap();
+    let two = StubOdoo::start(options()).await.unwrap();
     gateway.operational_log().wait_for_text("was asked for a page of its tenants", DEADLINE).await;
     let pages = two.received().iter().filter(|request| request.target == "/web/login").count();
     assert_eq!(pages, 3);
@@ -40,8 +40,9 @@ async fn verdict(gateway: &Gateway, place: usize) -> String {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_server_that_comes_back_is_asked_for_a_page_of_each_tenant_that_was_served_before_it_serves() {
-    let (one, two) = (fleet::prefork("eu-1").await, fleet::prefork("eu-2").await);
-    let addresses = (two.http_addr(), two.gevent_addr());
+    let (http, gevent) = (free_address(), free_address());
+    let options = || StubOptions { http, gevent, ..StubOptions::new("eu-2", DATABASES) };
+    let (one, two) = (fleet::prefork("eu-1").await, StubOdoo::start(options()).await.unwrap());
     let config = fleet::config(
         &[backend(&one), backend(&two)],
         "health: { interval: 200ms, fall: 1, slow_start: 0s }",
@@ -54,9 +55,7 @@ async fn a_server_that_comes_back_is_asked_for_a_page_of_each_tenant_that_was_se
     drop(two);
     wait_for("it is down", DEADLINE, async || verdict(&gateway, 1).await == "down").await;
 
-    let (http, gevent) = addresses;
-    let options = StubOptions { http, gevent, ..StubOptions::new("eu-2", DATABASES) };
-    let two = StubOdoo::start(options).await.unwrap();
+    let two = StubOdoo::start(options()).await.unwrap();
     let asked = || {
         let mut received = two.received();
         received.retain(|request| !request.target.ends_with("/health"));

@@ -2,7 +2,7 @@
 
 use std::ffi::OsStr;
 use std::fs;
-use std::net::{Ipv4Addr, SocketAddr};
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
@@ -12,7 +12,8 @@ use serde_json::json;
 use tempfile::TempDir;
 
 use crate::peer::{Peer, installed};
-use crate::postgres::{PROGRAMS, as_postgres, free_ports, is_root, run};
+use crate::ports::{free_address, free_port};
+use crate::postgres::{PROGRAMS, as_postgres, is_root, run};
 use crate::wait::wait_for;
 
 /// For a member to lose its lock after it died, in seconds: the least that Patroni allows.
@@ -63,10 +64,9 @@ impl PatroniCluster {
     }
 
     async fn start_with(names: [&'static str; 2], rest: Option<&RestTls>) -> Self {
-        let [client, peer] = free_ports();
-        let client = SocketAddr::from((Ipv4Addr::LOCALHOST, client));
+        let (client, peer) = (free_address(), free_address());
         let folder = tempfile::tempdir().unwrap_or_else(|error| panic!("no temporary folder: {error}"));
-        let (url, peer) = (format!("http://{client}"), format!("http://127.0.0.1:{peer}"));
+        let (url, peer) = (format!("http://{client}"), format!("http://{peer}"));
         let cluster = format!("default={peer}");
         let arguments = [
             "--data-dir",
@@ -106,8 +106,7 @@ impl PatroniMember {
         if is_root() {
             run(Command::new("chown").arg("postgres").arg(folder.path()));
         }
-        let [rest, port] = free_ports();
-        let rest = SocketAddr::from((Ipv4Addr::LOCALHOST, rest));
+        let (rest, port) = (free_address(), free_port());
         let (config, data) = (folder.path().join("patroni.yml"), folder.path().join("data"));
         let client = tls.map(|tls| {
             let files = [

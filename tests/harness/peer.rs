@@ -1,7 +1,7 @@
 //! Servers of other projects, run as they come from their packages.
 
 use std::ffi::OsStr;
-use std::net::{Ipv4Addr, SocketAddr, TcpListener};
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
 
@@ -66,12 +66,6 @@ impl Peer {
     pub fn log(&self) -> &Lines {
         &self.log
     }
-}
-
-/// A loopback address that nobody listens on now, for servers that cannot choose a port themselves.
-pub fn free_address() -> SocketAddr {
-    let bound = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).and_then(|listener| listener.local_addr());
-    bound.unwrap_or_else(|error| panic!("no free port: {error}"))
 }
 
 /// Where a program is: in the path, in sbin, or where `.ci/setup` puts what has no package. Panics with the package that

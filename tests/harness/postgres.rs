@@ -1,13 +1,14 @@
 //! Real PostgreSQL servers: a primary, and standbys that stream from it.
 
 use std::fs::{self, Permissions};
-use std::net::TcpListener;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 use std::sync::Arc;
 
 use tempfile::TempDir;
+
+use crate::ports::free_port;
 
 /// Where Debian's package `postgresql-15` has its programs.
 pub(crate) const PROGRAMS: &str = "/usr/lib/postgresql/15/bin";
@@ -186,22 +187,4 @@ pub(crate) fn run(command: &mut Command) -> Output {
     let errors = String::from_utf8_lossy(&output.stderr);
     assert!(output.status.success(), "{command:?} failed: {errors}");
     output
-}
-
-/// Ports that are free now, below the range that outgoing connections use: for servers that take no port 0. Tests in other
-/// processes start their search elsewhere.
-pub(crate) fn free_ports<const N: usize>() -> [u16; N] {
-    let spread = std::process::id().wrapping_mul(211) % 18_000;
-    let start = 12_000 + u16::try_from(spread).unwrap_or(0);
-    let bound = (start..32_000).filter_map(|port| Some((port, TcpListener::bind(("127.0.0.1", port)).ok()?)));
-    // Held until there are enough, so that none is taken twice.
-    let bound: Vec<(u16, TcpListener)> = bound.take(N).collect();
-    let mut ports = bound.iter().map(|(port, _)| *port);
-    std::array::from_fn(|_| ports.next().unwrap_or_else(|| panic!("no port is free from {start} to 32000")))
-}
-
-/// As [`free_ports`], one of them.
-pub(crate) fn free_port() -> u16 {
-    let [port] = free_ports();
-    port
 }

@@ -6,7 +6,7 @@ use rustix::process::{Pid, Signal, kill_process};
 use tempfile::TempDir;
 
 use crate::peer::installed;
-use crate::postgres::free_port;
+use crate::ports::free_port;
 use crate::wait::{DEADLINE, wait_for};
 
 /// A Redis that keeps nothing on disk: whoever starts again is empty. Ended when dropped.
