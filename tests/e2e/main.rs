@@ -32,6 +32,7 @@ mod draining;
 mod filestore;
 mod forwarding;
 mod frozen;
+mod frozen_websockets;
 mod guards;
 mod isolation;
 mod limits;

@@ -12,7 +12,8 @@ use tokio::sync::Semaphore;
 use crate::fleet::{self, DATABASES};
 use crate::script::{self, Script, handshake};
 
-const OBSERVE: &str = "127.0.0.2:0";
+/// Address of the listener for metrics.
+pub(crate) const OBSERVE: &str = "127.0.0.2:0";
 const TRY_AGAIN_LATER: Option<(u16, String)> = Some((1013, String::new()));
 const GLOBEX: &str = "- { id: globex, hosts: [globex.test] }\n";
 
@@ -42,7 +43,7 @@ async fn start(tenants: &str) -> (StubOdoo, Gateway) {
     (stub, gateway)
 }
 
-async fn apply(gateway: &Gateway, tenants: &str) {
+pub(crate) async fn apply(gateway: &Gateway, tenants: &str) {
     gateway.write_tenants("tenants.yaml", tenants);
     let report = gateway.try_admin(&Request::post("admin", "/v1/reload", "")).await.unwrap().json();
     // The watch may have been faster.
@@ -60,13 +61,13 @@ async fn refused(gateway: &Gateway, host: &str) -> u16 {
     tried.unwrap_err().status
 }
 
-async fn lives(socket: &mut Websocket, database: &str) {
+pub(crate) async fn lives(socket: &mut Websocket, database: &str) {
     socket.send("are you there?").await.unwrap();
     assert_eq!(socket.json().await["database"], database);
 }
 
 /// Websockets that ended for a reason: in the access log and in the metrics.
-async fn ended(gateway: &Gateway, reason: &str) -> (usize, usize) {
+pub(crate) async fn ended(gateway: &Gateway, reason: &str) -> (usize, usize) {
     let logged =
         gateway.access_log().events().iter().filter(|event| event["websocket_end"] == reason).count();
     let text = http_get(gateway.listener(OBSERVE), "observe", "/metrics").await.text();
@@ -174,4 +175,23 @@ async fn websockets_of_a_suspended_tenant_end_one_after_the_other() {
     for socket in &mut sockets {
         assert_eq!(socket.closed().await, TRY_AGAIN_LATER);
     }
+}
+
+#[tokio::test]
+async fn a_frame_that_never_comes_to_its_end_keeps_no_websocket_open() {
+    let odoo = Script::start(|mut stream, _| async move {
+        stream.write_all(script::SWITCHED.as_bytes()).await?;
+        // A text of five bytes, of which two come.
+        stream.write_all(b"\x81\x05he").await?;
+        script::hold(stream).await
+    })
+    .await;
+    let gateway = gateway(fleet::one_port(odoo.address()), "0s", &tenants("active")).start().await;
+    let mut client = RawConnection::open(gateway.address()).await.unwrap();
+    client.send(handshake("acme.test", "/websocket", "")).await.unwrap();
+    client.read_until(b"\x81\x05he").await.unwrap();
+    apply(&gateway, &tenants("suspended")).await;
+    let all = client.read_to_end().await.unwrap();
+    assert!(all.ends_with(b"\x81\x05he"), "something was put into a frame of Odoo's");
+    wait_for("the end is told", DEADLINE, async || ended(&gateway, "suspended").await == (1, 1)).await;
 }

@@ -13,7 +13,7 @@ use crate::site::Site;
 /// For one step of the script, on a busy machine.
 const STEP: Duration = Duration::from_secs(120);
 
-/// The script `moved.mjs`, which tells where it is and waits to be told that it may go on.
+/// A script such as `moved.mjs`, which tells where it is and waits to be told that it may go on.
 pub(crate) struct Browser {
     _child: Child,
     input: ChildStdin,
@@ -21,9 +21,9 @@ pub(crate) struct Browser {
 }
 
 impl Browser {
-    pub(crate) fn start(site: &Site, gateway: std::net::SocketAddr) -> Self {
+    pub(crate) fn start(name: &str, site: &Site, gateway: std::net::SocketAddr) -> Self {
         let mut command = Command::new(site.program("node/node"));
-        command.arg(script("moved.mjs")).arg(gateway.to_string()).env("FLEETGATE_LAB", &site.lab);
+        command.arg(script(name)).arg(gateway.to_string()).env("FLEETGATE_LAB", &site.lab);
         command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::inherit()).kill_on_drop(true);
         let mut child = command.spawn().expect("the lab has node");
         let (input, output) = (child.stdin.take().unwrap(), child.stdout.take().unwrap());
@@ -43,7 +43,12 @@ impl Browser {
 
     /// Lets it go on.
     pub(crate) async fn go_on(&mut self) {
-        self.input.write_all(b"\n").await.expect("the script waits");
+        self.tell("").await;
+    }
+
+    /// Says something to it.
+    pub(crate) async fn tell(&mut self, line: &str) {
+        self.input.write_all(format!("{line}\n").as_bytes()).await.expect("the script waits");
     }
 }
 

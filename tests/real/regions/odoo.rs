@@ -8,7 +8,7 @@ use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
 use fleetgate_tests::{Postgres, Request, free_address, wait_for};
-use rustix::process::{Pid, Signal, kill_process_group};
+use rustix::process::{Pid, Signal, kill_process, kill_process_group};
 
 /// For Odoo to start on a busy machine.
 const START: Duration = Duration::from_secs(90);
@@ -97,6 +97,21 @@ impl Odoo {
     /// Sends a signal to the server and its workers.
     pub(crate) fn signal(&self, signal: Signal) {
         kill_process_group(self.group, signal).expect("Odoo runs");
+    }
+
+    /// Sends a signal to the process of its gevent port alone.
+    pub(crate) fn signal_gevent(&self, signal: Signal) {
+        let port = self.gevent.port().to_string();
+        let is_it = |words: &[u8]| {
+            let has = |wanted: &str| words.split(|&byte| byte == 0).any(|word| word == wanted.as_bytes());
+            has("gevent") && has(&port)
+        };
+        let processes = fs::read_dir("/proc").unwrap().flatten();
+        let found = processes
+            .filter(|process| fs::read(process.path().join("cmdline")).is_ok_and(|words| is_it(&words)))
+            .find_map(|process| process.file_name().to_str()?.parse().ok());
+        let pid = found.and_then(Pid::from_raw).expect("Odoo has a process for its gevent port");
+        kill_process(pid, signal).expect("it runs");
     }
 
     /// Kills it as `kill -9` does.

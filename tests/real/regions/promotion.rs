@@ -110,7 +110,7 @@ async fn users_whose_sessions_are_shared_work_on_after_a_promotion_without_a_cli
 async fn over_a_promotion(shared_sessions: bool) {
     let fleet = Regions::new().await;
     let address = fleet.gateway.address();
-    let mut browser = Browser::start(&fleet.site, address);
+    let mut browser = Browser::start("moved.mjs", &fleet.site, address);
     browser.says("works in the web client").await;
     let stop = Arc::new(AtomicBool::new(false));
     let writing = writer(address, "before", &stop);

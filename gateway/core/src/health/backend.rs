@@ -193,6 +193,17 @@ impl BackendHealth {
         }
     }
 
+    /// Whether a port takes what leaves a lost one of an equal: its own probes pass, and nothing speaks against it. Servers
+    /// that freeze together are found out one after the other, and by then each of them has failed a probe.
+    #[must_use]
+    pub fn takes_over(&self, port: BackendPort) -> bool {
+        let own = match port {
+            BackendPort::Http => &self.http,
+            BackendPort::Gevent => &self.gevent,
+        };
+        own.standing() == Standing::Passing && !own.is_suspect() && !self.avoids(port)
+    }
+
     /// How much of its share a backend takes that came back, from 0 to 1,000: it has no registry in memory, and the
     /// first request of each tenant loads one.
     #[must_use]
@@ -268,6 +279,26 @@ mod tests {
             fail(&mut health, signal, 1);
             assert_eq!(ports.map(|port| health.is_lost(port)), lost, "{signal:?}");
         }
+    }
+
+    #[test]
+    fn a_port_takes_over_while_its_probes_pass_and_nothing_speaks_against_it() {
+        let port = BackendPort::Gevent;
+        let mut health = BackendHealth::default();
+        assert!(!health.takes_over(port), "nothing is known of it");
+        health.note(BackendSignal::Gevent, Reading::Pass, DAMPING, Moment::ZERO);
+        assert!(health.takes_over(port));
+        fail(&mut health, BackendSignal::Gevent, 1);
+        assert!(!health.takes_over(port), "it may be about to fail");
+        for at in 1..=2 {
+            health.note(BackendSignal::Gevent, Reading::Pass, DAMPING, Moment::from_secs(at));
+        }
+        assert!(health.takes_over(port));
+        health.set_draining(true);
+        assert!(!health.takes_over(port));
+        health.set_draining(false);
+        fail(&mut health, BackendSignal::Http, 3);
+        assert!(!health.takes_over(port), "websockets are opened elsewhere first");
     }
 
     #[test]

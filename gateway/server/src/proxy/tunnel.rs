@@ -5,7 +5,7 @@ use super::record::{Outcome, conclude, count, describe};
 use super::service::GatewayState;
 use super::websocket::write_fields;
 use crate::connection::{ClientStream, Paced, Transport};
-use crate::snapshot::{BackendLease, OpenWebsocket, Suspension};
+use crate::snapshot::{BackendLease, OpenWebsocket, PortState, Suspension};
 use crate::telemetry::access_log::AccessEvent;
 use crate::usage::Charge;
 use fleetgate_core::backend::stable_hash;
@@ -22,7 +22,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::task::{Poll, ready};
 use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt, ReadBuf, split};
-use tokio::time::{Instant, sleep, sleep_until, timeout};
+use tokio::time::{Instant, Sleep, sleep, sleep_until, timeout};
 use tokio_util::sync::CancellationToken;
 
 /// Bytes moved at once. Allocated while there is something to move, so that an idle websocket holds no buffer.
@@ -31,7 +31,7 @@ const CHUNK_BYTES: usize = 8 * 1024;
 const SWITCHED: u16 = 101;
 /// Between two charges for the time a websocket is open.
 const CHARGED_EVERY: Duration = Duration::from_secs(60);
-/// For the client's answer to a close frame.
+/// For more of a frame before a close frame, and for the client's answer to that.
 const CLOSE_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// When the websockets of a process are closed.
@@ -45,18 +45,44 @@ pub struct DrainSchedule {
 
 impl DrainSchedule {
     /// Waits for the moment at which the websocket of a request is closed: the process drains, requests of its pool
-    /// no longer go where it is, its backend drains, or its tenant is suspended.
-    async fn turn_of(&self, request_id: &str, left: &[CancellationToken; 2], suspension: &Suspension) -> End {
+    /// no longer go where it is, its backend drains or answers nobody while an equal does, or its tenant is suspended.
+    async fn turn_of(
+        &self,
+        request_id: &str,
+        left: &[CancellationToken; 2],
+        port: Option<&PortState>,
+        suspension: &Suspension,
+    ) -> End {
         let [region_left, backend_left] = left;
-        let end = tokio::select! {
-            () = self.begun.cancelled() => End::Drained,
-            () = region_left.cancelled() => End::Drained,
-            () = backend_left.cancelled() => End::Drained,
-            () = suspension.begins() => End::Suspended,
-        };
         let share = u32::try_from(stable_hash(request_id.as_bytes()) % 1_000).unwrap_or(0);
-        sleep(self.spread.saturating_mul(share) / 1_000).await;
-        end
+        let pause = self.spread.saturating_mul(share) / 1_000;
+        let ended = async {
+            let end = tokio::select! {
+                () = self.begun.cancelled() => End::Drained,
+                () = region_left.cancelled() => End::Drained,
+                () = backend_left.cancelled() => End::Drained,
+                () = suspension.begins() => End::Suspended,
+            };
+            sleep(pause).await;
+            end
+        };
+        tokio::select! {
+            end = ended => end,
+            () = abandoned(port, pause) => End::Lost,
+        }
+    }
+}
+
+/// Waits until a port answers nobody and an equal does, and that is still so after a pause: a backend that goes on keeps the
+/// websockets that are left.
+async fn abandoned(port: Option<&PortState>, pause: Duration) {
+    let Some(port) = port else { return pending().await };
+    loop {
+        port.until_abandoned().await;
+        sleep(pause).await;
+        if port.is_abandoned() {
+            return;
+        }
     }
 }
 
@@ -80,7 +106,7 @@ pub struct Tunnel {
     left: [CancellationToken; 2],
     suspension: Suspension,
     /// Gives the place at the backend back when the websocket ends.
-    _lease: Option<BackendLease>,
+    lease: Option<BackendLease>,
     state: Arc<GatewayState>,
 }
 
@@ -98,6 +124,8 @@ enum End {
     Idle,
     Drained,
     Suspended,
+    /// The backend answers nobody.
+    Lost,
     /// The client broke the protocol, or left, before the websocket began.
     NeverBegan,
 }
@@ -110,6 +138,7 @@ impl End {
             Self::Idle => "idle",
             Self::Drained => "drained",
             Self::Suspended => "suspended",
+            Self::Lost => "lost",
             Self::NeverBegan => "never_began",
         }
     }
@@ -119,7 +148,9 @@ impl End {
     const fn close_code(self) -> u16 {
         match self {
             Self::Suspended => CLOSE_TRY_AGAIN_LATER,
-            Self::Client | Self::Backend | Self::Idle | Self::Drained | Self::NeverBegan => CLOSE_RESTART,
+            Self::Client | Self::Backend | Self::Idle | Self::Drained | Self::Lost | Self::NeverBegan => {
+                CLOSE_RESTART
+            }
         }
     }
 }
@@ -157,7 +188,7 @@ impl Tunnel {
             _open: context.websocket.take(),
             left: [context.left(), backend_left],
             suspension: context.suspension(&state.store),
-            _lease: context.lease.take(),
+            lease: context.lease.take(),
             state: Arc::clone(state),
         };
         context.hand_over(tunnel);
@@ -214,7 +245,8 @@ impl Tunnel {
         let (mut client_read, mut client_write) = split(client);
         let (backend_read, mut backend_write) = split(backend);
         let request_id = self.event.as_ref().map_or("", |event| &*event.request_id);
-        let turn = self.state.drain.turn_of(request_id, &self.left, &self.suspension);
+        let port = self.lease.as_ref().map(|lease| lease.backend().port(lease.port()));
+        let turn = self.state.drain.turn_of(request_id, &self.left, port, &self.suspension);
         let up = pump(&mut client_read, &mut backend_write, traffic);
         let down = pump_frames(backend_read, &mut client_write, traffic, &mut tracker, turn);
         tokio::pin!(up);
@@ -227,7 +259,8 @@ impl Tunnel {
                     Ok(ended) => ended,
                     Err(error) => return (End::Backend, Some(error)),
                 };
-                // The client answers the close frame, Odoo gets that answer, and one of them ends the conversation.
+                // The client answers the close frame, Odoo gets that answer, and one of them ends the conversation: the
+                // client where Odoo answers nobody.
                 let _answered = timeout(CLOSE_TIMEOUT, async {
                     tokio::select! {
                         _ = &mut up => {}
@@ -325,7 +358,8 @@ async fn pump(
 }
 
 /// Moves frames to the client until the backend ends them, or until it is this websocket's turn to be closed: then
-/// a close frame goes out after the frame that is on its way.
+/// a close frame goes out after the frame that is on its way. Where the rest of that does not come, the client meets an end
+/// without one.
 async fn pump_frames<R: AsyncRead + Unpin>(
     mut from: R,
     to: &mut (impl AsyncWrite + Unpin),
@@ -334,19 +368,30 @@ async fn pump_frames<R: AsyncRead + Unpin>(
     turn: impl Future<Output = End>,
 ) -> io::Result<(End, R)> {
     tokio::pin!(turn);
-    let mut closing = None;
+    let (mut closing, mut patience) = (None, None);
     loop {
         if let Some(end) = closing.filter(|_| tracker.at_boundary()) {
             return close(to, traffic, tracker, end).await.map(|()| (end, from));
         }
         let chunk = tokio::select! {
             chunk = next_chunk(&mut from) => chunk?,
-            end = &mut turn, if closing.is_none() => { closing = Some(end); continue }
+            end = &mut turn, if closing.is_none() => {
+                // A frame that has begun comes to its end, as long as there is more of it.
+                (closing, patience) = (Some(end), Some(Box::pin(sleep(CLOSE_TIMEOUT))));
+                continue
+            }
+            end = passed(&mut patience, closing) => {
+                to.shutdown().await?;
+                return Ok((end, from));
+            }
         };
         let Some(chunk) = chunk else {
             to.shutdown().await?;
             return Ok((End::Backend, from));
         };
+        if let Some(patience) = &mut patience {
+            patience.as_mut().reset(Instant::now() + CLOSE_TIMEOUT);
+        }
         match (tracker.feed(&chunk), closing) {
             (Some(boundary), Some(end)) => {
                 send(to, chunk.get(..boundary).unwrap_or(&chunk), traffic).await?;
@@ -357,13 +402,28 @@ async fn pump_frames<R: AsyncRead + Unpin>(
     }
 }
 
+/// Waits until there is no more patience for the end of a websocket that is closed.
+async fn passed(patience: &mut Option<Pin<Box<Sleep>>>, closing: Option<End>) -> End {
+    match (patience, closing) {
+        (Some(patience), Some(end)) => {
+            patience.await;
+            end
+        }
+        _ => pending().await,
+    }
+}
+
 async fn close(
     to: &mut (impl AsyncWrite + Unpin),
     traffic: &Traffic,
     tracker: &FrameTracker,
     end: End,
 ) -> io::Result<()> {
-    if tracker.closed() { Ok(()) } else { send(to, &close_frame(end.close_code()), traffic).await }
+    if !tracker.closed() {
+        send(to, &close_frame(end.close_code()), traffic).await?;
+    }
+    // Nobody else ends such a connection.
+    if end == End::Lost { to.shutdown().await } else { Ok(()) }
 }
 
 /// Waits until a side that was said goodbye to has nothing more to say.

@@ -166,6 +166,7 @@ impl PoolWatch {
             told.extend(self.login_event(seen, other));
             let Seen { judge, backends, .. } = &mut *seen;
             count_backends(judge, other, backends.get(other).map_or(&[], Vec::as_slice));
+            self.show_abandoned(seen, other);
         }
         told
     }

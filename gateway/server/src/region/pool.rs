@@ -68,7 +68,7 @@ impl PoolWatch {
         for (state, seen) in backends.iter().flatten().zip(seen.backends.iter().flatten()) {
             state.set_health(&seen.health, probes.slow_start, born.elapsed());
         }
-        Some(Self {
+        let watch = Self {
             pool: pool.clone(),
             probes,
             backends,
@@ -81,7 +81,11 @@ impl PoolWatch {
             around: around.clone(),
             born,
             seen: Mutex::new(seen),
-        })
+        };
+        let seen = watch.seen();
+        (0..watch.pool.regions.len()).for_each(|region| watch.show_abandoned(&seen, region));
+        drop(seen);
+        Some(watch)
     }
 
     /// Whether it watches a pool as it is in a snapshot.

@@ -10,6 +10,7 @@ use fleetgate_core::health::{
     BackendHealth, BackendSignal, BackendVerdict, DatabaseReading, Moment, Reading, Replication,
 };
 use fleetgate_core::region::{RegionIndex, Sight, merge};
+use fleetgate_core::traffic::BackendPort;
 use std::sync::Arc;
 
 impl PoolWatch {
@@ -39,6 +40,7 @@ impl PoolWatch {
         }
         let Seen { judge, backends, .. } = &mut *seen;
         count_backends(judge, region, backends.get(region).map_or(&[], Vec::as_slice));
+        self.show_abandoned(&seen, region);
         drop(seen);
         let saw = format!("{}: {words}", signal.as_str());
         let told = self.backend_event(region, place, before, health.verdict(), saw);
@@ -62,6 +64,18 @@ impl PoolWatch {
         }
     }
 
+    /// Has the websockets of a region see whose backend answers nobody while an equal takes over. Among backends that all
+    /// look lost a wrong guess must not cut anybody off, and another region takes over by the route alone.
+    pub(super) fn show_abandoned(&self, seen: &Seen, region: RegionIndex) {
+        let port = BackendPort::Gevent;
+        let backends = seen.backends.get(region).map_or(&[][..], Vec::as_slice);
+        let taken_over = backends.iter().any(|backend| backend.health.takes_over(port));
+        let states = self.backends.get(region).into_iter().flatten();
+        for (state, backend) in states.zip(backends) {
+            state.port(port).set_abandoned(taken_over && backend.health.is_lost(port));
+        }
+    }
+
     /// Takes a backend out, or back in. Whether the pool has it.
     pub(super) fn drain(self: &Arc<Self>, address: &str, draining: bool) -> bool {
         let mut found = false;
@@ -78,6 +92,7 @@ impl PoolWatch {
                 backend.health.set_draining(draining);
                 let health = backend.health;
                 state.set_health(&health, self.probes.slow_start, self.now());
+                self.show_abandoned(&seen, region);
                 drop(seen);
                 let saw = "an operator said so".to_owned();
                 let told = self.backend_event(region, place, before, health.verdict(), saw);

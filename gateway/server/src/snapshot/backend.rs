@@ -1,5 +1,6 @@
 //! What is known about a backend while the process lives.
 
+use super::flag::Flag;
 use super::traffic::TrafficCell;
 use fleetgate_core::backend::{BackendLoad, stable_hash};
 use fleetgate_core::health::{BackendHealth, BackendVerdict, Moment};
@@ -10,7 +11,6 @@ use std::num::NonZeroU16;
 use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU16, AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
-use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
 /// For how long a backend that refused a connection is asked last.
@@ -77,9 +77,9 @@ pub struct PortState {
     /// Whether probes say that others should be asked first.
     avoided: AtomicBool,
     /// Whether it gives no good answer to its own probes.
-    lost: AtomicBool,
-    /// Told when that begins.
-    found_lost: Notify,
+    lost: Flag,
+    /// Whether it is lost, and an equal takes over what stays open for long.
+    abandoned: Flag,
     /// Of those in flight, those that hold no permit any more.
     apart: AtomicU32,
     /// Requests that it serves at once; `u32::MAX` where that is not known.
@@ -96,27 +96,30 @@ impl PortState {
             failing_until_ms: AtomicU64::new(0),
             connect_failures: AtomicU64::new(0),
             avoided: AtomicBool::new(false),
-            lost: AtomicBool::new(false),
-            found_lost: Notify::new(),
+            lost: Flag::default(),
+            abandoned: Flag::default(),
         }
     }
 
     /// Waits until probes have found that it answers nobody, which may be so already.
     pub async fn until_lost(&self) {
-        loop {
-            // Made before the look: what is told in between is heard.
-            let told = self.found_lost.notified();
-            if self.lost.load(Ordering::Acquire) {
-                return;
-            }
-            told.await;
-        }
+        self.lost.until_raised().await;
     }
 
-    fn set_lost(&self, lost: bool) {
-        if self.lost.swap(lost, Ordering::AcqRel) != lost && lost {
-            self.found_lost.notify_waiters();
-        }
+    /// Waits until that is so and an equal answers, which may be so already: what stays open for long moves there.
+    pub async fn until_abandoned(&self) {
+        self.abandoned.until_raised().await;
+    }
+
+    /// Whether it answers nobody, and an equal does.
+    #[must_use]
+    pub fn is_abandoned(&self) -> bool {
+        self.abandoned.is_raised()
+    }
+
+    /// Notes whether it answers nobody while an equal does.
+    pub fn set_abandoned(&self, abandoned: bool) {
+        self.abandoned.set(abandoned);
     }
 
     /// Requests, or websockets, that it serves now.
@@ -205,7 +208,7 @@ impl BackendState {
         self.health.share.store(health.share_permille(slow_start, now), Ordering::Relaxed);
         for port in [BackendPort::Http, BackendPort::Gevent] {
             self.port(port).avoided.store(health.avoids(port), Ordering::Relaxed);
-            self.port(port).set_lost(health.is_lost(port));
+            self.port(port).lost.set(health.is_lost(port));
         }
     }
 

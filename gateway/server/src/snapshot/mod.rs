@@ -6,6 +6,7 @@ mod addresses;
 mod backend;
 mod backend_tls;
 mod client_authorities;
+mod flag;
 mod route;
 mod suspension;
 mod traffic;

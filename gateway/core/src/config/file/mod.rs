@@ -168,7 +168,8 @@ section! {
     pub(in crate::config) struct DrainEntry {
         /// Longest wait for requests in flight after SIGTERM. The process ends earlier when none is left.
         timeout: Lasting<0, 3_600_000> = "30s",
-        /// Span over which websockets are closed, so that their clients do not all come back at once.
+        /// Span over which websockets are closed, so that their clients do not all come back at once: also those of a backend
+        /// that drains or froze, of a pool that moves and of a tenant that is suspended.
         websocket_spread: Lasting<0, 600_000> = "5s",
     }
 }
