@@ -5,13 +5,12 @@ use std::net::SocketAddr;
 
 use fleetgate_stub::StubOdoo;
 use fleetgate_tests::{
-    Answer, Builder, DEADLINE, Gateway, Peer, Request, free_address, wait_for, ws_connect,
+    Answer, Authority, Builder, DEADLINE, Gateway, Peer, Request, Signed, free_address, wait_for, ws_connect,
 };
 use serde_json::json;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpListener;
 
-use crate::authority::{Authority, Signed};
 use crate::fleet::{self, TENANTS};
 
 const NAME: &str = "odoo.internal";

@@ -6,7 +6,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
 use fleetgate_stub::StubOdoo;
-use fleetgate_tests::{DEADLINE, Gateway, Peer, backend, free_address, wait_for};
+use fleetgate_tests::{Authority, DEADLINE, Gateway, Peer, backend, free_address, wait_for};
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, ServerName};
 use rustls::{ClientConfig, RootCertStore};
@@ -14,7 +14,6 @@ use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::{TcpSocket, TcpStream};
 use tokio_rustls::TlsConnector;
 
-use crate::authority::Authority;
 use crate::fleet;
 use crate::script::handshake;
 

@@ -10,12 +10,12 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use fleetgate_stub::{StubOdoo, StubOptions};
 use fleetgate_tests::{
-    DEADLINE, Dice, FaultProxy, Gateway, Link, Postgres, Redis, Request, free_address, wait_for, ws_connect,
+    Authority, DEADLINE, Dice, FaultProxy, Gateway, Link, Postgres, Redis, Request, free_address, wait_for,
+    ws_connect,
 };
 use tokio::task::JoinSet;
 use tokio::time::{interval, sleep};
 
-use crate::authority::Authority;
 use crate::fleet::{self, DATABASES};
 use crate::sites::{far_region, identified};
 

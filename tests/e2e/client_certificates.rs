@@ -4,7 +4,9 @@ use std::fs;
 use std::net::SocketAddr;
 
 use fleetgate_stub::StubOdoo;
-use fleetgate_tests::{Connection, DEADLINE, Gateway, Request, backend, raw_exchange, wait_for};
+use fleetgate_tests::{
+    Authority, Connection, DEADLINE, Gateway, Request, Signed, backend, raw_exchange, wait_for,
+};
 use serde_json::Value;
 use tempfile::TempDir;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -12,7 +14,6 @@ use tokio::net::TcpStream;
 use tokio::process::Command;
 use tokio_rustls::client::TlsStream;
 
-use crate::authority::{Authority, Signed};
 use crate::fleet;
 use crate::script::handshake;
 

@@ -5,7 +5,6 @@ use std::net::SocketAddr;
 use crate::fleet;
 use fleetgate_stub::{StubOdoo, StubOptions};
 use fleetgate_tests::{Builder, DEADLINE, Gateway, Request, backend, free_port, wait_for, ws_connect};
-use rustix::process::Signal;
 use serde_json::Value;
 
 const PROBED: &str = "health: { interval: 200ms, rise: 1, slow_start: 0s }";
@@ -104,10 +103,7 @@ async fn a_backend_that_drains_ends_what_it_has_and_gets_nothing_new_over_a_relo
     .await;
     nothing_new(&gateway, "after a reload").await;
 
-    let pid = gateway.admin("/v1/status").await["pid"].clone();
-    gateway.signal(Signal::QUIT);
-    wait_for("another process serves", DEADLINE, async || gateway.admin("/v1/status").await["pid"] != pid)
-        .await;
+    gateway.replace(DEADLINE).await;
     gateway.wait_until_ready().await;
     nothing_new(&gateway, "after an upgrade").await;
 

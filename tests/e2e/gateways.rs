@@ -6,7 +6,8 @@ use std::time::Duration;
 
 use fleetgate_stub::StubOdoo;
 use fleetgate_tests::{
-    Builder, DEADLINE, FaultProxy, Gateway, Link, Postgres, Redis, backend, free_address, http_get, wait_for,
+    Authority, Builder, DEADLINE, FaultProxy, Gateway, Link, Postgres, Redis, Signed, backend, free_address,
+    http_get, wait_for,
 };
 use futures_util::future::join_all;
 use rustls::pki_types::pem::PemObject;
@@ -17,7 +18,6 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::task::{JoinHandle, JoinSet};
 use tokio_rustls::{TlsAcceptor, TlsConnector};
 
-use crate::authority::{Authority, Signed};
 use crate::fleet;
 use crate::quorum::{AGREED, route_is, until_moved};
 use crate::regions::{pool, post, refused, served_by};

@@ -10,7 +10,6 @@
     reason = "all of this is tests; a surprise is a failed test"
 )]
 
-mod authority;
 mod fleet;
 
 // What becomes of a request.

@@ -3,11 +3,9 @@
 use std::time::{Duration, Instant};
 
 use fleetgate_stub::StubOdoo;
-use fleetgate_tests::{DEADLINE, Gateway, Redis, Request, backend, wait_for};
-use rustix::process::Signal;
+use fleetgate_tests::{Authority, DEADLINE, Gateway, Redis, Request, backend, wait_for};
 use serde_json::Value;
 
-use crate::authority::Authority;
 use crate::fleet;
 use crate::visitors::Visitors;
 
@@ -376,10 +374,7 @@ async fn an_upgrade_of_a_node_fails_no_request_and_the_old_process_leaves() {
     let visitors = Visitors::come(gateway.address(), &[("acme.test", "acme"), ("globex.test", "globex")]);
     visitors.served(50).await;
     let before = cluster(&gateway).await["nodes"].clone();
-    let old = gateway.pid();
-    gateway.signal(Signal::QUIT);
-    wait_for("another process serves", DEADLINE, async || gateway.admin("/v1/status").await["pid"] != old)
-        .await;
+    gateway.replace(DEADLINE).await;
     visitors.served(50).await;
     assert!(gateway.wait_exit(DEADLINE).await.success());
     wait_for("the new process is the only node", DEADLINE, async || {

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use fleetgate_stub::StubOdoo;
-use fleetgate_tests::{DEADLINE, Gateway, Peer, Request, backend, free_address, wait_for};
+use fleetgate_tests::{Authority, DEADLINE, Gateway, Peer, Request, backend, free_address, wait_for};
 use rustix::process::Signal;
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, ServerName};
@@ -18,7 +18,6 @@ use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
 
-use crate::authority::Authority;
 use crate::balancers::{self, FRIEND};
 use crate::fleet::{self, TENANTS};
 

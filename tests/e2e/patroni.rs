@@ -1,10 +1,9 @@
 //! Two regions whose databases Patroni manages: requests follow its promotions.
 
-use crate::authority::Authority;
 use crate::fleet;
 use crate::regions::{database_is, get, pool, post, refused, served_by};
 use fleetgate_stub::StubOdoo;
-use fleetgate_tests::{Builder, DEADLINE, Gateway, PatroniCluster, RestTls, backend, wait_for};
+use fleetgate_tests::{Authority, Builder, DEADLINE, Gateway, PatroniCluster, RestTls, backend, wait_for};
 
 /// A gateway before two regions, the first member of a cluster in one and the second in the other, not started. `keys`: of
 /// the pool.

@@ -1,10 +1,11 @@
 //! Servers that speak TLS badly, to probes: each costs itself alone, is named in words that help, and holds no connection.
 
-use crate::authority::{Authority, Signed};
 use crate::fleet::{self, TENANTS};
 use crate::regions::pool;
 use fleetgate_stub::fault::{Fault, FaultyBackend};
-use fleetgate_tests::{DEADLINE, Gateway, Peer, Postgres, backend, free_address, wait_for};
+use fleetgate_tests::{
+    Authority, DEADLINE, Gateway, Peer, Postgres, Signed, backend, free_address, wait_for,
+};
 use std::ffi::OsStr;
 use std::net::SocketAddr;
 use std::sync::Arc;

@@ -6,7 +6,6 @@ use fleetgate_stub::StubOdoo;
 use fleetgate_stub::fault::{Fault, FaultyBackend, FullBacklog};
 use fleetgate_tests::{DEADLINE, FaultProxy, Gateway, Link, Postgres, Request, backend, wait_for};
 use serde_json::Value;
-use std::fs;
 use std::net::SocketAddr;
 use std::time::Duration;
 
@@ -31,12 +30,6 @@ async fn until_other_is(gateway: &Gateway, verdict: &str) {
     .await;
 }
 
-fn resident_kib(gateway: &Gateway) -> u64 {
-    let status = fs::read_to_string(format!("/proc/{}/status", gateway.pid())).unwrap();
-    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).unwrap();
-    line.trim().strip_suffix(" kB").unwrap().parse().unwrap()
-}
-
 #[tokio::test(flavor = "multi_thread")]
 async fn whatever_answers_a_probe_badly_is_down_and_costs_little() {
     let well = fleet::prefork("eu-1").await;
@@ -57,14 +50,14 @@ async fn whatever_answers_a_probe_badly_is_down_and_costs_little() {
     ] {
         let faulty = FaultyBackend::start(fault).await.unwrap();
         let gateway = beside(&well, faulty.address()).await;
-        let before = resident_kib(&gateway);
+        let before = gateway.resident_kib();
         until_other_is(&gateway, "down").await;
         // Two ports are asked, each by one probe after the other.
         let asked = faulty.counts().connections;
         wait_for("it is asked again and again", DEADLINE, async || faulty.counts().connections >= asked + 6)
             .await;
         assert!(faulty.counts().connections_open <= 4, "{fault:?}: {:?}", faulty.counts());
-        let grown = resident_kib(&gateway).saturating_sub(before);
+        let grown = gateway.resident_kib().saturating_sub(before);
         assert!(grown < 32 * 1024, "{fault:?}: {grown} KiB");
         let [one, other] = verdicts(&gateway).await;
         assert_eq!((&one["verdict"], &other["verdict"]), (&"up".into(), &"down".into()), "{fault:?}");

@@ -279,10 +279,7 @@ async fn an_upgrade_under_load_counts_each_request_once() {
     let mut gateway = builder.start().await;
     let visitors = Visitors::come(gateway.address(), &[("acme.test", "acme")]);
     visitors.served(50).await;
-    let old = gateway.pid();
-    gateway.signal(Signal::QUIT);
-    wait_for("another process serves", DEADLINE, async || gateway.admin("/v1/status").await["pid"] != old)
-        .await;
+    gateway.replace(DEADLINE).await;
     visitors.served(50).await;
     assert!(gateway.wait_exit(DEADLINE).await.success());
     let (answered, failures) = visitors.leave().await;

@@ -1,11 +1,10 @@
 //! Two regions with real PostgreSQL servers: requests go where writes are taken, and nowhere else.
 
-use crate::authority::Authority;
 use crate::fleet::{self, DATABASES};
 use crate::quotas::receiver;
 use fleetgate_stub::{StubOdoo, StubOptions};
 use fleetgate_tests::{
-    Answer, Builder, DEADLINE, Gateway, Postgres, Request, backend, http_get, wait_for, ws_connect,
+    Answer, Authority, Builder, DEADLINE, Gateway, Postgres, Request, backend, http_get, wait_for, ws_connect,
 };
 use rustix::process::Signal;
 use serde_json::Value;

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use fleetgate_stub::StubOdoo;
-use fleetgate_tests::{Answer, Gateway, Request};
+use fleetgate_tests::{Answer, Request};
 use serde_json::{Value, json};
 
 use crate::fleet;
@@ -334,13 +334,6 @@ async fn a_body_of_two_media_types_is_of_none() {
     fleet::still_serves(&gateway).await;
 }
 
-/// Resident memory of a gateway in KiB.
-fn resident_kib(gateway: &Gateway) -> u64 {
-    let status = std::fs::read_to_string(format!("/proc/{}/status", gateway.pid())).unwrap();
-    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).unwrap();
-    line.trim().trim_end_matches(" kB").parse().unwrap()
-}
-
 #[tokio::test]
 async fn a_call_of_a_hundred_megabytes_takes_no_memory() {
     let (_stub, gateway) = fleet::start().await;
@@ -353,7 +346,7 @@ async fn a_call_of_a_hundred_megabytes_takes_no_memory() {
     let upload =
         Request::new("POST", "acme.test", "/stub/upload").body_in_parts(parts("", ""), Duration::ZERO);
     upload.send(gateway.address()).await;
-    let before = resident_kib(&gateway);
+    let before = gateway.resident_kib();
     for (path, media, start, end) in [
         (
             "/jsonrpc",
@@ -374,6 +367,6 @@ async fn a_call_of_a_hundred_megabytes_takes_no_memory() {
         let answer = request.body_in_parts(parts(start, end), Duration::ZERO).send(gateway.address()).await;
         assert_eq!(answer.database(), Some("acme"), "{}", answer.text());
     }
-    let added = resident_kib(&gateway).saturating_sub(before);
+    let added = gateway.resident_kib().saturating_sub(before);
     assert!(added < 16 * 1024, "{added} KiB more than before");
 }

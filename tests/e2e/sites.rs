@@ -5,12 +5,11 @@ use std::net::SocketAddr;
 
 use fleetgate_stub::{StubOdoo, StubOptions};
 use fleetgate_tests::{
-    Answer, Builder, Connection, DEADLINE, Gateway, Postgres, Request, backend, free_address, wait_for,
-    ws_connect,
+    Answer, Authority, Builder, Connection, DEADLINE, Gateway, Postgres, Request, Signed, backend,
+    free_address, wait_for, ws_connect,
 };
 use serde_json::{Value, json};
 
-use crate::authority::{Authority, Signed};
 use crate::fleet::{self, DATABASES};
 use crate::regions::{get, pool, post, served_by};
 

@@ -126,13 +126,6 @@ async fn without_disk_an_answer_waits_for_its_client_and_is_whole() {
     assert_eq!((answer.status, answer.body.len()), (200, LARGE));
 }
 
-/// Resident memory of the gateway in KiB.
-fn resident_kib(gateway: &Gateway) -> u64 {
-    let status = std::fs::read_to_string(format!("/proc/{}/status", gateway.pid())).unwrap();
-    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).unwrap();
-    line.trim().trim_end_matches(" kB").parse().unwrap()
-}
-
 #[tokio::test]
 async fn many_bodies_at_once_hold_no_more_memory_than_all_may() {
     const BODIES: u64 = 300;
@@ -162,7 +155,7 @@ async fn many_bodies_at_once_hold_no_more_memory_than_all_may() {
     // Connections cost something by themselves.
     drop(connected(1).await);
     wait_for("nothing is held", DEADLINE, async || held().await == (0, 0)).await;
-    let before = resident_kib(&gateway);
+    let before = gateway.resident_kib();
     let mut clients = connected(BYTES - 1).await;
     wait_for("all bodies are taken", DEADLINE, async || {
         let (memory, disk) = held().await;
@@ -175,7 +168,7 @@ async fn many_bodies_at_once_hold_no_more_memory_than_all_may() {
         "{memory} in memory, {disk} on disk"
     );
     assert_eq!(on_disk(&gateway).await, disk);
-    let grown = resident_kib(&gateway).saturating_sub(before);
+    let grown = gateway.resident_kib().saturating_sub(before);
     assert!(grown < sent / 1024, "bodies of {sent} bytes cost {grown} KiB");
     let call = Request::post("globex.test", "/stub/upload", vec![b'b'; 4_000]).send(gateway.address()).await;
     assert_eq!(call.status, 200);

@@ -4,7 +4,7 @@ use std::fs;
 
 use fleetgate_tests::{Builder, DEADLINE, Gateway, Redis, free_address, wait_for};
 use futures_util::future::join_all;
-use rustix::process::{Pid, Signal, kill_process};
+use rustix::process::Signal;
 
 use crate::fleet::TENANTS;
 use crate::gateways::{Site, explained, explains};
@@ -23,10 +23,6 @@ async fn gateways(site: &Site) -> (Vec<Builder>, Vec<Gateway>) {
     (builders, gateways)
 }
 
-async fn pid(gateway: &Gateway) -> u64 {
-    gateway.admin("/v1/status").await["pid"].as_u64().unwrap()
-}
-
 /// Whether the newest process of a gateway has its vote, and lets paris be used.
 async fn votes(gateway: &Gateway) {
     wait_for("the newest process has the vote", AGREED, async || {
@@ -35,21 +31,13 @@ async fn votes(gateway: &Gateway) {
     .await;
 }
 
-/// Asks a gateway to replace its process: the one that serves afterwards.
-async fn replaced(gateway: &Gateway, old: u64) -> u64 {
-    kill_process(Pid::from_raw(i32::try_from(old).unwrap()).unwrap(), Signal::QUIT).unwrap();
-    wait_for("another process serves", AGREED, async || pid(gateway).await != old).await;
-    pid(gateway).await
-}
-
 /// A gateway is replaced twice while somebody asks it, and another one.
 async fn upgraded_under_load(upgraded: &mut Gateway, other: &Gateway) {
     let hosts = [("acme.test", "acme"), ("globex.test", "globex")];
     let (here, there) = (Visitors::come(upgraded.address(), &hosts), Visitors::come(other.address(), &hosts));
-    let mut serving = u64::from(upgraded.pid());
     for _ in 0..2 {
         here.served(50).await;
-        serving = replaced(upgraded, serving).await;
+        upgraded.replace(AGREED).await;
         here.served(50).await;
         there.served(50).await;
         votes(upgraded).await;

@@ -7,13 +7,12 @@ use std::process::Stdio;
 use std::time::Duration;
 
 use fleetgate_stub::StubOdoo;
-use fleetgate_tests::{DEADLINE, Gateway, backend, installed, wait_for};
+use fleetgate_tests::{Authority, DEADLINE, Gateway, backend, installed, wait_for};
 use serde_json::Value;
 use tempfile::TempDir;
 use tokio::io::AsyncWriteExt;
 use tokio::process::Command;
 
-use crate::authority::Authority;
 use crate::fleet::{self, TENANTS};
 
 /// A listener that speaks TLS 1.3 and nothing older.

@@ -29,22 +29,6 @@ async fn before() -> (StubOdoo, Builder) {
     (stub, builder)
 }
 
-/// The process that answers on the admin socket.
-async fn pid(gateway: &Gateway) -> u64 {
-    gateway.admin("/v1/status").await["pid"].as_u64().unwrap()
-}
-
-fn quit(pid: u64) {
-    kill_process(Pid::from_raw(i32::try_from(pid).unwrap()).unwrap(), Signal::QUIT).unwrap();
-}
-
-/// Asks a process to replace itself: the one that serves afterwards.
-async fn replaced(gateway: &Gateway, old: u64) -> u64 {
-    quit(old);
-    wait_for("another process serves", DEADLINE, async || pid(gateway).await != old).await;
-    pid(gateway).await
-}
-
 async fn gone(pid: u64) {
     let folder = format!("/proc/{pid}");
     wait_for("the old process is gone", DEADLINE, async || {
@@ -65,15 +49,14 @@ async fn an_upgrade_under_load_fails_no_request_and_websockets_come_back() {
     let (_stub, builder) = before().await;
     let mut gateway = builder.start().await;
     let visitors = Visitors::come(gateway.address(), &[("acme.test", "acme"), ("globex.test", "globex")]);
-    let mut serving = u64::from(gateway.pid());
     for _ in 0..2 {
         let mut sockets = Vec::new();
         for _ in 0..20 {
             sockets.push(open(&gateway).await);
         }
         visitors.served(50).await;
-        let old = serving;
-        serving = replaced(&gateway, old).await;
+        let old = gateway.serving_pid().await;
+        gateway.replace(DEADLINE).await;
         let closed = futures_util::future::join_all(sockets.iter_mut().map(Websocket::closed)).await;
         assert_eq!(closed, vec![Some((1012, String::new())); 20]);
         let mut back = open(&gateway).await;
@@ -87,6 +70,7 @@ async fn an_upgrade_under_load_fails_no_request_and_websockets_come_back() {
     assert!(gateway.wait_exit(DEADLINE).await.success());
     let (answered, failures) = visitors.leave().await;
     assert!(answered >= 200 && failures.is_empty(), "{answered} answered, {failures:#?}");
+    let serving = gateway.serving_pid().await;
     let told = |event: &Value| event["pid"].as_u64() == Some(serving);
     gateway.operational_log().event("who serves now", DEADLINE, told).await;
 }
@@ -98,12 +82,12 @@ async fn a_request_in_flight_ends_at_the_old_process() {
     let address = gateway.address();
     let slow = tokio::spawn(async move { http_get(address, "acme.test", "/stub/slow?ms=3000").await });
     wait_for("the slow request is at Odoo", DEADLINE, async || stub.counts().requests_in_flight == 1).await;
-    let new = replaced(&gateway, gateway.pid().into()).await;
+    let new = gateway.replace(DEADLINE).await;
     assert_eq!(http_get(address, "acme.test", "/web/login").await.status, 200);
     let answer = slow.await.unwrap();
     assert_eq!((answer.status, answer.database()), (200, Some("acme")));
     assert!(gateway.wait_exit(DEADLINE).await.success());
-    assert_eq!(pid(&gateway).await, new);
+    assert_eq!(gateway.serving_pid().await, new);
 }
 
 #[tokio::test]
@@ -116,7 +100,7 @@ async fn probes_and_metrics_are_those_of_the_new_process_at_once() {
     for _ in 0..5 {
         assert_eq!(http_get(address, "globex.test", "/web/login").await.status, 200);
     }
-    replaced(&gateway, gateway.pid().into()).await;
+    gateway.replace(DEADLINE).await;
     gateway.operational_log().wait_for_text("draining", DEADLINE).await;
     for _ in 0..50 {
         let ready = http_get(observe, "observe", "/readyz").await;
@@ -132,14 +116,14 @@ async fn the_admin_socket_answers_throughout() {
     let (_stub, builder) = before().await;
     let gateway = builder.start().await;
     let old = u64::from(gateway.pid());
-    quit(old);
+    gateway.signal(Signal::QUIT);
     let mut calls = 0;
-    while pid(&gateway).await == old {
+    while gateway.serving_pid().await == old {
         calls += 1;
     }
     gone(old).await;
     assert!(calls > 0);
-    assert_ne!(pid(&gateway).await, old);
+    assert_ne!(gateway.serving_pid().await, old);
 }
 
 #[tokio::test]
@@ -152,7 +136,7 @@ async fn a_new_process_takes_a_changed_config_and_changed_listeners() {
         "  - { address: \"127.0.0.1:0\" }",
         "  - { address: \"127.0.0.1:0\" }\n  - { address: \"127.0.0.3:0\" }",
     ));
-    let first = replaced(&gateway, gateway.pid().into()).await;
+    let first = gateway.replace(DEADLINE).await;
     let status = gateway.admin("/v1/status").await;
     let listener = |name: &str| -> SocketAddr {
         let listeners = status["listeners"].as_array().unwrap();
@@ -166,7 +150,7 @@ async fn a_new_process_takes_a_changed_config_and_changed_listeners() {
     }
     gateway.directory().write_config(&main);
     gateway.write_tenants("tenants.yaml", "- { id: acme, hosts: [acme.test], database: initech }\n");
-    replaced(&gateway, first).await;
+    gateway.replace(DEADLINE).await;
     gone(first).await;
     assert_eq!(http_get(old, "acme.test", "/web/login").await.database(), Some("initech"));
     let refused = RawConnection::open(added).await.unwrap_err();
@@ -198,7 +182,7 @@ fn children(pid: u32) -> String {
 }
 
 async fn still_the_first(gateway: &Gateway) {
-    assert_eq!(pid(gateway).await, u64::from(gateway.pid()));
+    assert_eq!(gateway.serving_pid().await, u64::from(gateway.pid()));
     assert_eq!(children(gateway.pid()), "", "a failed successor is left");
     fleet::still_serves(gateway).await;
 }
@@ -228,7 +212,7 @@ async fn a_broken_config_leaves_the_old_process_serving() {
     still_the_first(&gateway).await;
 
     gateway.directory().write("fleetgate.yaml", main.as_bytes());
-    replaced(&gateway, gateway.pid().into()).await;
+    gateway.replace(DEADLINE).await;
     assert_eq!(socket.closed().await, Some((1012, String::new())));
     assert!(gateway.wait_exit(DEADLINE).await.success());
     fleet::still_serves(&gateway).await;
@@ -268,7 +252,7 @@ async fn a_broken_program_leaves_the_old_process_serving() {
     still_the_first(&gateway).await;
 
     fs::copy(program(), &copy).unwrap();
-    replaced(&gateway, gateway.pid().into()).await;
+    gateway.replace(DEADLINE).await;
     assert!(gateway.wait_exit(DEADLINE).await.success());
     assert_eq!(Request::get("acme.test", "/web/login").send(gateway.address()).await.status, 200);
 }

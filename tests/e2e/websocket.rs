@@ -407,13 +407,6 @@ async fn an_idle_websocket_is_cut_and_a_busy_one_is_not() {
     assert_eq!(busy.json().await["text"], "still there");
 }
 
-/// Resident memory of the gateway, in bytes.
-fn memory(gateway: &Gateway) -> usize {
-    let status = std::fs::read_to_string(format!("/proc/{}/status", gateway.pid())).unwrap();
-    let line = status.lines().find(|line| line.starts_with("VmRSS:")).unwrap();
-    line.split_whitespace().nth(1).unwrap().parse::<usize>().unwrap() * 1024
-}
-
 #[tokio::test]
 async fn a_client_that_does_not_read_costs_no_memory_and_delays_nobody() {
     let written = Arc::new(AtomicUsize::new(0));
@@ -439,7 +432,7 @@ async fn a_client_that_does_not_read_costs_no_memory_and_delays_nobody() {
     let mut other = RawConnection::open(gateway.address()).await.unwrap();
     other.send(handshake("globex.test", BUS, "")).await.unwrap();
     other.read_until("\r\n\r\n").await.unwrap();
-    let before = memory(&gateway);
+    let before = gateway.resident_kib();
     let mut slow = RawConnection::open(gateway.address()).await.unwrap();
     slow.send(handshake("acme.test", BUS, "")).await.unwrap();
     slow.read_until("\r\n\r\n").await.unwrap();
@@ -455,8 +448,8 @@ async fn a_client_that_does_not_read_costs_no_memory_and_delays_nobody() {
     .await;
     // What the kernel buffers on both sides of the gateway is not its memory.
     assert!(seen < 64 << 20, "{seen} bytes were taken from Odoo for a client that reads nothing");
-    let grown = memory(&gateway).saturating_sub(before);
-    assert!(grown < 8 << 20, "the gateway grew by {grown} bytes");
+    let grown = gateway.resident_kib().saturating_sub(before);
+    assert!(grown < 8 << 10, "the gateway grew by {grown} KiB");
 }
 
 #[tokio::test]

@@ -214,6 +214,31 @@ impl Gateway {
         self.pid.as_raw_nonzero().get().unsigned_abs()
     }
 
+    /// The process that answers on the admin socket: another one after an upgrade.
+    pub async fn serving_pid(&self) -> u64 {
+        let pid = self.admin("/v1/status").await.get("pid").and_then(Value::as_u64);
+        pid.unwrap_or_else(|| panic!("the status has no process id"))
+    }
+
+    /// Has the process that serves replace itself; the one that serves then.
+    pub async fn replace(&self, deadline: Duration) -> u64 {
+        let old = self.serving_pid().await;
+        let process = i32::try_from(old).ok().and_then(Pid::from_raw);
+        if process.is_none_or(|process| kill_process(process, Signal::QUIT).is_err()) {
+            panic!("cannot tell process {old} to replace itself");
+        }
+        wait_for("another process serves", deadline, async || self.serving_pid().await != old).await;
+        self.serving_pid().await
+    }
+
+    /// Resident memory of the process that was started, in KiB.
+    pub fn resident_kib(&self) -> u64 {
+        let status = std::fs::read_to_string(format!("/proc/{}/status", self.pid()));
+        let status = status.unwrap_or_else(|error| panic!("fleetgate does not run: {error}"));
+        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")?.trim().strip_suffix(" kB"));
+        line.and_then(|kib| kib.parse().ok()).unwrap_or_else(|| panic!("no VmRSS in {status}"))
+    }
+
     /// Sends a signal to the process.
     pub fn signal(&self, signal: Signal) {
         if let Err(error) = kill_process(self.pid, signal) {

@@ -4,6 +4,7 @@
 //! what was missing; those named `try_*` return what went wrong instead, for tests in which it should.
 #![allow(clippy::panic, reason = "a failure of the harness is a failed test")]
 
+mod authority;
 mod bad_http1;
 mod bind;
 mod connection;
@@ -12,6 +13,7 @@ mod fault_proxy;
 mod frames;
 mod gateway;
 pub mod isolation;
+mod lab;
 mod lines;
 mod nginx;
 mod patroni;
@@ -28,6 +30,7 @@ mod spoofs;
 mod wait;
 mod websocket;
 
+pub use authority::{Authority, Signed};
 pub use bad_http1::{Http1Outcome, Http1Vector, bad_http1, odd_http1};
 pub use bind::{Bind, KEY_NAME, KEY_SECRET};
 pub use connection::Connection;
@@ -35,6 +38,7 @@ pub use directory::ConfigDirectory;
 pub use fault_proxy::{Dice, FaultProxy, Link};
 pub use frames::{Frames, FramesOutcome};
 pub use gateway::{Builder, Gateway, backend};
+pub use lab::{Lab, odoo_script, run_to_end};
 pub use lines::Lines;
 pub use nginx::{NGINX_PACKAGE, nginx_arguments};
 pub use patroni::{PatroniCluster, PatroniMember, RestTls};

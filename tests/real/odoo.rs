@@ -9,26 +9,23 @@
     reason = "a test says what failed and what it saw"
 )]
 
-use std::env;
 use std::fs;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
-use std::process::Stdio;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use fleetgate_tests::{
-    Gateway, RawConnection, get_spelling, http_get, manager_spellings, psql, send_spelling, wait_for,
+    Gateway, Lab, RawConnection, get_spelling, http_get, manager_spellings, odoo_script, psql, run_to_end,
+    send_spelling, wait_for,
 };
 use tokio::process::Command;
 use tokio::task::JoinSet;
 
-/// For downloads on a slow line.
-const GET: Duration = Duration::from_secs(900);
-/// For making two databases on a busy machine.
-const UP: Duration = Duration::from_secs(300);
+/// For a statement of PostgreSQL on a busy machine.
+const STATEMENT: Duration = Duration::from_secs(300);
 const VISIT: Duration = Duration::from_secs(300);
 
 const TENANTS: &str = "\
@@ -45,10 +42,12 @@ async fn users_of_two_tenants_work_in_a_real_odoo_at_once_and_never_meet() {
 
     no_spelling_finds_the_database_manager(&fleet, gateway.address()).await;
     slow_uploads_hold_no_worker(gateway.address()).await;
-    run(Command::new(fleet.lab.join("venv/bin/python")).arg(script("clients.py")).arg(&address), VISIT).await;
-    let mut designer = Command::new(fleet.lab.join("venv/bin/python"));
-    run(designer.arg(script("designer.py")).arg(&address).arg(fleet.http_port.to_string()), VISIT).await;
-    run(Command::new(fleet.lab.join("node/node")).arg(script("browser.mjs")).arg(&address), VISIT).await;
+    run(Command::new(fleet.part("venv/bin/python")).arg(odoo_script("clients.py")).arg(&address), VISIT)
+        .await;
+    let mut designer = Command::new(fleet.part("venv/bin/python"));
+    run(designer.arg(odoo_script("designer.py")).arg(&address).arg(fleet.0.http_port.to_string()), VISIT)
+        .await;
+    run(Command::new(fleet.part("node/node")).arg(odoo_script("browser.mjs")).arg(&address), VISIT).await;
 }
 
 const LIMITED_TENANTS: &str = "\
@@ -60,7 +59,8 @@ async fn programs_can_read_that_a_limit_is_reached() {
     let fleet = Fleet::start().await;
     let gateway = Gateway::builder(&fleet.config()).tenants("fleet.yaml", LIMITED_TENANTS).start().await;
     let address = gateway.address().to_string();
-    run(Command::new(fleet.lab.join("venv/bin/python")).arg(script("limited.py")).arg(&address), VISIT).await;
+    run(Command::new(fleet.part("venv/bin/python")).arg(odoo_script("limited.py")).arg(&address), VISIT)
+        .await;
 }
 
 const BUSY_TENANTS: &str = "\
@@ -72,7 +72,7 @@ async fn the_web_client_says_that_a_limit_is_reached_and_goes_on_by_itself() {
     let fleet = Fleet::start().await;
     let gateway = Gateway::builder(&fleet.config()).tenants("fleet.yaml", BUSY_TENANTS).start().await;
     let address = gateway.address().to_string();
-    run(Command::new(fleet.lab.join("node/node")).arg(script("limited.mjs")).arg(&address), VISIT).await;
+    run(Command::new(fleet.part("node/node")).arg(odoo_script("limited.mjs")).arg(&address), VISIT).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -81,8 +81,8 @@ async fn a_client_that_leaves_frees_no_worker_before_odoo_is_done() {
     let config = fleet.config().replace("\" }]", "\", workers: 2 }]");
     let gateway = Gateway::builder(&config).tenants("fleet.yaml", TENANTS).start().await;
     let address = gateway.address().to_string();
-    let mut leave = Command::new(fleet.lab.join("venv/bin/python"));
-    run(leave.arg(script("leave.py")).args([&address, &fleet.pg_port.to_string()]), VISIT).await;
+    let mut leave = Command::new(fleet.part("venv/bin/python"));
+    run(leave.arg(odoo_script("leave.py")).args([&address, &fleet.0.postgres_port.to_string()]), VISIT).await;
     let mut looks = 0;
     loop {
         let status = gateway.admin("/v1/status").await;
@@ -109,7 +109,7 @@ async fn a_client_that_leaves_frees_no_worker_before_odoo_is_done() {
 async fn no_spelling_finds_the_database_manager(fleet: &Fleet, gateway: SocketAddr) {
     const HOST: &str = "acme.example.com";
     let spellings = manager_spellings(HOST);
-    let odoo = SocketAddr::from((Ipv4Addr::LOCALHOST, fleet.http_port));
+    let odoo = SocketAddr::from((Ipv4Addr::LOCALHOST, fleet.0.http_port));
     let (mut direct, mut leaks) = (0, Vec::new());
     for target in &spellings {
         // Looks only: what is posted here would be done.
@@ -211,7 +211,7 @@ impl Drop for Link {
 async fn whatever_a_database_calls_its_files_odoo_and_the_gateway_send_none_of_another() {
     let fleet = Fleet::start().await;
     let gateway = Gateway::builder(&fleet.config()).tenants("fleet.yaml", TENANTS).start().await;
-    let store = fleet.lab.join("data/filestore");
+    let store = fleet.part("data/filestore");
     let mut folders = (0..=u8::MAX).map(|number| format!("{number:02x}"));
     let folder = folders.find(|name| !store.join("acme").join(name).exists()).expect("a folder is free");
     // Named as Odoo names files: the folder is the start of a checksum.
@@ -256,34 +256,16 @@ async fn whatever_a_database_calls_its_files_odoo_and_the_gateway_send_none_of_a
     }
 }
 
-/// A running Odoo and its PostgreSQL. Ended when dropped, unless it ran before.
-struct Fleet {
-    lab: PathBuf,
-    http_port: u16,
-    gevent_port: u16,
-    pg_port: u16,
-    ours: bool,
-}
+/// The fleet of a lab as it is.
+struct Fleet(Lab);
 
 impl Fleet {
     async fn start() -> Self {
-        run(Command::new(script("fleet.sh")).arg("get"), GET).await;
-        let said = run(Command::new(script("fleet.sh")).arg("up"), UP).await;
-        let default = Path::new(env!("CARGO_MANIFEST_DIR")).join("../.lab");
-        let lab = env::var_os("FLEETGATE_LAB").map_or(default, PathBuf::from);
-        let facts = fs::read_to_string(lab.join("run/fleet.env")).expect("fleet.sh up writes fleet.env");
-        let port = |name: &str| {
-            let line = facts.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix('='));
-            line.unwrap_or_else(|| panic!("no {name} in fleet.env:\n{facts}")).parse().expect("a port")
-        };
-        let ours = !said.contains("already up");
-        Self {
-            http_port: port("HTTP_PORT"),
-            gevent_port: port("GEVENT_PORT"),
-            pg_port: port("PG_PORT"),
-            lab,
-            ours,
-        }
+        Self(Lab::up().await)
+    }
+
+    fn part(&self, name: &str) -> PathBuf {
+        self.0.folder.join(name)
     }
 
     /// Workers that PostgreSQL keeps busy with `pg_sleep`.
@@ -295,8 +277,8 @@ impl Fleet {
 
     /// Runs a statement in a database, and returns what it prints.
     async fn sql(&self, database: &str, statement: &str) -> String {
-        let mut psql = Command::from(psql(self.pg_port, "postgres", database, statement));
-        run(&mut psql, UP).await.trim().to_owned()
+        let mut psql = Command::from(psql(self.0.postgres_port, "postgres", database, statement));
+        run_to_end(&mut psql, STATEMENT).await.trim().to_owned()
     }
 
     /// Clients come by plain HTTP here, and none of them sends a `Secure` cookie over that.
@@ -313,40 +295,16 @@ pools:
     regions:
       here: {{ backends: [{{ http: "127.0.0.1:{}", websocket: "127.0.0.1:{}" }}] }}
 "#,
-            self.lab.join("data/filestore").display(),
-            self.http_port,
-            self.gevent_port
+            self.part("data/filestore").display(),
+            self.0.http_port,
+            self.0.gevent_port
         )
     }
 }
 
-impl Drop for Fleet {
-    fn drop(&mut self) {
-        if self.ours {
-            let down = std::process::Command::new(script("fleet.sh")).arg("down").status();
-            assert!(down.is_ok_and(|status| status.success()), "fleet.sh down failed: Odoo may still run");
-        }
-    }
-}
-
-fn script(name: &str) -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("real/odoo").join(name)
-}
-
-/// Runs a program to its end and returns what it said; fails with that unless it succeeds in time.
+/// Runs a program to its end, shows what it said, and returns that.
 async fn run(command: &mut Command, deadline: Duration) -> String {
-    let running = command.stdin(Stdio::null()).kill_on_drop(true).output();
-    let what = format!("{:?}", command.as_std());
-    let ended = tokio::time::timeout(deadline, running).await;
-    let output = ended.unwrap_or_else(|_| panic!("{what} did not end within {deadline:?}"));
-    let output = output.unwrap_or_else(|error| panic!("cannot run {what}: {error}"));
-    let said = String::from_utf8_lossy(&output.stdout).into_owned();
+    let said = run_to_end(command, deadline).await;
     print!("{said}");
-    assert!(
-        output.status.success(),
-        "{what} ended with {}\n{said}{}",
-        output.status,
-        String::from_utf8_lossy(&output.stderr)
-    );
     said
 }

@@ -3,10 +3,9 @@
 use std::fs;
 use std::process::Stdio;
 
-use fleetgate_tests::{DEADLINE, KEY_NAME, KEY_SECRET, Request, raw_exchange};
+use fleetgate_tests::{Authority, DEADLINE, KEY_NAME, KEY_SECRET, Request, raw_exchange};
 use tokio::process::Command;
 
-use crate::authority::Authority;
 use crate::site::{Site, facts, until_trouble};
 
 const ACME: &str = "- { id: acme, hosts: [acme.test] }\n";

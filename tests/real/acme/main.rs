@@ -8,9 +8,6 @@
     reason = "a test says what failed and what it saw"
 )]
 
-#[path = "../../e2e/authority.rs"]
-#[allow(dead_code, reason = "its other users need the rest of it")]
-mod authority;
 mod failure;
 mod issue;
 mod leave;

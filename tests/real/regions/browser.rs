@@ -3,11 +3,10 @@
 use std::process::Stdio;
 use std::time::Duration;
 
-use fleetgate_tests::{Lines, wait_for};
+use fleetgate_tests::{Lines, odoo_script, wait_for};
 use tokio::io::AsyncWriteExt;
 use tokio::process::{Child, ChildStdin, Command};
 
-use crate::lab::script;
 use crate::site::Site;
 
 /// For one step of the script, on a busy machine.
@@ -23,7 +22,7 @@ pub(crate) struct Browser {
 impl Browser {
     pub(crate) fn start(name: &str, site: &Site, gateway: std::net::SocketAddr) -> Self {
         let mut command = Command::new(site.program("node/node"));
-        command.arg(script(name)).arg(gateway.to_string()).env("FLEETGATE_LAB", &site.lab);
+        command.arg(odoo_script(name)).arg(gateway.to_string()).env("FLEETGATE_LAB", &site.lab);
         command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::inherit()).kill_on_drop(true);
         let mut child = command.spawn().expect("the lab has node");
         let (input, output) = (child.stdin.take().unwrap(), child.stdout.take().unwrap());

@@ -11,7 +11,6 @@
 
 mod backends;
 mod browser;
-mod lab;
 mod logins;
 mod odoo;
 mod promotion;

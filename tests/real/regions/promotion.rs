@@ -1,7 +1,6 @@
 //! The primary of the fleet is stopped, its standby is promoted by hand, and the old primary comes back.
 
 use std::net::SocketAddr;
-use std::process::Command;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -125,9 +124,7 @@ async fn over_a_promotion(shared_sessions: bool) {
     stop.store(true, Ordering::Relaxed);
     let acknowledged = writing.await.unwrap();
     if shared_sessions {
-        let sessions = fleet.site.data("paris").join("sessions");
-        let copied = Command::new("cp").arg("-a").arg(sessions).arg(fleet.site.data("dublin")).status();
-        assert!(copied.unwrap().success(), "the sessions cannot be copied");
+        fleet.site.copy_sessions();
     }
 
     fleet.standby.promote();

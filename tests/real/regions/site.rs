@@ -3,11 +3,10 @@
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use fleetgate_tests::{Builder, Gateway, Postgres};
+use fleetgate_tests::{Builder, Gateway, Lab, Postgres};
 use serde_json::Value;
 use tempfile::TempDir;
 
-use crate::lab::Lab;
 use crate::odoo::Odoo;
 
 pub(crate) const TENANTS: &str = "\
@@ -40,6 +39,13 @@ impl Site {
     /// The data folder of a region.
     pub(crate) fn data(&self, region: &str) -> PathBuf {
         self.folder.path().join(region)
+    }
+
+    /// Takes the sessions of paris to dublin, as a copy that runs all the time does.
+    pub(crate) fn copy_sessions(&self) {
+        let sessions = self.data("paris").join("sessions");
+        let copied = Command::new("cp").arg("-a").arg(sessions).arg(self.data("dublin")).status();
+        assert!(copied.unwrap().success(), "the sessions cannot be copied");
     }
 
     pub(crate) async fn odoo(&self, region: &str, database: &Postgres) -> Odoo {

@@ -1,4 +1,5 @@
 //! A certificate authority of a test.
+#![allow(clippy::unwrap_used, reason = "certificates of names that a test has written can be made")]
 
 use std::fs;
 use std::io;
@@ -15,41 +16,50 @@ use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
 
 /// An authority that signs for servers and clients.
-pub(crate) struct Authority {
+pub struct Authority {
     /// Its own certificate, in PEM.
-    pub(crate) pem: String,
+    pub pem: String,
+    /// What leads from it to the authority that everybody knows: nothing of one that is itself known.
+    above: String,
     issuer: Issuer<'static, KeyPair>,
 }
 
 /// A certificate and its key, in PEM.
-pub(crate) struct Signed {
-    pub(crate) chain: String,
-    pub(crate) key: String,
+pub struct Signed {
+    /// The certificate, and behind it those that lead to an authority that everybody knows.
+    pub chain: String,
+    /// Its key.
+    pub key: String,
 }
 
 impl Authority {
     /// An authority with a name.
-    pub(crate) fn new(name: &str) -> Self {
-        let key = KeyPair::generate().unwrap();
-        let mut params = CertificateParams::new(Vec::new()).unwrap();
-        params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
-        params.distinguished_name.push(DnType::CommonName, name);
+    pub fn new(name: &str) -> Self {
+        let (key, params) = (KeyPair::generate().unwrap(), of_authority(name));
         let pem = params.self_signed(&key).unwrap().pem();
-        Self { pem, issuer: Issuer::new(params, key) }
+        Self { pem, above: String::new(), issuer: Issuer::new(params, key) }
+    }
+
+    /// An authority that this one has signed for: what it signs is shown with what leads here.
+    pub fn below(&self, name: &str) -> Self {
+        let (key, params) = (KeyPair::generate().unwrap(), of_authority(name));
+        let pem = params.signed_by(&key, &self.issuer).unwrap().pem();
+        let above = format!("{pem}{}", self.above);
+        Self { pem, above, issuer: Issuer::new(params, key) }
     }
 
     /// A certificate for a host, or of a client with that name.
-    pub(crate) fn sign(&self, name: &str) -> Signed {
+    pub fn sign(&self, name: &str) -> Signed {
         self.sign_as(name, |_| {})
     }
 
     /// A certificate that ended long ago.
-    pub(crate) fn sign_expired(&self, name: &str) -> Signed {
+    pub fn sign_expired(&self, name: &str) -> Signed {
         self.sign_as(name, |params| params.not_after = rcgen::date_time_ymd(2001, 1, 1))
     }
 
     /// Shakes hands with a server of this authority, with what a client has.
-    pub(crate) async fn connect(
+    pub async fn connect(
         &self,
         server: SocketAddr,
         name: &str,
@@ -64,7 +74,8 @@ impl Authority {
         let config = config.with_root_certificates(roots);
         let config = match own {
             Some(own) => {
-                let chain = vec![CertificateDer::from_pem_slice(own.chain.as_bytes()).unwrap()];
+                let chain =
+                    CertificateDer::pem_slice_iter(own.chain.as_bytes()).map(Result::unwrap).collect();
                 config
                     .with_client_auth_cert(chain, PrivateKeyDer::from_pem_slice(own.key.as_bytes()).unwrap())
             }
@@ -82,14 +93,21 @@ impl Authority {
         let mut params = CertificateParams::new(vec![name.to_owned()]).unwrap();
         params.distinguished_name.push(DnType::CommonName, name);
         change(&mut params);
-        let chain = params.signed_by(&key, &self.issuer).unwrap().pem();
+        let chain = params.signed_by(&key, &self.issuer).unwrap().pem() + &self.above;
         Signed { chain, key: key.serialize_pem() }
     }
 }
 
+fn of_authority(name: &str) -> CertificateParams {
+    let mut params = CertificateParams::new(Vec::new()).unwrap();
+    params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+    params.distinguished_name.push(DnType::CommonName, name);
+    params
+}
+
 impl Signed {
     /// Writes `NAME.crt` and `NAME.key`.
-    pub(crate) fn write(&self, folder: &Path, name: &str) {
+    pub fn write(&self, folder: &Path, name: &str) {
         fs::write(folder.join(format!("{name}.crt")), &self.chain).unwrap();
         fs::write(folder.join(format!("{name}.key")), &self.key).unwrap();
     }
