@@ -21,6 +21,8 @@ const UNLIMITED: &str = "- { id: initech, hosts: [initech.test] }\n";
 /// A tenant that asks its clients for certificates.
 const PROVED: &str = "- { id: globex, hosts: [globex.test], client_certificates: { ca: clients.pem } }\n";
 const NAMES: [&str; 2] = ["paris", "dublin"];
+/// A listener where clients can show certificates.
+const PROVING: &str = "127.0.0.3:0";
 
 /// A region that is reached through the gateway of a site.
 pub(crate) fn far_region(site: &str, gateway: SocketAddr) -> String {
@@ -36,6 +38,7 @@ pub(crate) fn identified(builder: Builder, authority: &Authority, site: &str) ->
     let folder = builder.directory().folder().join("certs");
     std::fs::create_dir(&folder).unwrap();
     own.write(&folder, "own");
+    authority.sign("globex.test").write(&folder, "globex");
     builder.file("ca.pem", &authority.pem).file("own.pem", &own.chain).file("own.key", &own.key)
 }
 
@@ -51,8 +54,8 @@ struct Sites {
 }
 
 impl Sites {
-    /// `pool`: more keys of the pool.
-    async fn start(databases: [&Postgres; 2], pool: &str) -> Self {
+    /// `keys`: more of the pool.
+    async fn start(databases: [&Postgres; 2], keys: &str) -> Self {
         let (authority, clients) = (Authority::new("gateways"), Authority::new("clients"));
         let between = [free_address(), free_address()];
         let stub = |name| StubOdoo::start(StubOptions::new(name, DATABASES));
@@ -68,10 +71,11 @@ impl Sites {
             let config = format!(
                 "threads: 2\ntrusted_proxies: [ 127.0.0.1 ]\ndrain: {{ websocket_spread: 0s }}\nlisteners:\n  \
                  - {{ address: \"127.0.0.1:0\" }}\n  \
+                 - {{ address: \"{PROVING}\", tls: {{ certificates: certs }} }}\n  \
                  - {{ address: \"{}\", tls: {{ certificates: certs }}, gateways: {{ ca: ca.pem }} }}\n\
                  regions: [ {{ name: paris }}, {{ name: dublin, standby: true }} ]\npools:\n  main:\n    \
                  odoo_version: \"19.0\"\n    database_selection: dbfilter_header\n    \
-                 health: {{ interval: 200ms, timeout: 2s }}\n    {pool}regions:\n      paris: {}\n      dublin: {}\n",
+                 health: {{ interval: 200ms, timeout: 2s }}\n    {keys}regions:\n      paris: {}\n      dublin: {}\n",
                 between[site],
                 region(0),
                 region(1)
@@ -86,7 +90,7 @@ impl Sites {
         let sites = Self { authority, clients, between, stubs, gateways };
         for gateway in &sites.gateways {
             wait_for("both regions are seen", DEADLINE, async || {
-                let report = pool_of(gateway).await;
+                let report = pool(gateway).await;
                 [0, 1].iter().all(|region| {
                     let region = &report["regions"][region];
                     region["database"]["verdict"] != "unwatched" && region["backends"][0]["verdict"] == "up"
@@ -103,6 +107,20 @@ impl Sites {
         received.map(|request| request.target).collect()
     }
 
+    /// Has both gateways send requests to dublin, whatever they think.
+    async fn pin_to_dublin(&self) {
+        for gateway in &self.gateways {
+            pin(gateway, "dublin").await;
+        }
+    }
+
+    /// Asks the gateway of paris over TLS, as a client with a certificate.
+    async fn ask_proved(&self, own: &Signed, request: &Request) -> Answer {
+        let server = self.gateways[0].listener(PROVING);
+        let stream = self.authority.connect(server, "globex.test", Some(own), &[]).await.unwrap();
+        Connection::over(stream).await.unwrap().ask(request).await.unwrap()
+    }
+
     /// Asks over the way between gateways.
     async fn ask(&self, site: usize, own: Option<&Signed>, request: &Request) -> std::io::Result<Answer> {
         let name = format!("{}.gateways.test", NAMES[site]);
@@ -111,8 +129,10 @@ impl Sites {
     }
 }
 
-async fn pool_of(gateway: &Gateway) -> Value {
-    pool(gateway).await
+async fn pin(gateway: &Gateway, region: &str) {
+    let arguments = ["regions", "pin", "main", region, "--reason", "a test", "--socket", "admin.sock"];
+    assert!(gateway.cli(&arguments).await.status.success());
+    wait_for("it is pinned", DEADLINE, async || pool(gateway).await["serving"] == region).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -160,6 +180,8 @@ async fn clients_that_still_come_to_the_old_site_are_served_by_the_new_one() {
     written.sort_unstable();
     written.dedup();
     assert_eq!((written.len(), sites.written(1).len(), sites.written(0).len()), (20, 20, 0));
+    let largest = Request::get("acme.test", "/stub/echo").header("X-Large", &"x".repeat(32_600));
+    assert_eq!(largest.send(old.address()).await.status, 200, "a head as large as a client may send");
     let call = json!({"service": "common", "method": "login", "args": ["globex", "admin", "admin"]});
     let denied = Request::call("acme.test", "/jsonrpc", &call).send(old.address()).await;
     assert!(denied.text().contains("error"), "a call reached another database: {}", denied.text());
@@ -179,9 +201,7 @@ async fn a_request_takes_one_hop_where_each_of_two_gateways_believes_that_the_ot
     let database = Postgres::primary();
     let sites = Sites::start([&database, &database], "failover: { hold: 300ms }\n    ").await;
     for (gateway, region) in sites.gateways.iter().zip(["dublin", "paris"]) {
-        let arguments = ["regions", "pin", "main", region, "--reason", "a test", "--socket", "admin.sock"];
-        assert!(gateway.cli(&arguments).await.status.success());
-        wait_for("it is pinned", DEADLINE, async || pool(gateway).await["serving"] == region).await;
+        pin(gateway, region).await;
     }
     sites.stubs.iter().for_each(StubOdoo::forget_received);
     for (came, went) in [(0, 1), (1, 0)] {
@@ -220,12 +240,8 @@ async fn the_way_between_gateways_is_for_gateways_alone() {
     assert_eq!(sites.ask(0, Some(&own), &word.to("/pools/none")).await.unwrap().status, 421);
 
     // What a gateway has seen of a client's certificate counts, and what a client says of it does not.
-    let field = |signed: &Signed| {
-        let lines = signed.chain.lines().filter(|line| !line.starts_with("---"));
-        format!(":{}:", lines.collect::<String>())
-    };
     let proved = Request::get("globex.test", "/stub/echo");
-    let shows = |signed: &Signed| proved.clone().header("Client-Cert", &field(signed));
+    let shows = |signed: &Signed| proved.clone().header("Client-Cert", &members(&signed.chain)[0]);
     let client = sites.clients.sign("client");
     assert_eq!(sites.ask(0, Some(&own), &shows(&client)).await.unwrap().status, 200);
     for refused in
@@ -244,4 +260,51 @@ async fn the_way_between_gateways_is_for_gateways_alone() {
     assert_eq!(Request::get("gateways.fleetgate.invalid", "/pools/main").send(public).await.status, 421);
     let plain = Request::get("acme.test", "/stub/echo").try_send(sites.between[0]).await;
     assert!(plain.is_err(), "the way between gateways speaks plain HTTP");
+}
+
+/// Certificates in PEM as the fields `Client-Cert` and `Client-Cert-Chain` write them.
+fn members(pem: &str) -> Vec<String> {
+    let certificates = pem.split_terminator("-----END CERTIFICATE-----").map(|certificate| {
+        let lines = certificate.lines().filter(|line| !line.starts_with("---"));
+        format!(":{}:", lines.collect::<String>())
+    });
+    certificates.filter(|member| member != "::").collect()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_client_whose_certificate_comes_by_intermediates_is_served_at_the_other_site() {
+    let database = Postgres::primary();
+    let sites = Sites::start([&database, &database], "").await;
+    let near = sites.clients.below("europe");
+    let (far, stranger) = (near.below("france").below("paris"), Authority::new("strangers").below("europe"));
+    let page = Request::get("globex.test", "/stub/echo");
+    for server in ["paris-1", "dublin-1"] {
+        for (signed, status) in [
+            (sites.clients.sign("jane"), 200),
+            (near.sign("jane"), 200),
+            (far.sign("jane"), 200),
+            (stranger.sign("jane"), 403),
+        ] {
+            let answer = sites.ask_proved(&signed, &page).await;
+            let expected = (status, (status == 200).then_some(server));
+            assert_eq!((answer.status, answer.server()), expected, "{}", answer.text());
+        }
+        sites.pin_to_dublin().await;
+    }
+    let received = sites.stubs[1].received();
+    assert!(received.iter().all(|request| request.values("client-cert-chain").is_empty()));
+
+    let own = sites.authority.sign("lyon.gateways.test");
+    let shown = members(&near.sign("jane").chain);
+    let endless = vec![shown[1].clone(); 20].join(", ");
+    for (chain, status) in [(&*shown[1], 200), (":bm9uZQ==:", 403), ("none", 403), ("", 403), (&endless, 403)]
+    {
+        let told = page.clone().header("Client-Cert", &shown[0]).header("Client-Cert-Chain", chain);
+        assert_eq!(sites.ask(1, Some(&own), &told).await.unwrap().status, status, "{chain:.99}");
+    }
+    // What a client says of its own chain counts for nothing.
+    let signed = near.sign("jane");
+    let leaf = signed.chain.split_inclusive("-----END CERTIFICATE-----\n").next().unwrap().to_owned();
+    let borrowed = page.header("Client-Cert-Chain", &shown[1]);
+    assert_eq!(sites.ask_proved(&Signed { chain: leaf, ..signed }, &borrowed).await.status, 403);
 }

@@ -257,6 +257,7 @@ fn decide(fleet: &Fleet, case: &Case) -> Seen {
                 path: &target.path,
                 has_session: case.send.iter().any(|(_, value)| value.contains("session_id=")),
                 client_certificate: None,
+                client_certificate_chain: None,
                 far: false,
             };
             let told: Result<(), std::convert::Infallible> = outbound.try_for_each(|name, value| {

@@ -30,6 +30,8 @@ impl ClientCertificatesIndex {
 
 /// Field with the certificate of a client (RFC 9440, section 2.2).
 pub const HEADER: &str = "client-cert";
+/// Field with what leads from it to its authority (RFC 9440, section 2.3). Gateways of other sites alone are told.
+pub const CHAIN_HEADER: &str = "client-cert-chain";
 
 /// What a client has shown on its connection, held against what the tenant of the request asks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -28,6 +28,9 @@ pub struct Outbound<'a> {
     /// The client's certificate as [`client_certificate::HEADER`](crate::client_certificate::HEADER) writes it, if
     /// it is verified and the tenant wants Odoo to know it, or a gateway of another site is asked.
     pub client_certificate: Option<&'a str>,
+    /// What leads from that to its authority, as
+    /// [`client_certificate::CHAIN_HEADER`](crate::client_certificate::CHAIN_HEADER) writes it, for a gateway of another site.
+    pub client_certificate_chain: Option<&'a str>,
     /// Whether a gateway of another site is asked, which tells Odoo the database itself.
     pub far: bool,
 }
@@ -50,6 +53,9 @@ impl Outbound<'_> {
         set("x-real-ip", &client)?;
         if let Some(certificate) = self.client_certificate {
             set(client_certificate::HEADER, certificate)?;
+        }
+        if let Some(chain) = self.client_certificate_chain {
+            set(client_certificate::CHAIN_HEADER, chain)?;
         }
         if self.far {
             return Ok(());

@@ -17,6 +17,27 @@ const METHOD_BYTES_MAX: usize = 32;
 /// ` HTTP/1.1`
 const VERSION_BYTES: usize = 9;
 
+/// How large a head may be.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct HeadRoom {
+    bytes_max: usize,
+    fields_max: usize,
+}
+
+impl HeadRoom {
+    /// One of a client.
+    pub const CLIENT: Self = Self { bytes_max: HEAD_BYTES_MAX, fields_max: FIELDS_MAX };
+    /// One of a gateway of another site, which adds to the head of a client, as large as that may be, what it knows of the
+    /// client: the certificate and what leads to its authority are 24 KiB at most.
+    pub const GATEWAY: Self = Self { bytes_max: 2 * HEAD_BYTES_MAX, fields_max: FIELDS_MAX + 16 };
+}
+
+impl Default for HeadRoom {
+    fn default() -> Self {
+        Self::CLIENT
+    }
+}
+
 /// How far a head has come.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Progress {
@@ -36,6 +57,7 @@ pub enum Progress {
 /// Reads one head, which may arrive in pieces.
 #[derive(Debug, Default)]
 pub struct HeadReader {
+    room: HeadRoom,
     /// Where the line begins that is not whole yet.
     line: usize,
     /// Up to where its end was looked for.
@@ -55,6 +77,12 @@ struct RequestLine {
 }
 
 impl HeadReader {
+    /// For a head that may be so large.
+    #[must_use]
+    pub fn new(room: HeadRoom) -> Self {
+        Self { room, ..Self::default() }
+    }
+
     /// Looks at a head from its start, which must be the same bytes as at the last call, and more.
     pub fn read(&mut self, head: &[u8]) -> Progress {
         loop {
@@ -92,7 +120,7 @@ impl HeadReader {
         if line.is_empty() {
             return Ok(true);
         }
-        if self.lines > FIELDS_MAX {
+        if self.lines > self.room.fields_max {
             return Err(Rejection::HeadTooLarge);
         }
         if matches!(line, [b' ' | b'\t', ..]) {
@@ -149,7 +177,7 @@ impl HeadReader {
         if self.request.is_none() && bytes > METHOD_BYTES_MAX + 1 + TARGET_BYTES_MAX + VERSION_BYTES + 4 {
             return Err(Rejection::TargetTooLong);
         }
-        if bytes > HEAD_BYTES_MAX { Err(Rejection::HeadTooLarge) } else { Ok(()) }
+        if bytes > self.room.bytes_max { Err(Rejection::HeadTooLarge) } else { Ok(()) }
     }
 }
 
@@ -312,6 +340,22 @@ mod tests {
         assert_eq!(refusal(&lines(FIELDS_MAX + 1)), Some(Rejection::HeadTooLarge));
         let value = "x".repeat(HEAD_BYTES_MAX);
         assert_eq!(refusal(&format!("GET / HTTP/1.1\r\nX: {value}")), Some(Rejection::HeadTooLarge));
+    }
+
+    #[test]
+    fn a_gateway_may_add_to_the_largest_head_of_a_client() {
+        let head = |fields: usize, bytes: usize| {
+            let value = "x".repeat(bytes);
+            format!("GET / HTTP/1.1\r\nX: {value}\r\n{}\r\n", "X: y\r\n".repeat(fields - 1))
+        };
+        let read = |room, head: String| HeadReader::new(room).read(head.as_bytes());
+        for (fields, bytes) in [(FIELDS_MAX + 16, 1), (1, HEAD_BYTES_MAX + 32_000)] {
+            let added = read(HeadRoom::GATEWAY, head(fields, bytes));
+            assert!(matches!(added, Progress::Whole { .. }), "{fields} {bytes}: {added:?}");
+            let refused = Progress::Refused(Rejection::HeadTooLarge);
+            assert_eq!(read(HeadRoom::CLIENT, head(fields, bytes)), refused);
+            assert_eq!(read(HeadRoom::GATEWAY, head(fields + 1, bytes + HEAD_BYTES_MAX)), refused);
+        }
     }
 
     /// A head with oddities here and there.

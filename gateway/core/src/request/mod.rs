@@ -17,7 +17,7 @@ pub use chunks::{BrokenChunks, ChunkReader};
 pub use fault::Fault;
 pub use fields::Fields;
 pub use framing::{CONTENT_LENGTH_MAX, Framing};
-pub use head::{HeadReader, Progress};
+pub use head::{HeadReader, HeadRoom, Progress};
 pub use method::{ALLOW, is_allowed};
 pub use parsed::judge_parsed;
 pub use target::Target;

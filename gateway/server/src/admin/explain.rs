@@ -294,6 +294,7 @@ fn tell_headers(told: &mut Explanation, pool: &Pool, asked: &Asked<'_>) {
         path: &asked.target.path,
         has_session: false,
         client_certificate: None,
+        client_certificate_chain: None,
         far: region.is_some_and(|region| pool.is_far(region)),
     };
     let told_all: Result<(), std::convert::Infallible> = outbound.try_for_each(|name, value| {

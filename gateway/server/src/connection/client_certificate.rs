@@ -13,6 +13,8 @@ use x509_parser::prelude::{FromDer, X509Certificate};
 const CHAIN_MAX: usize = 8;
 /// Bytes of one certificate; usual ones are a quarter of it. Larger ones are unusable.
 const CERTIFICATE_BYTES_MAX: usize = 6 * 1024;
+/// Bytes of the field that tells what leads from a certificate to its authority; usual ones are a quarter of it.
+const CHAIN_FIELD_BYTES_MAX: usize = 16 * 1024;
 /// Bytes of a name in the access log.
 const NAME_BYTES_MAX: usize = 256;
 /// For how long an outcome holds on a connection that goes on.
@@ -61,13 +63,15 @@ impl ClientCertificate {
         })
     }
 
-    /// Reads the field `Client-Cert` of a gateway that has seen the client's handshake. What leads from the certificate to its
-    /// authority is not told (RFC 9440, section 2.2).
+    /// Reads the fields `Client-Cert` and `Client-Cert-Chain` of a gateway that has seen the client's handshake; `None` when
+    /// they cannot be read.
     #[must_use]
-    pub fn told(field: &[u8]) -> Option<Self> {
-        let encoded = field.strip_prefix(b":")?.strip_suffix(b":")?;
-        let der = STANDARD.decode(encoded).ok()?;
-        Self::new(&[CertificateDer::from(der)])
+    pub fn told<'a>(field: &[u8], chain: impl Iterator<Item = &'a [u8]>) -> Option<Self> {
+        let mut told = vec![byte_sequence(field)?];
+        for member in chain.flat_map(|line| line.split(|byte| *byte == b',')).take(CHAIN_MAX) {
+            told.push(byte_sequence(member.trim_ascii())?);
+        }
+        Self::new(&told)
     }
 
     /// What one that judges says of the chain. It is asked once a minute, for each connection and `by`.
@@ -106,11 +110,35 @@ impl ClientCertificate {
         &self.fingerprint
     }
 
-    /// The certificate as the field `Client-Cert` writes it (RFC 9440, section 2.1); empty when it is too large.
+    /// The certificate as the field `Client-Cert` writes it (RFC 9440, section 2.2); empty when it is too large.
     #[must_use]
     pub fn field(&self) -> &str {
         &self.field
     }
+
+    /// What leads from it to its authority, nearest first, as the field `Client-Cert-Chain` writes it (RFC 9440, section
+    /// 2.3); `None` when it was shown alone. Where not all of it fits, the rest is left out: the authority itself, which
+    /// everybody knows who judges, comes last.
+    #[must_use]
+    pub fn chain_field(&self) -> Option<String> {
+        let mut field = String::new();
+        for certificate in self.chain.iter().skip(1) {
+            let member = format!(":{}:", STANDARD.encode(certificate));
+            let separator = if field.is_empty() { "" } else { ", " };
+            if field.len() + separator.len() + member.len() > CHAIN_FIELD_BYTES_MAX {
+                break;
+            }
+            field += separator;
+            field += &member;
+        }
+        (!field.is_empty()).then_some(field)
+    }
+}
+
+/// A certificate as a structured field writes bytes (RFC 8941, section 3.3.5).
+fn byte_sequence(text: &[u8]) -> Option<CertificateDer<'static>> {
+    let encoded = text.strip_prefix(b":")?.strip_suffix(b":")?;
+    Some(CertificateDer::from(STANDARD.decode(encoded).ok()?))
 }
 
 fn sha256(bytes: &[u8]) -> String {

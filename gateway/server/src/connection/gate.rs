@@ -1,7 +1,7 @@
 //! The bytes of an HTTP/1 client, checked before Pingora parses them.
 
 use fleetgate_core::rejection::Rejection;
-use fleetgate_core::request::{ChunkReader, Fault, HeadReader, Progress};
+use fleetgate_core::request::{ChunkReader, Fault, HeadReader, HeadRoom, Progress};
 use std::io;
 use std::task::{Poll, ready};
 use tokio::io::ReadBuf;
@@ -16,6 +16,7 @@ const REFUSED_HEAD: &[u8] = b"GET / HTTP/1.1\r\nHost: refused.invalid\r\nConnect
 /// its count and its line in the log. Chunks are followed to their end.
 #[derive(Debug, Default)]
 pub(super) struct Gate {
+    room: HeadRoom,
     stage: Stage,
     refused: Option<Rejection>,
 }
@@ -37,6 +38,17 @@ impl Default for Stage {
 }
 
 impl Gate {
+    /// For requests whose heads may be so large.
+    pub(super) fn new(room: HeadRoom) -> Self {
+        let stage = Stage::Head { reader: HeadReader::new(room), held: Vec::new() };
+        Self { room, stage, refused: None }
+    }
+
+    /// For the next request.
+    pub(super) fn await_request(&mut self) {
+        *self = Self::new(self.room);
+    }
+
     /// Why the request was refused, if it was.
     pub(super) const fn refused(&self) -> Option<Rejection> {
         self.refused

@@ -23,6 +23,7 @@ use fleetgate_core::forwarded::PeerTrust;
 use fleetgate_core::host::HostKey;
 use fleetgate_core::http2::FrameMeter;
 use fleetgate_core::rejection::Rejection;
+use fleetgate_core::request::HeadRoom;
 use gate::Gate;
 use pingora::http::ResponseHeader;
 use pingora::protocols::l4::socket::SocketAddr as PeerAddr;
@@ -127,6 +128,7 @@ impl ClientStream {
         metrics: &Arc<Metrics>,
     ) -> pingora::Result<Self> {
         let digest = SocketDigest::from_raw_fd(socket_of(&stream).as_raw_fd());
+        let room = if origin.gateway { HeadRoom::GATEWAY } else { HeadRoom::CLIENT };
         let origin = ProxyDigest::new(Box::new(ResponseHeader::build(200, None)?), Some(Box::new(origin)));
         // The cell is new, so it takes the value.
         let _set = digest.peer_addr.set(peer.map(PeerAddr::Inet));
@@ -134,7 +136,7 @@ impl ClientStream {
         let paced = Paced::new(stream, clocks.floor, Arc::clone(metrics));
         Ok(Self {
             inner: BufWriter::with_capacity(WRITE_BUFFER_BYTES, paced),
-            checks: if http2 { Checks::Http2(frames()) } else { Checks::Http1(Gate::default()) },
+            checks: if http2 { Checks::Http2(frames()) } else { Checks::Http1(Gate::new(room)) },
             head: Deadline::new(clocks.head_timeout),
             digest: Arc::new(digest),
             origin: Arc::new(origin),
@@ -145,7 +147,7 @@ impl ClientStream {
     pub fn await_request(&mut self) {
         self.head.stop();
         if let Checks::Http1(gate) = &mut self.checks {
-            *gate = Gate::default();
+            gate.await_request();
         }
     }
 

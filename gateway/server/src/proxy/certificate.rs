@@ -3,8 +3,9 @@
 use super::context::RequestContext;
 use crate::connection::{ClientCertificate, Origin};
 use crate::telemetry::access_log::CertificateEvent;
-use fleetgate_core::client_certificate::{CertificateFault, HEADER, Proof};
+use fleetgate_core::client_certificate::{CHAIN_HEADER, CertificateFault, HEADER, Proof};
 use fleetgate_core::host::HostKey;
+use http::HeaderValue;
 use pingora::http::RequestHeader;
 use std::borrow::Cow;
 use std::sync::Arc;
@@ -24,6 +25,11 @@ impl Shown {
         let certificate =
             self.certificate.as_ref().filter(|_| (self.forward || far) && self.fault.is_none())?;
         Some(certificate.field())
+    }
+
+    /// The value of `Client-Cert-Chain` for a gateway of another site, if there is one.
+    pub(super) fn chain_field(&self) -> Option<String> {
+        self.certificate.as_ref().filter(|_| self.fault.is_none())?.chain_field()
     }
 
     /// As the access log shows it.
@@ -57,7 +63,10 @@ pub(super) fn prove(
     if origin.tls && !origin.asked_certificate && !origin.gateway {
         return Proof::NotAsked;
     }
-    let told = || head.headers.get(HEADER).and_then(|field| ClientCertificate::told(field.as_bytes()));
+    let told = || {
+        let chain = head.headers.get_all(CHAIN_HEADER).iter().map(HeaderValue::as_bytes);
+        ClientCertificate::told(head.headers.get(HEADER)?.as_bytes(), chain)
+    };
     let certificate = if origin.gateway { told().map(Arc::new) } else { origin.certificate.clone() };
     let outcome = match &certificate {
         None => Err(CertificateFault::Absent),

@@ -1,5 +1,6 @@
 //! The head of a request as Odoo gets it.
 
+use super::certificate::Shown;
 use super::context::RequestContext;
 use super::cookies::{harden_session, join_cookies};
 use super::hop;
@@ -88,6 +89,8 @@ fn rewrite_fields(context: &RequestContext, target: &Uri, fields: &mut HeaderMap
         return Err(Error::explain(ErrorType::InternalError, text).into_in());
     };
     let far = context.goes_far();
+    let shown = context.certificate.as_ref();
+    let chain = shown.filter(|_| far).and_then(Shown::chain_field);
     let outbound = Outbound {
         pool,
         database: &database,
@@ -96,7 +99,8 @@ fn rewrite_fields(context: &RequestContext, target: &Uri, fields: &mut HeaderMap
         scheme: context.client.scheme,
         path: &path,
         has_session: cookies::name_session(fields.get_all(COOKIE).iter().map(HeaderValue::as_bytes)),
-        client_certificate: context.certificate.as_ref().and_then(|shown| shown.field(far)),
+        client_certificate: shown.and_then(|shown| shown.field(far)),
+        client_certificate_chain: chain.as_deref(),
         far,
     };
     outbound.try_for_each(|name, value| set(fields, name, value))

@@ -143,6 +143,7 @@ fn page_of(pool: &PoolWatch, guest: &Guest) -> Option<Request<Empty<Bytes>>> {
         path: &NormalPath::new(PAGE.as_bytes()).ok()?,
         has_session: false,
         client_certificate: None,
+        client_certificate_chain: None,
         far: false,
     };
     let set = outbound.try_for_each(|name, value| {
