@@ -104,6 +104,21 @@ async fn a_user_is_asked_for_once_and_asked_for_again_when_it_is_refused() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn an_old_odoo_is_led_to_the_database_so_that_it_says_what_fails() {
+    for (version, led) in [("14.0", &["^acme$"][..]), ("19.0", &[])] {
+        let stub = fleet::prefork("eu-1").await;
+        let pool = format!("odoo_version: \"{version}\"\n{HEALTH}");
+        let config = fleet::config(&[backend(&stub)], &pool);
+        let builder = Gateway::builder(&config).tenants("tenants.yaml", fleet::TENANTS);
+        let gateway = builder.file("password", PASSWORD).start().await;
+        login_is(&gateway, 0, "works").await;
+        let received = stub.received();
+        let mut calls = received.iter().filter(|request| request.target == "/jsonrpc");
+        assert!(calls.all(|call| call.values("x-odoo-dbfilter") == led), "{version}: {received:#?}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn nobody_logs_in_at_a_standby_and_whoever_is_promoted_is_logged_in_at() {
     let primary = Postgres::primary();
     let standby = primary.standby();

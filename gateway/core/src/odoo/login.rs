@@ -4,7 +4,9 @@
 //! Source: Odoo 14.0 to 19.0 `odoo/service/common.py` (`exp_authenticate`), `odoo/service/model.py` (`dispatch`); 19.0
 //! `addons/rpc/controllers/jsonrpc.py`, before that `odoo/addons/base/controllers/rpc.py`.
 
-use crate::pool::LoginProbe;
+use super::OdooVersion;
+use super::headers::dbfilter_for;
+use crate::pool::{DatabaseSelection, LoginProbe};
 use serde::Deserialize;
 use serde_json::{Value, json};
 
@@ -39,7 +41,7 @@ pub enum LoginFailure {
     #[error("/jsonrpc says 404: let Odoo load its module `rpc` (`server_wide_modules`)")]
     NoRoute,
     /// No answer of a working server.
-    #[error("/jsonrpc says {0}")]
+    #[error("/jsonrpc says {0}; Odoo's log says more")]
     Status(u16),
     /// Somebody else answers there.
     #[error("/jsonrpc says 200 with a body that is not Odoo's")]
@@ -47,6 +49,15 @@ pub enum LoginFailure {
     /// All else, such as a registry that cannot be loaded.
     #[error("Odoo fails: {0}; its log says more")]
     Other(String),
+}
+
+impl LoginFailure {
+    /// Whether the user may have been deleted and made anew, with another id. 14.0 and 15.0 say 500 for one that was deleted
+    /// where nothing leads the request to a database.
+    #[must_use]
+    pub const fn may_be_another_user(&self) -> bool {
+        matches!(self, Self::Refused | Self::Status(500))
+    }
 }
 
 #[derive(Deserialize)]
@@ -67,6 +78,16 @@ struct Said {
     name: String,
     #[serde(default)]
     message: String,
+}
+
+/// The value of [`DBFILTER`](super::headers::DBFILTER) that calls are sent with. To one that leads to no database 14.0 and 15.0
+/// answer a page with the status 500 whatever fails, and nobody could tell a user who is refused from a full disk. Later ones
+/// answer in JSON, whether the database can be used or not.
+/// Source: Odoo 14.0 `odoo/http.py`, `Root.dispatch` (`_dispatch_nodb`); tried with 14.0 and with 19.0.
+#[must_use]
+pub fn filter(probe: &LoginProbe, version: OdooVersion, selection: DatabaseSelection) -> Option<String> {
+    let needed = matches!(version, OdooVersion::V14 | OdooVersion::V15);
+    (needed && selection == DatabaseSelection::DbfilterHeader).then(|| dbfilter_for(&probe.database))
 }
 
 /// Asks for the id of the user. Odoo notes each time that it succeeds in a row of `res_users_log`, which its daily vacuum
@@ -253,6 +274,18 @@ mod tests {
         ] {
             assert_eq!(write_says(&probe(), status, body), Err(failure));
         }
+    }
+
+    #[test]
+    fn old_versions_are_led_to_the_database_so_that_they_say_what_fails() {
+        use DatabaseSelection::{DbfilterHeader, Fixed, Host};
+        for version in [OdooVersion::V14, OdooVersion::V15] {
+            assert_eq!(filter(&probe(), version, DbfilterHeader).as_deref(), Some("^acme$"));
+            assert_eq!([Fixed, Host].map(|selection| filter(&probe(), version, selection)), [None, None]);
+        }
+        assert_eq!(filter(&probe(), OdooVersion::V16, DbfilterHeader), None);
+        assert!(LoginFailure::Status(500).may_be_another_user(), "where they cannot be led");
+        assert!(!LoginFailure::Status(502).may_be_another_user());
     }
 
     #[test]

@@ -38,7 +38,7 @@ pub(super) async fn get(
     exchange(address, request.body(Empty::new()).map_err(|error| error.to_string())?, tls).await
 }
 
-/// Asks with a body of JSON; see [`exchange`].
+/// Asks with a body of JSON, and `fields` beside what such a question needs; see [`exchange`].
 ///
 /// # Errors
 /// What went wrong, in words for an operator.
@@ -46,12 +46,14 @@ pub(super) async fn post(
     address: SocketAddr,
     path: &str,
     json: Vec<u8>,
+    fields: &[(&str, &str)],
     tls: Option<&BackendTlsClient>,
 ) -> Result<(u16, Bytes), String> {
     let request = Request::post(path)
         .header(http::header::HOST, address.to_string())
-        .header(http::header::CONTENT_TYPE, "application/json")
-        .body(Full::new(Bytes::from(json)));
+        .header(http::header::CONTENT_TYPE, "application/json");
+    let request = fields.iter().fold(request, |request, (name, value)| request.header(*name, *value));
+    let request = request.body(Full::new(Bytes::from(json)));
     exchange(address, request.map_err(|error| error.to_string())?, tls).await
 }
 

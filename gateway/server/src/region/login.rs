@@ -9,7 +9,10 @@ use super::pool::PoolWatch;
 use super::seen::{Seen, count_backends};
 use crate::snapshot::BackendTlsClient;
 use fleetgate_core::health::{BackendSignal, BackendVerdict, LoginVerdict, Moment, Reading};
-use fleetgate_core::odoo::login::{LoginFailure, PATH, read, read_says, who, who_says, write, write_says};
+use fleetgate_core::odoo::headers::DBFILTER;
+use fleetgate_core::odoo::login::{
+    LoginFailure, PATH, filter, read, read_says, who, who_says, write, write_says,
+};
 use fleetgate_core::pool::LoginProbe;
 use fleetgate_core::region::RegionIndex;
 use std::net::SocketAddr;
@@ -17,10 +20,11 @@ use std::sync::Arc;
 use tokio::time::timeout;
 
 /// A login at one backend.
-#[derive(Default)]
 struct Login {
     /// Id of the user, once it is known: asking for it again would have Odoo note it again.
     user: Option<u64>,
+    /// What leads Odoo to the database, where it has to be led.
+    filter: Option<String>,
 }
 
 /// Why a login failed.
@@ -50,8 +54,7 @@ impl Login {
             Ok(Ok(())) => (Reading::Pass, "the user reads".to_owned()),
             Ok(Err(Failure::Broken(words))) => (Reading::Fail, words),
             Ok(Err(Failure::Told(failure))) => {
-                // It may be made anew, with another id.
-                if failure == LoginFailure::Refused {
+                if failure.may_be_another_user() {
                     self.user = None;
                 }
                 (Reading::Fail, failure.to_string())
@@ -66,17 +69,20 @@ impl Login {
         address: SocketAddr,
         tls: Option<&BackendTlsClient>,
     ) -> Result<(), Failure> {
+        let filter = self.filter.clone();
+        let fields: Vec<_> = filter.iter().map(|filter| (DBFILTER, &**filter)).collect();
+        let call = async |body| post(address, PATH, body, &fields, tls).await;
         let user = if let Some(user) = self.user {
             user
         } else {
-            let (status, body) = post(address, PATH, who(probe), tls).await?;
+            let (status, body) = call(who(probe)).await?;
             *self.user.insert(who_says(probe, status, &body)?)
         };
-        let (status, body) = post(address, PATH, read(probe, user), tls).await?;
+        let (status, body) = call(read(probe, user)).await?;
         read_says(probe, user, status, &body)?;
         if probe.write {
             let text = format!("Fleetgate, {}", jiff::Timestamp::now());
-            let (status, body) = post(address, PATH, write(probe, user, &text), tls).await?;
+            let (status, body) = call(write(probe, user, &text)).await?;
             write_says(probe, status, &body)?;
         }
         Ok(())
@@ -88,7 +94,8 @@ pub(super) async fn ask_login(watch: Arc<PoolWatch>, region: RegionIndex, place:
     let Some(backend) = watch.backends.get(region).and_then(|region| region.get(place)).cloned() else {
         return;
     };
-    let mut login = Login::default();
+    let filter = filter(&probe, watch.pool.odoo_version, watch.pool.database_selection);
+    let mut login = Login { user: None, filter };
     let mut turns = Turns::one_by_one(probe.cadence);
     loop {
         turns.next().await;
