@@ -22,6 +22,7 @@ mod bad_http2;
 mod bad_input;
 mod balancers;
 mod chaos;
+mod checks_over_ssh;
 mod classes;
 mod client_certificates;
 mod client_limits;

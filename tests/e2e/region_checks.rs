@@ -15,12 +15,12 @@ use tempfile::TempDir;
 const OBSERVE: &str = "127.0.0.2:0";
 
 /// The script that operators get.
-fn script() -> PathBuf {
+pub(crate) fn script() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../deploy/checks/replicated-folder").canonicalize().unwrap()
 }
 
 /// Two regions, each with a filestore that the script checks.
-struct Fleet {
+pub(crate) struct Fleet {
     folder: TempDir,
     odoo: [StubOdoo; 2],
     primary: Postgres,
@@ -28,7 +28,7 @@ struct Fleet {
 }
 
 impl Fleet {
-    async fn new() -> Self {
+    pub(crate) async fn new() -> Self {
         let primary = Postgres::primary();
         let standby = primary.standby();
         let odoo = [fleet::prefork("paris-1").await, fleet::prefork("dublin-1").await];
@@ -39,20 +39,27 @@ impl Fleet {
         Self { folder, odoo, primary, standby }
     }
 
-    fn filestore(&self, region: &str) -> PathBuf {
+    pub(crate) fn filestore(&self, region: &str) -> PathBuf {
         self.folder.path().join(region)
     }
 
     /// As a timer with rsync or a shared file system does.
-    fn copy(&self, from: &str, to: &str) {
+    pub(crate) fn copy(&self, from: &str, to: &str) {
         std::fs::remove_dir_all(self.filestore(to)).unwrap();
         let copied = Command::new("cp").arg("-a").arg(self.filestore(from)).arg(self.filestore(to)).status();
         assert!(copied.unwrap().success());
     }
 
     fn gateway(&self, main: &str) -> Builder {
+        self.gateway_with(main, |filestore| {
+            format!("[ {}, {}, \"3\" ]", script().display(), filestore.display())
+        })
+    }
+
+    /// A gateway whose checks run a command that depends on the filestore.
+    pub(crate) fn gateway_with(&self, main: &str, command: impl Fn(&Path) -> String) -> Builder {
         let region = |name: &str, place: usize, database: &Postgres| {
-            let check = format!("[ {}, {}, \"3\" ]", script().display(), self.filestore(name).display());
+            let check = command(&self.filestore(name));
             format!(
                 "{{ backends: [ {} ], postgres: \"{}\", checks: {{ filestore: {{ command: {check}, interval: 200ms }} }} }}",
                 backend(&self.odoo[place]),
@@ -72,11 +79,11 @@ impl Fleet {
     }
 }
 
-async fn check(gateway: &Gateway, region: usize) -> Value {
+pub(crate) async fn check(gateway: &Gateway, region: usize) -> Value {
     pool(gateway).await["regions"][region]["checks"][0].clone()
 }
 
-async fn check_is(gateway: &Gateway, region: usize, standing: &str) {
+pub(crate) async fn check_is(gateway: &Gateway, region: usize, standing: &str) {
     wait_for(&format!("the check of region {region} is {standing}"), DEADLINE, async || {
         check(gateway, region).await["standing"] == standing
     })

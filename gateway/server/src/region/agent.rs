@@ -30,7 +30,7 @@ pub(super) async fn ask(agent: &Agent, pool: &str, region: &str, backend: &Backe
         match &agent.question {
             AgentQuestion::Http { port, path } => {
                 let address = SocketAddr::new(backend.http.address.ip(), *port);
-                Ok(answered(get(address, path, None).await?))
+                Ok(answered("the agent", get(address, path, None).await?))
             }
             AgentQuestion::Command(words) => {
                 let environment = [
@@ -43,7 +43,7 @@ pub(super) async fn ask(agent: &Agent, pool: &str, region: &str, backend: &Backe
             }
         }
     };
-    in_time(agent.cadence.timeout, asked).await
+    in_time("the agent", agent.cadence.timeout, asked).await
 }
 
 /// Checks a region once; `serving` is the one that serves.
@@ -51,7 +51,8 @@ pub(super) async fn check(check: &RegionCheck, pool: &str, region: &str, serving
     let asked = async {
         match &check.question {
             CheckQuestion::Http(target) => {
-                Ok(answered(get_target(target, &target.path, None).await.map_err(NoAnswer::into_words)?))
+                let answer = get_target(target, &target.path, None).await;
+                Ok(answered("the check", answer.map_err(NoAnswer::into_words)?))
             }
             CheckQuestion::Command(words) => {
                 let environment = [
@@ -68,14 +69,14 @@ pub(super) async fn check(check: &RegionCheck, pool: &str, region: &str, serving
             }
         }
     };
-    in_time(check.cadence.timeout, asked).await
+    in_time("the check", check.cadence.timeout, asked).await
 }
 
-fn answered((status, body): (u16, Bytes)) -> Said {
-    ((200..300).contains(&status), format!("the agent answers {status}"), body.to_vec())
+fn answered(who: &str, (status, body): (u16, Bytes)) -> Said {
+    ((200..300).contains(&status), format!("{who} answers {status}"), body.to_vec())
 }
 
-async fn in_time(patience: Duration, asked: impl Future<Output = Result<Said, String>>) -> Seen {
+async fn in_time(who: &str, patience: Duration, asked: impl Future<Output = Result<Said, String>>) -> Seen {
     match timeout(patience, asked).await {
         Ok(Ok((well, answer, said))) => {
             let reading = if well { Reading::Pass } else { Reading::Fail };
@@ -88,7 +89,7 @@ async fn in_time(patience: Duration, asked: impl Future<Output = Result<Said, St
             (reading, words)
         }
         Ok(Err(words)) => (Reading::Fail, words),
-        Err(_) => (Reading::Fail, format!("the agent says nothing within {patience:?}")),
+        Err(_) => (Reading::Fail, format!("{who} says nothing within {patience:?}")),
     }
 }
 
@@ -129,9 +130,24 @@ async fn run(words: &[Box<str>], environment: &[(&str, String)]) -> io::Result<S
     Ok((status.success(), format!("the command ends with {status}"), said))
 }
 
-/// The first line of what was said, as much of it as fits and without what would change a terminal.
+/// The first line of what was said that holds words, as much of it as fits and without what would change a terminal: ssh draws
+/// a line before it says that it does not believe a host.
 fn first_line(said: &[u8]) -> String {
-    let line = said.split(|byte| *byte == b'\n').next().unwrap_or_default();
+    let mut lines = said.split(|byte| *byte == b'\n');
+    let line = lines.find(|line| line.iter().any(u8::is_ascii_alphanumeric)).unwrap_or_default();
     let line = line.get(..SAID_BYTES_MAX.min(line.len())).unwrap_or_default();
     String::from_utf8_lossy(line).chars().filter(|character| !character.is_control()).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::first_line;
+
+    #[test]
+    fn the_first_line_with_words_is_shown() {
+        assert_eq!(first_line(b"disk is full\nand more"), "disk is full");
+        assert_eq!(first_line(b"\n@@@@\n@ WARNING! @\x1b[31m\n@@@@\n"), "@ WARNING! @[31m");
+        assert_eq!(first_line(b"\n---\n"), "");
+        assert_eq!(first_line(&[b'x'; 900]).len(), 200);
+    }
 }
