@@ -90,7 +90,7 @@ async fn drain(state: &AdminState, query: DrainQuery, draining: bool) -> Told {
 fn told(done: Result<Vec<PoolReport>, OrderError>, dry_run: bool) -> Told {
     match done {
         Ok(pools) => Ok(Json(RegionList { pools, dry_run })),
-        Err(error @ (OrderError::Unable { .. } | OrderError::Lacks { .. } | OrderError::Over(_))) => {
+        Err(error @ (OrderError::Unready { .. } | OrderError::Over(_))) => {
             Err((StatusCode::CONFLICT, error.to_string()))
         }
         Err(error) => Err((StatusCode::NOT_FOUND, error.to_string())),

@@ -63,9 +63,11 @@ pub enum NodeProblem {
 }
 
 impl NodeProblem {
+    /// Name of none of them: the other gateway is heard.
+    pub const NONE: &'static str = "heard";
     /// Names of all of them, and of none.
     pub const NAMES: [&'static str; 12] = [
-        "heard",
+        Self::NONE,
         "name",
         "refused",
         "broken",

@@ -38,25 +38,13 @@ pub enum OrderError {
     /// It would end before it began.
     #[error("nothing was changed: {0} is over already")]
     Over(jiff::Timestamp),
-    /// Something would be missing there.
-    #[error(
-        "nothing was changed: {region} is not ready: {lacks}. `--force` holds the pool in `{region}` nevertheless"
-    )]
-    Lacks {
+    /// Users would meet something there that they do not meet now.
+    #[error("nothing was changed: {why}. `--force` holds the pool in `{region}` nevertheless")]
+    Unready {
         /// Region.
         region: String,
         /// What it lacks, and what users would meet.
-        lacks: String,
-    },
-    /// The pool serves, and would not there.
-    #[error(
-        "nothing was changed, because nobody could save anything: {why}. `--force` holds the pool in `{region}` nevertheless"
-    )]
-    Unable {
-        /// Region.
-        region: String,
-        /// What it lacks.
-        why: &'static str,
+        why: String,
     },
 }
 
@@ -171,12 +159,13 @@ impl RegionWatch {
 
 /// A pool that serves is not taken out of service by a slip, nor moved where something is missing.
 fn may_be_pinned(watched: &PoolWatch, region: RegionIndex) -> Result<(), OrderError> {
+    let unready = |why| Err(OrderError::Unready { region: watched.region_name(region).to_owned(), why });
     let (judge, route) = watched.outlook(Some(region));
     let lacking = watched.lacking(&watched.seen(), region);
     if !lacking.is_empty() && watched.route() != Route::Serve(region) {
         let words = |(name, said): &(String, String)| format!("`{name}`: {said}; {}", consequence(name));
         let lacks = lacking.iter().map(words).collect::<Vec<_>>().join("; ");
-        return Err(OrderError::Lacks { region: watched.region_name(region).to_owned(), lacks });
+        return unready(format!("{} is not ready: {lacks}", watched.region_name(region)));
     }
     let why = match (judge.verdict(region), route) {
         _ if !matches!(watched.route(), Route::Serve(_)) => return Ok(()),
@@ -185,6 +174,5 @@ fn may_be_pinned(watched: &PoolWatch, region: RegionIndex) -> Result<(), OrderEr
         (_, Route::Serve(_) | Route::Agreeing(_) | Route::Isolated) => return Ok(()),
         (_, Route::Unwritable | Route::Fenced(_)) => "its database is a standby that nobody has promoted",
     };
-    let region = watched.pool.regions.get(region).map(|region| region.name.to_string()).unwrap_or_default();
-    Err(OrderError::Unable { region, why })
+    unready(format!("nobody could save anything: {why}"))
 }

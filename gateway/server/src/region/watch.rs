@@ -15,7 +15,7 @@ use super::vote::Vote;
 use super::word::{Word, millis};
 use super::{agent, odoo, report, traffic, warm_up};
 use crate::admin_client::AdminClient;
-use crate::nodes::Standing;
+use crate::nodes::{NodeProblem, Standing};
 use crate::snapshot::{BackendState, Snapshot, SnapshotStore};
 use crate::state_directory::StateDirectory;
 use fleetgate_core::health::{BackendSignal, Cadence};
@@ -28,8 +28,6 @@ use std::time::{Duration, Instant};
 use tokio::task::{AbortHandle, JoinSet};
 use tokio::time::{sleep, timeout};
 
-/// State of another gateway with which nothing is wrong.
-const HEARD: &str = "heard";
 /// From one look at the snapshot to the next.
 const LOOK: Duration = Duration::from_millis(200);
 /// For the first answers of all databases, before the process listens.
@@ -116,7 +114,7 @@ impl RegionWatch {
         let report = |(name, standing): (Box<str>, Standing)| NodeReport {
             gateway: name.into(),
             milliseconds_ago: standing.said.map(|said| millis(said.asked.elapsed())),
-            state: standing.problem.as_ref().map_or(HEARD, |problem| problem.as_str()).to_owned(),
+            state: standing.problem.as_ref().map_or(NodeProblem::NONE, |problem| problem.as_str()).to_owned(),
             problem: standing.problem.map(|problem| problem.to_string()),
         };
         gateways.all().into_iter().map(report).collect()
