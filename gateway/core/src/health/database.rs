@@ -205,7 +205,48 @@ mod tests {
             (database.verdict(), database.since()),
             (DatabaseVerdict::Unreachable, Moment::from_secs(6))
         );
+        // Less silence than would be believed of one that was there a moment ago.
+        assert!(!database.note(None, DAMPING, Moment::from_secs(6)));
+        assert_eq!(database.verdict(), DatabaseVerdict::Unreachable);
         database.note(seen, DAMPING, Moment::from_secs(7));
         assert_eq!(database.verdict(), DatabaseVerdict::Writable);
+    }
+
+    #[test]
+    fn a_role_that_changes_is_news_and_writing_counts_from_when_it_began() {
+        let instance = Instance { system: 7, server: 1 };
+        let mut database = Database::default();
+        let mut note = |role, at| {
+            let seen = Some(DatabaseReading { instance, timeline: 1, role });
+            let news = database.note(seen, DAMPING, Moment::from_secs(at));
+            (news, database.writable_since().map(|since| since.as_secs()), database.since().as_secs())
+        };
+        assert_eq!(note(Role::Writable, 1), (true, Some(1), 1));
+        assert_eq!(note(Role::Writable, 2), (false, Some(1), 1));
+        // As when all of a server is made read-only by its settings, and given back.
+        assert_eq!(note(Role::Standby { lag_ms: 0 }, 3), (true, None, 3));
+        assert_eq!(note(Role::Standby { lag_ms: 9 }, 4), (false, None, 3));
+        assert_eq!(note(Role::Writable, 5), (true, Some(5), 5));
+    }
+
+    #[test]
+    fn an_answer_counts_when_it_came_later_and_silence_of_the_same_moment_does() {
+        let instance = Instance { system: 7, server: 1 };
+        let seen = Some(DatabaseReading { instance, timeline: 1, role: Role::Writable });
+        let at = Moment::from_secs;
+        let mut database = Database::default();
+        assert_eq!(database.answered_after(at(0)), None);
+        database.note(seen, DAMPING, at(5));
+        assert_eq!([4, 5].map(|moment| database.answered_after(at(moment))), [Some(true), None]);
+        database.note(None, DAMPING, at(7));
+        assert_eq!(
+            [6, 7, 8].map(|moment| database.answered_after(at(moment))),
+            [Some(false), Some(false), None]
+        );
+        // Who lets nobody look is there, until it says something or is silent.
+        database.note_refused(at(9));
+        assert_eq!([8, 9].map(|moment| database.refused_after(at(moment))), [true, false]);
+        database.note(None, DAMPING, at(10));
+        assert!(!database.refused_after(at(8)));
     }
 }

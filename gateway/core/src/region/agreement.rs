@@ -107,3 +107,74 @@ impl Agreement {
         self.grant
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use core::iter::repeat_n;
+
+    const NOW: Moment = Moment::from_secs(100);
+    /// Longer than a grant that was heard holds, whatever the clocks.
+    const PAUSE: Duration = Duration::from_millis(5_500);
+    const TICK: Duration = Duration::from_millis(1);
+
+    fn heard(grants: Option<RegionIndex>) -> Heard {
+        Heard { at: NOW, grants }
+    }
+
+    #[test]
+    fn more_than_half_of_all_gateways_have_to_agree_however_many_there_are() {
+        for nodes in 1..10_usize {
+            for others in 0..nodes {
+                let quorum = Quorum::of(nodes, repeat_n(heard(Some(1)), others), LEASE);
+                let words = format!("{others} others of {nodes}");
+                assert_eq!(quorum.hears_majority(NOW + LEASE), 2 * (others + 1) > nodes, "{words}");
+                for own in [false, true] {
+                    let granting = others + usize::from(own);
+                    assert_eq!(quorum.grants(1, own, NOW + LEASE), 2 * granting > nodes, "{words}, {own}");
+                    // What was heard before holds for a lease.
+                    let alone = own && nodes == 1;
+                    assert_eq!(quorum.grants(1, own, NOW + LEASE + TICK), alone, "{words}, {own}");
+                }
+                assert!(!quorum.grants(0, false, NOW), "another region, {words}");
+                assert_eq!(quorum.hears_majority(NOW + LEASE + TICK), nodes == 1, "{words}");
+            }
+        }
+    }
+
+    #[test]
+    fn gateways_that_are_heard_beyond_their_number_raise_what_a_majority_is() {
+        let quorum = Quorum::of(3, repeat_n(heard(Some(1)), 2).chain(repeat_n(heard(None), 2)), LEASE);
+        assert!(!quorum.grants(1, false, NOW), "two of five");
+        assert!(quorum.grants(1, true, NOW), "three of five");
+    }
+
+    #[test]
+    fn two_processes_of_a_gateway_have_one_vote() {
+        let own = |grants| Quorum { own: Some(heard(grants)), ..Quorum::of(3, [heard(Some(1))], LEASE) };
+        assert!(own(Some(1)).grants(1, false, NOW + LEASE));
+        assert!(!own(Some(0)).grants(1, false, NOW));
+        assert!(!own(Some(1)).grants(1, false, NOW + LEASE + TICK));
+        let alone = Quorum { own: Some(heard(Some(1))), ..Quorum::of(3, [], LEASE) };
+        assert!(!alone.grants(1, true, NOW), "one of three, whatever both of its processes say");
+    }
+
+    #[test]
+    fn a_gateway_lets_another_region_be_when_nobody_believes_any_more_that_it_lets_the_one_before() {
+        let (quorum, mut agreement) = (Quorum::of(1, [], LEASE), Agreement::default());
+        agreement.take_over(0);
+        assert!(agreement.work_towards(Some(0), &quorum, NOW));
+        for pause in [Duration::ZERO, PAUSE] {
+            assert!(!agreement.work_towards(Some(1), &quorum, NOW + pause), "{pause:?}");
+            assert_eq!(agreement.grant(), None, "{pause:?}");
+        }
+        assert!(agreement.work_towards(Some(1), &quorum, NOW + PAUSE + TICK));
+        assert_eq!(agreement.grant(), Some(1));
+        // Towards nothing, it lets nothing be, and begins anew.
+        assert!(!agreement.work_towards(None, &quorum, NOW + PAUSE + TICK));
+        assert!(!agreement.work_towards(Some(1), &quorum, NOW + PAUSE + PAUSE));
+        agreement.withdraw(NOW + PAUSE + PAUSE);
+        assert!(!agreement.work_towards(Some(1), &quorum, NOW + PAUSE + PAUSE + PAUSE));
+        assert!(agreement.work_towards(Some(1), &quorum, NOW + PAUSE + PAUSE + PAUSE + TICK));
+    }
+}
