@@ -14,8 +14,8 @@ const { chromium } = createRequire(path.join(lab, "node/"))("playwright-core");
 export const SECONDS = 1000;
 export const PATIENCE = 60 * SECONDS;
 
-/** A browser that knows these hosts, all at the address of `gateway` (ADDRESS:PORT), and no other. */
-export function launch(gateway, hosts) {
+/** A browser that knows these hosts, all at the address of `gateway` (ADDRESS:PORT), and no other; `more` are arguments of it. */
+export function launch(gateway, hosts, more = []) {
   const [address] = gateway.split(":");
   const names = hosts.map((host) => `MAP ${host} ${address}`);
   return chromium.launch({
@@ -28,6 +28,7 @@ export function launch(gateway, hosts) {
       "--disable-component-update",
       "--disable-sync",
       `--host-resolver-rules=${names.join(", ")}, MAP * ~NOTFOUND`,
+      ...more,
     ],
   });
 }

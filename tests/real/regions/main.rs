@@ -16,4 +16,5 @@ mod odoo;
 mod promotion;
 mod readers;
 mod site;
+mod sites;
 mod warm_up;
