@@ -195,6 +195,9 @@ mod tests {
         assert_eq!((place(16_384), place(u64::MAX)), (15, 15));
         assert_eq!(pace(9, 20, 2).half_within(), Some(Duration::from_millis(512)));
         assert_eq!(pace(9, 19, 2).half_within(), None);
+        let mut halves = pace(5, 10, 2);
+        halves.answers[9] = 10;
+        assert_eq!(halves.half_within(), Some(Duration::from_millis(32)), "half of them is enough");
     }
 
     #[test]

@@ -1,9 +1,10 @@
 //! One thing after another happens to two regions.
 
-use crate::health::{DatabaseReading, DatabaseVerdict, Instance, Moment, Role};
+use crate::health::{DatabaseReading, DatabaseVerdict, Following, Instance, Moment, Role};
 use crate::region::simulation::{DAMPING, judge};
 use crate::region::{
-    FailoverMode, FailoverPolicy, Judge, Led, MoveCause, NotReady, RegionState, RegionVerdict, Route,
+    FailoverMode, FailoverPolicy, Judge, LEASE, Led, MoveCause, NotReady, Quorum, RegionState, RegionVerdict,
+    Route,
 };
 use core::time::Duration;
 
@@ -62,6 +63,7 @@ fn a_promoted_standby_is_followed_at_once_and_its_old_primary_gets_nothing_when_
     story.then(None, follows(AWAY));
     assert_eq!(story.then(None, writes(AWAY, 2)), Route::Serve(1));
     assert_eq!(story.judge.moves().last().map(|done| done.cause), Some(MoveCause::Promoted));
+    assert_eq!(MoveCause::ALL.map(|cause| story.judge.moves_for(cause)), [1, 0, 0]);
     assert_eq!(story.then(writes(HOME, 1), writes(AWAY, 2)), Route::Serve(1));
     assert_eq!(story.judge.database(0), DatabaseVerdict::Diverged);
     assert_eq!(story.judge.verdict(0), Some(RegionVerdict::NotReady(NotReady::Diverged)));
@@ -313,6 +315,8 @@ fn just_moved(hold_down: Duration, moves_per_day_max: u8) -> Story {
     let mode = FailoverMode::Automatic;
     let policy = FailoverPolicy { mode, hold_down, moves_per_day_max, ..FailoverPolicy::default() };
     story.judge.set_policy(policy);
+    // As late as in a process that has run for more than a day.
+    story.now = Moment::from_secs(130_000);
     story.then(shared, shared);
     story.judge.region_mut(0).unwrap().backends_up = 0;
     while story.then(shared, shared) == Route::Serve(0) {}
@@ -335,6 +339,34 @@ fn dead_backends_are_left_again_after_their_own_ten_seconds_the_hold_down_and_ne
     assert_eq!(moves_back_after(just_moved(Duration::ZERO, 9)), Some(11));
     assert_eq!(moves_back_after(just_moved(Duration::from_secs(20), 9)), Some(20));
     assert_eq!(moves_back_after(just_moved(Duration::ZERO, 1)), None);
+}
+
+#[test]
+fn a_process_goes_on_at_once_with_what_the_one_before_it_let_be() {
+    let mut story = Story::new();
+    story.then(writes(HOME, 1), follows(AWAY));
+    let alone = Quorum::of(1, [], LEASE);
+    assert_eq!(story.judge.decide(Some(&alone), story.now), Route::Agreeing(0));
+    story.judge.take_over_grant(7);
+    assert_eq!(story.judge.grant(), None, "there is no such region");
+    story.judge.take_over_grant(0);
+    assert_eq!(story.judge.decide(Some(&alone), story.now), Route::Serve(0));
+}
+
+#[test]
+fn a_standby_that_does_not_follow_is_not_ready() {
+    let mut story = Story::new();
+    story.then(writes(HOME, 1), follows(AWAY));
+    for (following, after, expected) in [
+        (Following::Stopped, 0, RegionVerdict::StandbyReady),
+        (Following::Stopped, 10, RegionVerdict::NotReady(NotReady::Stopped)),
+        (Following::Lost, 11, RegionVerdict::NotReady(NotReady::Lost)),
+        (Following::Streams, 12, RegionVerdict::StandbyReady),
+    ] {
+        let trail = &mut story.judge.region_mut(1).unwrap().trail;
+        trail.note(following, story.now + Duration::from_secs(after));
+        assert_eq!(story.judge.verdict(1), Some(expected), "{following:?}");
+    }
 }
 
 #[test]
