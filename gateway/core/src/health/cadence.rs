@@ -23,6 +23,32 @@ const PAUSE_PERMILLE: u16 = 850;
 const SPREAD_PERMILLE: u16 = 100;
 /// Questions under way at once while a signal is suspect.
 const UNDER_WAY_MAX: u8 = 2;
+/// From one moment at which questions begin to the next: one wake-up of the process sees to all that are due.
+const GRID: Duration = Duration::from_millis(50);
+/// The same is at most this part of the interval, which is what the longest pause ([`PAUSE_PERMILLE`]) leaves of it.
+const GRID_PART: u32 = 20;
+
+impl Cadence {
+    /// How long before a moment the grid had its last one.
+    fn off_grid(&self, at: Moment) -> (Duration, Duration) {
+        let grid = GRID.min(self.interval / GRID_PART);
+        let off = at.as_nanos().checked_rem(grid.as_nanos()).unwrap_or_default();
+        (Duration::from_nanos(u64::try_from(off).unwrap_or_default()), grid)
+    }
+
+    /// The moment of the grid that was the last one then.
+    fn grid_before(&self, at: Moment) -> Moment {
+        at.saturating_sub(self.off_grid(at).0)
+    }
+
+    /// The first moment of the grid from then on.
+    fn grid_from(&self, at: Moment) -> Moment {
+        match self.off_grid(at) {
+            (Duration::ZERO, _) => at,
+            (off, grid) => at.saturating_add(grid.saturating_sub(off)),
+        }
+    }
+}
 
 /// The questions to one signal.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -51,13 +77,14 @@ impl Rounds {
 
     /// Notes that a question begins. `chance` is drawn at random: it decides about the pause after it, which after the first
     /// question is anything up to the interval.
-    pub fn begin(&mut self, now: Moment, chance: u16) {
+    pub fn begin(&mut self, cadence: &Cadence, now: Moment, chance: u16) {
         let part = |of: u16| u16::try_from(u32::from(of).wrapping_mul(u32::from(chance)) >> 16).unwrap_or(0);
         self.pause_permille = match self.begun {
             None => part(1_000),
             Some(_) => PAUSE_PERMILLE.saturating_add(part(SPREAD_PERMILLE)),
         };
-        self.begun = Some(now);
+        // As of the grid: what a question begins late is no part of the pause after it.
+        self.begun = Some(cadence.grid_before(now));
         self.under_way = self.under_way.saturating_add(1);
     }
 
@@ -66,7 +93,8 @@ impl Rounds {
         self.under_way = self.under_way.saturating_sub(1);
     }
 
-    /// When the next question is due; `None`: not before an answer to one that is under way.
+    /// When the next question is due, which is a moment of a grid: many that are asked by one clock begin at once. `None`: not
+    /// before an answer to one that is under way.
     #[must_use]
     pub fn due(&self, cadence: &Cadence, suspect: bool) -> Option<Moment> {
         let under_way_max = if suspect { self.under_way_max } else { 1 };
@@ -76,7 +104,7 @@ impl Rounds {
         let Some(begun) = self.begun else { return Some(Moment::ZERO) };
         let pause = cadence.interval.saturating_mul(u32::from(self.pause_permille)) / 1_000;
         let pause = if suspect { pause.min(cadence.fast_interval) } else { pause };
-        Some(begun.saturating_add(pause))
+        Some(cadence.grid_from(begun.saturating_add(pause)))
     }
 }
 
@@ -118,7 +146,7 @@ mod tests {
                     return (Some(now), asked);
                 }
             } else {
-                rounds.begin(now, chance());
+                rounds.begin(&CADENCE, now, chance());
                 asked += 1;
                 under_way.push(server(now));
                 assert!(under_way.len() <= usize::from(UNDER_WAY_MAX));
@@ -182,7 +210,7 @@ mod tests {
             let mut rounds = Rounds::one_by_one();
             for begun in &mut first {
                 *begun = rounds.due(&CADENCE, false).unwrap();
-                rounds.begin(*begun, chance);
+                rounds.begin(&CADENCE, *begun, chance);
                 assert_eq!(rounds.due(&CADENCE, false), None, "one question at a time");
                 rounds.end();
             }

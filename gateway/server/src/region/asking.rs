@@ -5,15 +5,18 @@ use futures_util::StreamExt;
 use futures_util::stream::FuturesUnordered;
 use std::future::pending;
 use std::hash::{BuildHasher, RandomState};
+use std::sync::LazyLock;
 use std::time::Instant;
-use tokio::time::sleep;
+use tokio::time::sleep_until;
+
+/// The clock of all questions begins then, so that those to different servers are due at the same moments.
+static BEGIN: LazyLock<Instant> = LazyLock::new(Instant::now);
 
 /// When a signal is asked.
 pub(super) struct Turns {
     cadence: Cadence,
     rounds: Rounds,
     suspect: bool,
-    born: Instant,
     /// Its keys are random, and no other gateway's.
     dice: RandomState,
     begun: u64,
@@ -21,8 +24,7 @@ pub(super) struct Turns {
 
 impl Turns {
     fn new(cadence: Cadence, rounds: Rounds) -> Self {
-        let (born, dice) = (Instant::now(), RandomState::new());
-        Self { cadence, rounds, suspect: false, born, dice, begun: 0 }
+        Self { cadence, rounds, suspect: false, dice: RandomState::new(), begun: 0 }
     }
 
     /// One question after the other.
@@ -33,7 +35,9 @@ impl Turns {
     /// Waits until the next question is due, which then begins.
     pub(super) async fn next(&mut self) {
         let Some(due) = self.rounds.due(&self.cadence, self.suspect) else { return pending().await };
-        sleep(due.saturating_sub(self.born.elapsed())).await;
+        if let Some(due) = BEGIN.checked_add(due) {
+            sleep_until(due.into()).await;
+        }
         self.begin();
     }
 
@@ -41,7 +45,7 @@ impl Turns {
     pub(super) fn begin(&mut self) {
         self.begun = self.begun.wrapping_add(1);
         let drawn = self.dice.hash_one(self.begun) & u64::from(u16::MAX);
-        self.rounds.begin(self.born.elapsed(), u16::try_from(drawn).unwrap_or_default());
+        self.rounds.begin(&self.cadence, BEGIN.elapsed(), u16::try_from(drawn).unwrap_or_default());
     }
 
     /// Notes that a question was answered, and whether the signal is suspect now.

@@ -13,10 +13,11 @@ use std::convert::Infallible;
 use std::error::Error;
 use std::io;
 use std::net::SocketAddr;
+use std::pin::pin;
 use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::lookup_host;
-use tokio::time::{Instant, timeout_at};
+use tokio::time::timeout;
 
 /// Largest body of an answer that is read, in bytes: those that probes want are a few dozen.
 const BODY_BYTES_MAX: usize = 64 * 1024;
@@ -131,14 +132,18 @@ pub(super) async fn get_within(
     patience: Duration,
 ) -> Result<(u16, Bytes), String> {
     let words = |error| no_connection(error).into_words();
-    let (late, end) = (|what: &str| format!("no {what} within {patience:?}"), Instant::now() + patience);
-    let request = Request::get(path).header(http::header::HOST, address.to_string());
-    let request = about_us(request.body(Empty::new()).map_err(|error| error.to_string())?);
-    let socket = timeout_at(end, connect(address)).await.map_err(|_| late("connection"))?;
-    let stream = timeout_at(end, secure(socket.map_err(words)?, tls)).await;
-    let stream = stream.map_err(|_| late("TLS handshake"))?.map_err(words)?;
-    let answer = timeout_at(end, ask(stream, request, tls.is_some())).await;
-    answer.map_err(|_| late("answer"))?.map_err(NoAnswer::into_words)
+    let mut awaited = "connection";
+    let asked = async {
+        let request = Request::get(path).header(http::header::HOST, address.to_string());
+        let request = about_us(request.body(Empty::new()).map_err(|error| error.to_string())?);
+        let socket = connect(address).await.map_err(words)?;
+        awaited = "TLS handshake";
+        let stream = secure(socket, tls).await.map_err(words)?;
+        awaited = "answer";
+        ask(stream, request, tls.is_some()).await.map_err(NoAnswer::into_words)
+    };
+    let answer = timeout(patience, asked).await;
+    answer.unwrap_or_else(|_| Err(format!("no {awaited} within {patience:?}")))
 }
 
 fn no_connection(error: DialError) -> NoAnswer {
@@ -182,7 +187,6 @@ async fn ask(
 ) -> Result<(u16, Bytes), NoAnswer> {
     let broken = |error: hyper::Error| broken(&error, secured);
     let (mut sender, connection) = handshake(TokioIo::new(stream)).await.map_err(broken)?;
-    let driver = tokio::spawn(connection);
     let answer = async {
         let answer = sender.send_request(request).await.map_err(broken)?;
         let status = answer.status().as_u16();
@@ -190,7 +194,11 @@ async fn ask(
         let body = body.map_err(|error| format!("its answer is broken: {error}"))?;
         Ok((status, body.to_bytes()))
     };
-    let answer = answer.await;
-    driver.abort();
-    answer
+    // A task of its own for the connection would be one more to wake up for each byte.
+    let mut answer = pin!(answer);
+    tokio::select! {
+        answer = &mut answer => answer,
+        // What became of it is told to those who wait for the answer.
+        _ended = connection => answer.await,
+    }
 }

@@ -102,7 +102,7 @@ impl Asked {
         } else {
             (now + LATENCIES[usize::from(dice.uniform() < self.delayed)], Reading::Pass)
         };
-        self.rounds.begin(now, u16::try_from(dice.roll(1 << 16)).unwrap_or_default());
+        self.rounds.begin(&CADENCE, now, u16::try_from(dice.roll(1 << 16)).unwrap_or_default());
         self.under_way.push(answer);
         None
     }
