@@ -52,6 +52,7 @@ mod admin;
 mod clocks;
 mod connections;
 mod gateways;
+mod hanging_databases;
 mod lifecycle;
 mod logins;
 mod moves;

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 use std::sync::Arc;
 
+use rustix::process::{Pid, Signal, kill_process};
 use tempfile::TempDir;
 
 use crate::ports::free_port;
@@ -124,6 +125,33 @@ impl Postgres {
         self.program("pg_ctl", &["-D", &self.data(), "-m", "immediate", "stop"]);
     }
 
+    /// Stops all its processes where they are: its kernel goes on taking connections.
+    pub fn freeze(&self) {
+        self.signal(Signal::STOP);
+    }
+
+    /// Lets them go on.
+    pub fn thaw(&self) {
+        self.signal(Signal::CONT);
+    }
+
+    fn signal(&self, signal: Signal) {
+        let first = fs::read_to_string(Path::new(&self.data()).join("postmaster.pid")).unwrap_or_default();
+        let first = first.lines().next().and_then(|line| line.parse::<i32>().ok());
+        // The first one begins all others: once it has stopped, these are all of them.
+        let mut signalled = first.into_iter().collect::<Vec<_>>();
+        let mut next = 0;
+        while let Some(id) = signalled.get(next).copied() {
+            if let Some(pid) = Pid::from_raw(id) {
+                // One that just ended needs no signal.
+                let _gone = kill_process(pid, signal);
+            }
+            let children = fs::read_to_string(format!("/proc/{id}/task/{id}/children")).unwrap_or_default();
+            signalled.extend(children.split_whitespace().filter_map(|child| child.parse::<i32>().ok()));
+            next += 1;
+        }
+    }
+
     /// Makes a standby take writes.
     pub fn promote(&self) {
         self.program("pg_ctl", &["-w", "-D", &self.data(), "promote"]);
@@ -154,6 +182,8 @@ impl Postgres {
 
 impl Drop for Postgres {
     fn drop(&mut self) {
+        // One that is frozen does not end.
+        self.thaw();
         let stop = ["-D", &self.data(), "-m", "immediate", "stop"];
         // A test may have ended it.
         let _ended = as_postgres(&Path::new(PROGRAMS).join("pg_ctl")).args(stop).output();

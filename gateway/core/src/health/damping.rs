@@ -1,6 +1,6 @@
 //! How many readings it takes to change one's mind.
 
-use super::Moment;
+use super::{Doubt, Moment};
 
 /// What one run of a probe says.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -105,7 +105,17 @@ impl Damped {
     /// Whether it is about to fail: there are failures that are not forgiven, and too few to believe them.
     #[must_use]
     pub fn is_suspect(&self) -> bool {
-        self.failures > 0 && !self.is_failing()
+        self.doubt() == Doubt::Suspect
+    }
+
+    /// What is thought of it, for how it is asked.
+    #[must_use]
+    pub fn doubt(&self) -> Doubt {
+        match self.standing {
+            Standing::Failing => Doubt::Failing,
+            Standing::Unknown | Standing::Passing if self.failures > 0 => Doubt::Suspect,
+            Standing::Unknown | Standing::Passing => Doubt::None,
+        }
     }
 
     /// Since when it is believed.

@@ -13,7 +13,7 @@ mod replication;
 mod traffic;
 
 pub use backend::{BackendHealth, BackendSignal, BackendVerdict};
-pub use cadence::{Cadence, Rounds};
+pub use cadence::{Cadence, Doubt, Question, Rounds};
 pub use damping::{Damped, Damping, Reading, Standing};
 pub use database::{Database, DatabaseReading, DatabaseVerdict, Instance, Role};
 pub use login::LoginVerdict;

@@ -7,7 +7,7 @@ use super::event::{OVERRULED, Subject, VerdictEvent};
 use super::odoo::Seen as Said;
 use super::pool::PoolWatch;
 use super::seen::Seen;
-use fleetgate_core::health::{Damped, Moment, Standing};
+use fleetgate_core::health::{Damped, Doubt, Moment, Standing};
 use fleetgate_core::pool::RegionCheck;
 use fleetgate_core::region::{Move, RegionIndex, Route};
 use std::sync::Arc;
@@ -48,35 +48,35 @@ pub(super) async fn run_check(watch: Arc<PoolWatch>, region: RegionIndex, place:
         turns.next().await;
         let route = watch.route();
         let Route::Serve(serving) = route else {
-            turns.end(false);
+            turns.end(Doubt::None);
             continue;
         };
         let (here, there) = (watch.region_name(region), watch.region_name(serving));
         let said = agent::check(&check, &watch.pool.name, here, there).await;
         // What was found while another region served is no answer any more.
-        let suspect = watch.route() == route && watch.note_check(region, place, &check, said);
-        turns.end(suspect);
+        let current = watch.route() == route;
+        turns.end(if current { watch.note_check(region, place, &check, said) } else { Doubt::None });
     }
 }
 
 impl PoolWatch {
-    /// Takes what a check said. Whether it is suspect now.
+    /// Takes what a check said. What is thought of it now.
     fn note_check(
         self: &Arc<Self>,
         region: RegionIndex,
         place: usize,
         RegionCheck { name, cadence, .. }: &RegionCheck,
         (reading, words): Said,
-    ) -> bool {
+    ) -> Doubt {
         let now = self.now();
         let mut seen = self.seen();
         let Some(known) = seen.checks.get_mut(region).and_then(|region| region.get_mut(place)) else {
-            return false;
+            return Doubt::None;
         };
         let before = known.health.standing();
         let changed = known.health.note(reading, cadence.damping, now);
         known.words.clone_from(&words);
-        let (standing, suspect) = (known.health.standing(), known.health.is_suspect());
+        let (standing, doubt) = (known.health.standing(), known.health.doubt());
         seen.count_checks(region);
         drop(seen);
         if changed {
@@ -84,7 +84,7 @@ impl PoolWatch {
             self.tell(VerdictEvent { saw: format!("{name}: {words}"), ..event });
         }
         self.conclude();
-        suspect
+        doubt
     }
 
     /// What a region lacks to take over: names of checks that do not pass, and what they say.

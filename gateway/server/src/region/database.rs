@@ -49,15 +49,16 @@ impl DatabaseProbe {
         }
     }
 
-    /// Waits until the server ends the connection over which it is asked, if there is one.
-    pub(super) async fn closed(&mut self) {
+    /// Waits until the server ends the connection that is kept for the next question, if there is one.
+    pub(super) async fn closed(&self) {
         match self {
             Self::Postgres(probe) => probe.closed().await,
             Self::Patroni(_) | Self::Gateways(..) => pending().await,
         }
     }
 
-    pub(super) async fn ask(&mut self) -> Statement {
+    /// Asks once. What it holds meanwhile is given back when it is dropped.
+    pub(super) async fn ask(&self) -> Statement {
         match self {
             Self::Postgres(probe) => probe.ask().await,
             Self::Patroni(probe) => probe.ask().await,

@@ -8,7 +8,7 @@ use super::odoo::Seen as Said;
 use super::pool::PoolWatch;
 use super::seen::{Seen, count_backends};
 use crate::snapshot::BackendTlsClient;
-use fleetgate_core::health::{BackendSignal, BackendVerdict, LoginVerdict, Moment, Reading};
+use fleetgate_core::health::{BackendSignal, BackendVerdict, Doubt, LoginVerdict, Moment, Reading};
 use fleetgate_core::odoo::headers::DBFILTER;
 use fleetgate_core::odoo::login::{
     LoginFailure, PATH, filter, read, read_says, who, who_says, write, write_says,
@@ -110,14 +110,14 @@ pub(super) async fn ask_login(watch: Arc<PoolWatch>, region: RegionIndex, place:
 }
 
 impl PoolWatch {
-    /// Takes what a login said; `None` when nobody could be expected to log in. Whether logins are suspect now.
-    fn note_login(self: &Arc<Self>, region: RegionIndex, place: usize, said: Option<Said>) -> bool {
+    /// Takes what a login said; `None` when nobody could be expected to log in. What is thought of logins now.
+    fn note_login(self: &Arc<Self>, region: RegionIndex, place: usize, said: Option<Said>) -> Doubt {
         let now = self.now();
         let mut seen = self.seen();
         // The database may have changed while it was asked.
         let said = said.filter(|_| seen.judge.expects_logins(region));
         let Some(backend) = seen.backends.get_mut(region).and_then(|region| region.get_mut(place)) else {
-            return false;
+            return Doubt::None;
         };
         let before = backend.health;
         let words = said.as_ref().map(|(_, words)| words.clone()).unwrap_or_default();
@@ -129,15 +129,15 @@ impl PoolWatch {
             None => backend.health.forget_login(now),
         };
         backend.says(BackendSignal::Login, &words);
-        let suspect = backend.health.signal(BackendSignal::Login).is_suspect();
+        let doubt = backend.health.signal(BackendSignal::Login).doubt();
         if before == backend.health {
-            return suspect;
+            return doubt;
         }
         let told = self.weigh_logins(&mut seen, region, (place, before.verdict()), now);
         drop(seen);
         told.into_iter().for_each(|event| self.tell(event));
         self.conclude();
-        suspect
+        doubt
     }
 
     /// What follows for all backends on the same database server from what was said at one of them, whose verdict was another

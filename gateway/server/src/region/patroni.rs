@@ -12,6 +12,7 @@ use fleetgate_core::http_target::HttpTarget;
 use fleetgate_core::pool::{BackendTls, PostgresTls};
 use futures_util::future::join_all;
 use serde::Deserialize;
+use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 use tokio::time::timeout;
 
@@ -22,7 +23,7 @@ const UNKNOWN_LAG_MS: u64 = 86_400_000;
 pub(super) struct PatroniProbe {
     members: Vec<Member>,
     /// The one that last took writes.
-    leader: Option<usize>,
+    leader: Mutex<Option<usize>>,
     patience: Duration,
 }
 
@@ -73,11 +74,11 @@ impl PatroniProbe {
             }))
         };
         let members = members.iter().map(|target| Member { target: target.clone(), tls: client(target) });
-        Self { members: members.collect(), leader: None, patience }
+        Self { members: members.collect(), leader: Mutex::default(), patience }
     }
 
     /// Asks all members at once. The one that takes writes speaks for the region, else the standby that is least behind.
-    pub(super) async fn ask(&mut self) -> Statement {
+    pub(super) async fn ask(&self) -> Statement {
         let asked = self.members.iter().map(|member| async {
             let answer = timeout(self.patience, member.ask()).await;
             answer.unwrap_or_else(|_| Err(format!("no answer within {:?}", self.patience).into()))
@@ -99,15 +100,15 @@ impl PatroniProbe {
             }
         }
         // Others follow one that is silent for a moment: this is silence, and nobody's promotion.
-        let leader_is_silent =
-            self.leader.is_some_and(|place| answers.get(place).is_some_and(Result::is_err));
+        let mut leader = self.leader.lock().unwrap_or_else(PoisonError::into_inner);
+        let leader_is_silent = leader.is_some_and(|place| answers.get(place).is_some_and(Result::is_err));
         match best {
             Some((place, (seen, replication))) if seen.role == Role::Writable => {
-                self.leader = Some(place);
+                *leader = Some(place);
                 Statement::Seen(*seen, replication.clone())
             }
             Some((_, (seen, replication))) if !leader_is_silent => {
-                self.leader = None;
+                *leader = None;
                 Statement::Seen(*seen, replication.clone())
             }
             // Whether one that is not believed takes writes is not known.

@@ -8,7 +8,10 @@ use crate::upstream::tls_cause;
 use fleetgate_core::config::Secret;
 use fleetgate_core::health::{DatabaseReading, Instance, Replication, Role, Slot, SlotWal};
 use fleetgate_core::pool::PostgresTls;
-use std::future::pending;
+use std::future::poll_fn;
+use std::pin::Pin;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::task::{Poll, ready};
 use std::time::Duration;
 use tokio::task::JoinHandle;
 use tokio::time::timeout;
@@ -39,13 +42,20 @@ const QUESTION: &str = "SELECT pg_is_in_recovery(), \
     (SELECT string_agg(concat_ws(':', slot_name, active, to_jsonb(s) ->> 'wal_status'), ',' ORDER BY slot_name) \
         FROM (SELECT * FROM pg_replication_slots WHERE slot_type = 'physical' ORDER BY slot_name LIMIT 100) s)";
 
-/// Asks one server again and again, over one connection while that holds.
+/// What the server ends by itself what a probe has left there with, besides its connection: a query that waits for a lock
+/// would go on.
+const LIMIT: &str = "SET LOCAL statement_timeout = ";
+
+/// Asks one server again and again, over one connection while that holds. A question that begins while another one is under
+/// way has a connection of its own: one that is broken says nothing about the server.
 pub(super) struct PostgresProbe {
     config: Result<Config, String>,
     /// `Err`: what the pool's `postgres_tls` names cannot be used.
     tls: Option<Result<MakeRustlsConnect, String>>,
     patience: Duration,
-    connection: Option<Connection>,
+    question: String,
+    /// For the next question.
+    kept: Mutex<Option<Connection>>,
 }
 
 struct Connection {
@@ -71,73 +81,75 @@ impl PostgresProbe {
             let config = client_config(&tls.authorities, tls.client.as_ref());
             config.map(MakeRustlsConnect::new).map_err(|error| error.to_string())
         });
-        Self { config, tls, patience, connection: None }
+        // Several statements at once are one transaction, so that nothing is left of it where connections are pooled.
+        let question = format!("{LIMIT}{}; {QUESTION}", patience.as_millis().max(1));
+        Self { config, tls, patience, question, kept: Mutex::default() }
     }
 
-    pub(super) async fn ask(&mut self) -> Statement {
+    pub(super) async fn ask(&self) -> Statement {
         let patience = self.patience;
-        let statement = match timeout(patience, self.try_ask()).await {
-            Ok(statement) => statement,
-            Err(_) => Statement::Silent(format!("no answer within {patience:?}")),
-        };
-        if !matches!(statement, Statement::Seen(..)) {
-            self.connection = None;
-        }
-        statement
+        let asked = timeout(patience, self.try_ask()).await;
+        asked.unwrap_or_else(|_| Statement::Silent(format!("no answer within {patience:?}")))
     }
 
-    /// Waits until the server ends the connection, if there is one.
-    pub(super) async fn closed(&mut self) {
-        let Some(connection) = &mut self.connection else { return pending().await };
-        if (&mut connection.driver).await.is_err() {
-            tracing::debug!("the driver of a probe's connection to PostgreSQL was ended");
-        }
-        self.connection = None;
-    }
-
-    async fn try_ask(&mut self) -> Statement {
-        let kept = self.connection.is_some();
-        let rows = match self.rows().await {
-            // Somebody ended this one session, or the server ends: a new one finds out.
-            Err(Statement::Gone(_)) if kept => {
-                self.connection = None;
-                self.rows().await
+    /// Waits until the server ends the connection that is kept, if there is one.
+    pub(super) async fn closed(&self) {
+        poll_fn(|context| {
+            let mut kept = self.kept();
+            let Some(connection) = kept.as_mut() else { return Poll::Pending };
+            let ended = ready!(Pin::new(&mut connection.driver).poll(context));
+            *kept = None;
+            if ended.is_err() {
+                tracing::debug!("the driver of a probe's connection to PostgreSQL was ended");
             }
-            rows => rows,
+            Poll::Ready(())
+        })
+        .await;
+    }
+
+    fn kept(&self) -> MutexGuard<'_, Option<Connection>> {
+        self.kept.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    async fn try_ask(&self) -> Statement {
+        let kept = self.kept().take().filter(|connection| !connection.client.is_closed());
+        let over_kept = match kept {
+            Some(connection) => self.ask_over(connection).await,
+            None => Err(Statement::Gone(String::new())),
         };
-        let rows = match rows {
-            Ok(rows) => rows,
-            Err(statement) => return statement,
+        let asked = match over_kept {
+            // There was none, or somebody ended this one session, or the server ends: a new one finds out.
+            Err(Statement::Gone(_)) => self.ask_anew().await,
+            asked => asked,
         };
-        let row = rows.iter().find_map(|message| {
-            let SimpleQueryMessage::Row(row) = message else { return None };
-            read(row)
-        });
-        row.map_or_else(
-            || Statement::Refused("its answer is none of a PostgreSQL 12 or later".into()),
+        asked.map_or_else(
+            |statement| statement,
             |(reading, replication)| Statement::Seen(reading, replication),
         )
     }
 
-    async fn rows(&mut self) -> Result<Vec<SimpleQueryMessage>, Statement> {
-        let asked = self.client().await?.simple_query(QUESTION).await;
-        asked.map_err(|error| statement_of(&error))
+    async fn ask_anew(&self) -> Result<(DatabaseReading, Replication), Statement> {
+        let config = self.config.as_ref().map_err(|error| Statement::Refused(error.clone()))?;
+        let (client, driver) = match &self.tls {
+            None => connect(config, NoTls).await?,
+            Some(Ok(tls)) => connect(config, tls.clone()).await?,
+            Some(Err(error)) => return Err(Statement::Refused(error.clone())),
+        };
+        self.ask_over(Connection { client, driver }).await
     }
 
-    async fn client(&mut self) -> Result<&Client, Statement> {
-        if self.connection.as_ref().is_none_or(|connection| connection.client.is_closed()) {
-            let config = self.config.as_ref().map_err(|error| Statement::Refused(error.clone()))?;
-            let (client, driver) = match &self.tls {
-                None => connect(config, NoTls).await?,
-                Some(Ok(tls)) => connect(config, tls.clone()).await?,
-                Some(Err(error)) => return Err(Statement::Refused(error.clone())),
-            };
-            self.connection = Some(Connection { client, driver });
-        }
-        let connection = self.connection.as_ref();
-        connection
-            .map(|connection| &connection.client)
-            .ok_or_else(|| Statement::Silent("no connection".into()))
+    /// Asks over a connection, which is kept when it was good.
+    async fn ask_over(&self, connection: Connection) -> Result<(DatabaseReading, Replication), Statement> {
+        let asked = connection.client.simple_query(&self.question).await;
+        let messages = asked.map_err(|error| statement_of(&error))?;
+        let row = messages.iter().find_map(|message| {
+            let SimpleQueryMessage::Row(row) = message else { return None };
+            read(row)
+        });
+        let seen = row
+            .ok_or_else(|| Statement::Refused("its answer is none of a PostgreSQL 12 or later".to_owned()))?;
+        *self.kept() = Some(connection);
+        Ok(seen)
     }
 }
 
@@ -189,7 +201,7 @@ fn statement_of(error: &tokio_postgres::Error) -> Statement {
         &SqlState::CANNOT_CONNECT_NOW | &SqlState::ADMIN_SHUTDOWN | &SqlState::CRASH_SHUTDOWN => {
             Statement::Gone(words)
         }
-        &SqlState::TOO_MANY_CONNECTIONS => Statement::Silent(words),
+        &SqlState::TOO_MANY_CONNECTIONS | &SqlState::QUERY_CANCELED => Statement::Silent(words),
         _ => Statement::Refused(words),
     }
 }

@@ -7,25 +7,25 @@ use super::seen::{Seen, count_backends, note_followers};
 use super::share::{Company, FRESH};
 use crate::snapshot::BackendState;
 use fleetgate_core::health::{
-    BackendHealth, BackendSignal, BackendVerdict, DatabaseReading, Moment, Reading, Replication,
+    BackendHealth, BackendSignal, BackendVerdict, DatabaseReading, Doubt, Moment, Reading, Replication,
 };
 use fleetgate_core::region::{RegionIndex, Sight, merge};
 use fleetgate_core::traffic::BackendPort;
 use std::sync::Arc;
 
 impl PoolWatch {
-    /// Notes what a probe of a backend saw. Whether the signal is suspect now.
+    /// Notes what a probe of a backend saw. What is thought of the signal now.
     pub(super) fn note_backend(
         self: &Arc<Self>,
         region: RegionIndex,
         place: usize,
         signal: BackendSignal,
         (reading, words): (Reading, String),
-    ) -> bool {
+    ) -> Doubt {
         let now = self.now();
         let mut seen = self.seen();
         let Some(backend) = seen.backends.get_mut(region).and_then(|region| region.get_mut(place)) else {
-            return false;
+            return Doubt::None;
         };
         let before = backend.health.verdict();
         backend.health.note(signal, reading, self.cadence(signal).damping, now);
@@ -46,7 +46,7 @@ impl PoolWatch {
         let told = self.backend_event(region, place, before, health.verdict(), saw);
         told.into_iter().for_each(|event| self.tell(event));
         self.conclude();
-        health.signal(signal).is_suspect()
+        health.signal(signal).doubt()
     }
 
     /// Has requests see what is believed of a backend whose verdict was another one before.
@@ -120,8 +120,8 @@ impl PoolWatch {
         Some(VerdictEvent { backend, saw, ..event })
     }
 
-    /// Notes what came of a question to a database. Whether its silence is suspect now.
-    pub(super) fn note_database(self: &Arc<Self>, region: RegionIndex, statement: Statement) -> bool {
+    /// Notes what came of a question to a database. What is thought of its answers now.
+    pub(super) fn note_database(self: &Arc<Self>, region: RegionIndex, statement: Statement) -> Doubt {
         let mut now = self.now();
         let mut seen = self.seen();
         let gone = matches!(statement, Statement::Gone(_));
@@ -171,10 +171,10 @@ impl PoolWatch {
             note_followers(&mut seen, now);
         }
         let region = seen.judge.regions().get(region);
-        let suspect = region.is_some_and(|region| region.database.answers().is_suspect());
+        let doubt = region.map(|region| region.database.answers().doubt()).unwrap_or_default();
         drop(seen);
         self.conclude();
-        suspect
+        doubt
     }
 
     /// Notes what was seen of a database: by this gateway, and where several decide, by all of them.

@@ -2,7 +2,7 @@
 
 use super::asking::Turns;
 use super::pool::PoolWatch;
-use fleetgate_core::health::{BackendSignal, Pace, Reading, Traffic, compare, is_tried_again};
+use fleetgate_core::health::{BackendSignal, Doubt, Pace, Reading, Traffic, compare, is_tried_again};
 use fleetgate_core::region::RegionIndex;
 use std::sync::Arc;
 use std::time::Duration;
@@ -17,7 +17,7 @@ pub(super) async fn read_outcomes(watch: Arc<PoolWatch>, region: RegionIndex, pl
     let mut turns = Turns::one_by_one(watch.probes.traffic);
     loop {
         turns.next().await;
-        turns.end(false);
+        turns.end(Doubt::None);
         let met = backend.traffic().take();
         let seen = met.reading().map(|reading| (reading, outcome_words(&met)));
         note(&watch, region, place, BackendSignal::Traffic, seen);
@@ -30,7 +30,7 @@ pub(super) async fn read_paces(watch: Arc<PoolWatch>, region: RegionIndex) {
     let mut turns = Turns::one_by_one(watch.probes.latency);
     loop {
         turns.next().await;
-        turns.end(false);
+        turns.end(Doubt::None);
         let paces: Vec<Pace> = backends.iter().map(|backend| backend.traffic().take_pace()).collect();
         let readings = compare(&paces);
         for (place, (pace, reading)) in paces.iter().zip(readings).enumerate() {

@@ -3,7 +3,7 @@
 use super::anchors::Anchors;
 use super::asking::{Turns, keep_asking};
 use super::check::run_check;
-use super::database::DatabaseProbe;
+use super::database::{DatabaseProbe, Statement};
 use super::gateways::FarRegion;
 use super::login::ask_login;
 use super::memory::Memory;
@@ -18,10 +18,12 @@ use crate::admin_client::AdminClient;
 use crate::nodes::{NodeProblem, Standing};
 use crate::snapshot::{BackendState, Snapshot, SnapshotStore};
 use crate::state_directory::StateDirectory;
-use fleetgate_core::health::{BackendSignal, Cadence};
+use fleetgate_core::health::{BackendSignal, Cadence, Question};
 use fleetgate_core::pool::{Agent, PoolIndex};
 use fleetgate_core::region::RegionIndex;
 use fleetgate_core::traffic::BackendPort;
+use futures_util::stream::FuturesUnordered;
+use futures_util::{FutureExt, StreamExt};
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::{Duration, Instant};
@@ -279,7 +281,7 @@ async fn ask_gateway(watch: Arc<PoolWatch>, region: RegionIndex, place: usize) {
         cadence,
         || far.ask(gateway.http.address),
         |seen| {
-            watch.note_backend(region, place, BackendSignal::Gevent, seen.clone());
+            let _doubt = watch.note_backend(region, place, BackendSignal::Gevent, seen.clone());
             watch.note_backend(region, place, BackendSignal::Http, seen)
         },
     )
@@ -311,20 +313,30 @@ async fn ask_agent(watch: Arc<PoolWatch>, region: RegionIndex, place: usize, age
     }
 }
 
-async fn ask_database(watch: Arc<PoolWatch>, region: RegionIndex, mut probe: DatabaseProbe) {
+/// A database is asked whether it answers or not: one that hangs is left as fast as it is asked.
+async fn ask_database(watch: Arc<PoolWatch>, region: RegionIndex, probe: DatabaseProbe) {
     let cadence = watch.probes.database;
-    let mut turns = Turns::one_by_one(cadence);
+    let mut turns = Turns::unheld(cadence);
+    let mut under_way = FuturesUnordered::new();
+    let ask = |question: Question| probe.ask().map(move |statement| (question, statement));
     loop {
         tokio::select! {
-            () = turns.next() => {}
+            question = turns.next() => under_way.push(ask(question)),
             // A server that ends asks to be looked at. One that ends each connection is asked ten times as often at most.
             () = probe.closed() => {
                 sleep(cadence.interval / 10).await;
-                turns.begin();
+                under_way.push(ask(turns.begin()));
+            }
+            Some((question, statement)) = under_way.next() => {
+                let said = !matches!(statement, Statement::Silent(_));
+                if turns.over(question, said) {
+                    if said {
+                        under_way.clear();
+                    }
+                    turns.doubt(watch.note_database(region, statement));
+                }
             }
         }
-        let statement = probe.ask().await;
-        turns.end(watch.note_database(region, statement));
     }
 }
 

@@ -3,7 +3,7 @@
 use super::CADENCE;
 use super::dice::Dice;
 use core::time::Duration;
-use fleetgate_core::health::{Moment, Reading, Rounds};
+use fleetgate_core::health::{Doubt, Moment, Reading, Rounds};
 
 /// Retransmission of a connection's first packet (RFC 6298, section 2.1), and of one that follows (Linux `TCP_RTO_MIN`).
 const RTO: [Duration; 2] = [Duration::from_secs(1), Duration::from_millis(200)];
@@ -80,11 +80,11 @@ impl Asked {
     }
 
     /// When something happens next.
-    pub(super) fn next(&self, suspect: bool) -> Moment {
+    pub(super) fn next(&self, doubt: Doubt) -> Moment {
         if let Some(at) = self.skips_to {
             return at;
         }
-        let due = self.rounds.due(&CADENCE, suspect);
+        let due = self.rounds.due(&CADENCE, doubt);
         let answer = self.under_way.iter().map(|(at, _)| *at).min();
         due.into_iter().chain(answer).min().unwrap_or(Moment::MAX)
     }

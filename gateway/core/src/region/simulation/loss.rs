@@ -106,7 +106,7 @@ impl Backend {
     }
 
     fn next(&self) -> Moment {
-        self.asked.next(self.health.signal(BackendSignal::Http).is_suspect())
+        self.asked.next(self.health.signal(BackendSignal::Http).doubt())
     }
 
     fn happen(&mut self, now: Moment, loss: &mut Loss, dice: &mut Dice) {
@@ -126,7 +126,7 @@ impl Backend {
 impl Database {
     fn next(&self, judge: &Judge, region: usize) -> Moment {
         let state = judge.regions().get(region);
-        self.asked.next(state.is_some_and(|state| state.database.answers().is_suspect()))
+        self.asked.next(state.map(|state| state.database.answers().doubt()).unwrap_or_default())
     }
 
     fn happen(&mut self, judge: &mut Judge, region: usize, now: Moment, loss: &mut Loss, dice: &mut Dice) {
