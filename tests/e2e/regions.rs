@@ -218,6 +218,29 @@ async fn a_probe_that_may_not_look_costs_no_service_and_is_named() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_gateway_that_starts_beside_a_primary_that_lets_nobody_look_sends_writes_nowhere() {
+    let fleet = Fleet::new().await;
+    fleet.standby.promote();
+    // It takes writes all the same.
+    fleet.primary.sql("ALTER ROLE probe NOLOGIN");
+    let gateway = fleet.gateway().start().await;
+    database_is(&gateway, 1, "writable").await;
+    refused(&gateway, "region_fenced").await;
+    served_by(&gateway, "paris-1").await;
+    assert_eq!(Fleet::asked(&fleet.dublin), 0);
+    gateway.operational_log().wait_for_text("THE DATABASE OF paris LETS NOBODY LOOK", DEADLINE).await;
+    let told = gateway.cli(&["regions", "--socket", "admin.sock"]).await;
+    let text = String::from_utf8_lossy(&told.stdout);
+    assert!(text.contains("the database of paris lets nobody look and may take writes"), "{text}");
+
+    let why = ["--reason", "paris is given up", "--socket", "admin.sock"];
+    let pin = [&["regions", "pin", "main", "dublin"][..], &why].concat();
+    assert!(gateway.cli(&pin).await.status.success());
+    served_by(&gateway, "dublin-1").await;
+    assert_eq!(post(&gateway).await.server(), Some("dublin-1"));
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_server_is_read_only_by_its_own_settings_and_not_by_those_of_the_probe() {
     let fleet = Fleet::new().await;
     fleet.primary.sql("ALTER ROLE probe SET default_transaction_read_only = on");

@@ -79,15 +79,14 @@ pub struct Database {
     since: Moment,
     /// When it was first seen writable without a break.
     writable_since: Option<Moment>,
-    /// When it last let nobody look, if it said nothing since.
-    refused: Option<Moment>,
+    /// Whether it lets nobody look: neither it nor a silence that is believed said anything since.
+    hides: bool,
 }
 
 impl Database {
     /// Takes what the probe saw; `None` when it got no answer. Whether the role or the server changed.
     pub fn note(&mut self, seen: Option<DatabaseReading>, damping: Damping, now: Moment) -> bool {
         let reading = if seen.is_some() { Reading::Pass } else { Reading::Fail };
-        self.refused = None;
         // What a server says of itself is no opinion: it is believed at once. Only silence is damped.
         let damping = if seen.is_some() { Damping { rise: 1, ..damping } } else { damping };
         let failed = self.answers.is_failing();
@@ -95,6 +94,7 @@ impl Database {
         if failed != self.answers.is_failing() {
             self.since = now;
         }
+        self.hides &= seen.is_none() && !self.answers.is_failing();
         if let Some(seen) = seen {
             let news = self.last.is_none_or(|last| {
                 (last.instance, last.timeline, writes(last)) != (seen.instance, seen.timeline, writes(seen))
@@ -116,14 +116,14 @@ impl Database {
     }
 
     /// Notes that the server is there and lets nobody look: nothing follows about what it is.
-    pub const fn note_refused(&mut self, now: Moment) {
-        self.refused = Some(now);
+    pub const fn note_refused(&mut self) {
+        self.hides = true;
     }
 
-    /// Whether it let nobody look after a moment, and said nothing since.
+    /// Whether it may take writes that nobody sees: it lets nobody look, and never said that it follows, or not lately.
     #[must_use]
-    pub fn refused_after(&self, moment: Moment) -> bool {
-        self.refused.is_some_and(|refused| refused > moment)
+    pub fn may_write_unseen(&self) -> bool {
+        self.hides && self.last.is_none_or(writes)
     }
 
     /// What the server itself last said, however long ago.
@@ -243,10 +243,20 @@ mod tests {
             [6, 7, 8].map(|moment| database.answered_after(at(moment))),
             [Some(false), Some(false), None]
         );
-        // Who lets nobody look is there, until it says something or is silent.
-        database.note_refused(at(9));
-        assert_eq!([8, 9].map(|moment| database.refused_after(at(moment))), [true, false]);
-        database.note(None, DAMPING, at(10));
-        assert!(!database.refused_after(at(8)));
+        // Who lets nobody look is there, until it says something, or is silent for long enough.
+        database.note_refused();
+        database.note(None, Damping { fall: 9, rise: 2 }, at(10));
+        assert!(database.may_write_unseen());
+        database.note_gone(at(11));
+        assert!(!database.may_write_unseen());
+        database.note_refused();
+        assert!(database.may_write_unseen(), "it is back");
+        database.note(
+            Some(DatabaseReading { instance, timeline: 1, role: Role::Standby { lag_ms: 0 } }),
+            DAMPING,
+            at(12),
+        );
+        database.note_refused();
+        assert!(!database.may_write_unseen(), "it said that it follows");
     }
 }

@@ -343,6 +343,8 @@ impl Judge {
             }
             None if self.is_trusted_unwatched(self.active) => Route::Serve(self.active),
             None => Route::Unwritable,
+            // It may well take writes, as it did or as the config says, and nobody can see that it does not.
+            Some(rival) if self.may_write_unseen(rival) => Route::Fenced(self.active),
             Some(rival) if active_writes => self.settle_rivals(rival, now),
             // Two that take writes, and the one before does not: nobody can tell which of them is right.
             Some(rival) if writable.iter().any(|other| !self.is_same_server(*other, rival)) => {
@@ -365,10 +367,7 @@ impl Judge {
         let rivals_since = self.regions.get(rival).and_then(|region| region.database.writable_since());
         let active = self.regions.get(self.active).map(|region| region.database);
         let answered = active.zip(rivals_since).and_then(|(active, since)| active.answered_after(since));
-        let refused = active.zip(rivals_since).is_some_and(|(active, since)| active.refused_after(since));
         match answered {
-            // It is there, and lets nobody look: it may well take writes.
-            None if refused => Route::Fenced(self.active),
             // It was not asked since: until then it serves, as it did.
             None => Route::Serve(self.active),
             // It says again that it takes writes.
@@ -416,6 +415,24 @@ impl Judge {
         self.database(self.active) == DatabaseVerdict::Unreachable && self.is_same_server(other, self.active)
     }
 
+    /// Whether the active region lets nobody look and may take writes beside another one, which goes on with no history that
+    /// is remembered.
+    fn may_write_unseen(&self, rival: RegionIndex) -> bool {
+        let unseen = self.regions.get(self.active).is_some_and(|active| active.database.may_write_unseen());
+        let led =
+            self.led.zip(self.reading(rival)).is_some_and(|(led, rival)| led.instance == rival.instance);
+        unseen && !led && !self.is_same_server(rival, self.active)
+    }
+
+    /// The region because of which writes are refused although nobody sees that it takes some: it lets nobody look, or never
+    /// did and is silent now.
+    #[must_use]
+    pub fn unseen_rival(&self) -> Option<RegionIndex> {
+        let active = self.regions.get(self.active).filter(|_| self.conflict_since.is_some())?;
+        let unwatched = active.database.verdict() == DatabaseVerdict::Unwatched;
+        (unwatched || active.database.may_write_unseen()).then_some(self.active)
+    }
+
     fn is_newer(&self, one: RegionIndex, other: RegionIndex) -> bool {
         self.reading(one).zip(self.reading(other)).is_some_and(|(one, other)| {
             one.instance.system == other.instance.system && one.timeline > other.timeline
@@ -430,7 +447,9 @@ impl Judge {
                 writable = writable.saturating_add(1);
                 true
             }
-            DatabaseVerdict::Standby { .. } | DatabaseVerdict::Unwatched => true,
+            DatabaseVerdict::Standby { .. } => true,
+            // One that let nobody look and is silent now is as open as any other silence.
+            DatabaseVerdict::Unwatched => !region.database.answers().is_failing(),
             DatabaseVerdict::Unreachable | DatabaseVerdict::Diverged => false,
         });
         settled && writable == 1

@@ -110,3 +110,10 @@ pub(super) const fn told_of(route: Route) -> &'static str {
         Route::Isolated => "this gateway hears no majority of the others: requests are refused",
     }
 }
+
+/// The same of [`Route::Fenced`] where the region that served, or that the config names first, lets nobody look.
+pub(super) fn told_of_unseen(region: &str) -> String {
+    format!(
+        "THE DATABASE OF {region} LETS NOBODY LOOK, AND ANOTHER ONE TAKES WRITES: it may take some too, so writes are refused. Mend the user, password, pg_hba.conf or certificates of the probe, or decide which history goes on with `fleetgate regions pin`"
+    )
+}

@@ -1,7 +1,7 @@
 //! One pool that is watched: from what is known of its servers the route follows.
 
 use super::anchors::Anchors;
-use super::event::{Subject, VerdictEvent, told_of};
+use super::event::{Subject, VerdictEvent, told_of, told_of_unseen};
 use super::memory::Memory;
 use super::messages::Messages;
 use super::seen::{Seen, verdicts};
@@ -209,10 +209,11 @@ impl PoolWatch {
         let changed = self.route.set(route);
         seen.concluded = true;
         let company = changed.then(|| self.company(&seen));
+        let unseen = seen.judge.unseen_rival();
         drop(seen);
         told.into_iter().for_each(|event| self.tell(event));
         if let Some(company) = company {
-            self.tell_route(before, route, company.as_deref());
+            self.tell_route(before, route, unseen, company.as_deref());
         }
         if let Some(done) = moved {
             self.tell_move(&done);
@@ -310,12 +311,13 @@ impl PoolWatch {
         Some(self.around.vote.problem().map_or_else(|| text.clone(), |problem| format!("{text}; {problem}")))
     }
 
-    fn tell_route(&self, before: Route, route: Route, company: Option<&str>) {
+    fn tell_route(&self, before: Route, route: Route, unseen: Option<RegionIndex>, company: Option<&str>) {
         let region = if let Route::Serve(region) = route { region } else { usize::MAX };
         let event = self.event(Subject::Route, region, before.as_str(), route.as_str());
         let saw = match (route, company) {
             (Route::Agreeing(_) | Route::Isolated, Some(company)) => format!("{}: {company}", told_of(route)),
-            _ => told_of(route).to_owned(),
+            _ => unseen
+                .map_or_else(|| told_of(route).to_owned(), |region| told_of_unseen(self.region_name(region))),
         };
         self.tell(VerdictEvent { saw, ..event });
     }

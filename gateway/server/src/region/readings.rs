@@ -143,8 +143,13 @@ impl PoolWatch {
             }
             Statement::Silent(words) | Statement::Gone(words) => (Some(None), words),
             Statement::Refused(words) => {
+                // Others that decide with this one may be let in.
+                let told = self.quorum.and_then(|quorum| Self::merged(quorum, &seen, region, None, now));
                 if let Some(state) = seen.judge.region_mut(region) {
-                    state.database.note_refused(now);
+                    state.database.note_refused();
+                    if let Some((at, reading @ Some(_))) = told {
+                        state.database.note(reading, self.probes.database.damping, at);
+                    }
                 }
                 (None, words)
             }
@@ -177,6 +182,20 @@ impl PoolWatch {
         doubt
     }
 
+    /// What the gateways that decide together see of a database.
+    fn merged(
+        quorum: u8,
+        seen: &Seen,
+        region: RegionIndex,
+        own: Option<Sight>,
+        now: Moment,
+    ) -> Option<(Moment, Option<DatabaseReading>)> {
+        let Company { others, nodes, .. } = &seen.company;
+        let nodes = usize::from(quorum).max(*nodes).max(others.len().saturating_add(1));
+        let others = others.iter().filter_map(|other| *other.sights.get(region)?);
+        merge(others.chain(own), nodes, FRESH, now)
+    }
+
     /// Notes what was seen of a database: by this gateway, and where several decide, by all of them.
     fn note_sight(
         &self,
@@ -197,12 +216,7 @@ impl PoolWatch {
         }
         let noted = match self.quorum {
             None => Some((now, reading)),
-            Some(quorum) => {
-                let Company { others, nodes, .. } = &seen.company;
-                let nodes = usize::from(quorum).max(*nodes).max(others.len().saturating_add(1));
-                let others = others.iter().filter_map(|other| *other.sights.get(region)?);
-                merge(others.chain([sight]), nodes, FRESH, now)
-            }
+            Some(quorum) => Self::merged(quorum, seen, region, Some(sight), now),
         };
         if let (Some((at, reading)), Some(state)) = (noted, seen.judge.region_mut(region)) {
             state.database.note(reading, self.probes.database.damping, at);

@@ -425,6 +425,9 @@ fn means(watch: &PoolWatch, Picture { judge, seen, route, .. }: &Picture<'_>, se
             format!("requests go to {serving}; its database is not watched, so it is trusted to take writes")
         }
         Route::Serve(_) => format!("requests go to {serving}, whose database takes writes"),
+        Route::Fenced(_) if judge.unseen_rival().is_some() => format!(
+            "the database of {serving} lets nobody look and may take writes, and another one does: {serving} shows pages, and writes are refused until the probe is let in, or `fleetgate regions pin` decides"
+        ),
         Route::Fenced(_) => format!(
             "two databases take writes: {serving} shows pages, and writes are refused until one of them is a standby, or `fleetgate regions pin` decides"
         ),

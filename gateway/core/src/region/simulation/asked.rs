@@ -3,7 +3,7 @@
 use super::CADENCE;
 use super::dice::Dice;
 use core::time::Duration;
-use fleetgate_core::health::{Doubt, Moment, Reading, Rounds};
+use fleetgate_core::health::{Doubt, Moment, Question, Reading, Rounds};
 
 /// Retransmission of a connection's first packet (RFC 6298, section 2.1), and of one that follows (Linux `TCP_RTO_MIN`).
 const RTO: [Duration; 2] = [Duration::from_secs(1), Duration::from_millis(200)];
@@ -23,8 +23,10 @@ pub(super) struct Asked {
     delayed: f64,
     /// When the next question begins that is late, where all before it are skipped.
     skips_to: Option<Moment>,
+    /// Whether an answer ends all questions that are under way.
+    overtakes: bool,
     /// Answers that are under way.
-    under_way: Vec<(Moment, Reading)>,
+    under_way: Vec<(Moment, Reading, Question)>,
 }
 
 /// How likely a packet and its answer get lost.
@@ -68,8 +70,9 @@ pub(super) fn late_anew(lost: f64, exchanges: u32) -> f64 {
 
 impl Asked {
     pub(super) fn new(rounds: Rounds, lost: f64, chance: f64, dice: &mut Dice) -> Self {
-        let (delayed, under_way) = (either(lost), Vec::with_capacity(2));
-        let mut asked = Self { rounds, chance, delayed, skips_to: None, under_way };
+        let (delayed, under_way) = (either(lost), Vec::with_capacity(3));
+        let overtakes = rounds == Rounds::unheld();
+        let mut asked = Self { rounds, chance, delayed, skips_to: None, overtakes, under_way };
         asked.skip(Moment::ZERO, dice);
         asked
     }
@@ -79,22 +82,26 @@ impl Asked {
         self.chance = chance;
     }
 
+    /// Whether an answer is under way.
+    pub(super) const fn waits(&self) -> bool {
+        !self.under_way.is_empty()
+    }
+
     /// When something happens next.
     pub(super) fn next(&self, doubt: Doubt) -> Moment {
         if let Some(at) = self.skips_to {
             return at;
         }
         let due = self.rounds.due(&CADENCE, doubt);
-        let answer = self.under_way.iter().map(|(at, _)| *at).min();
+        let answer = self.under_way.iter().map(|(at, ..)| *at).min();
         due.into_iter().chain(answer).min().unwrap_or(Moment::MAX)
     }
 
     /// What happens now: a question begins, or an answer comes.
     pub(super) fn happen(&mut self, now: Moment, dice: &mut Dice) -> Option<Reading> {
-        let answer = self.under_way.iter().position(|(at, _)| *at <= now);
-        if let Some((_, reading)) = answer.map(|place| self.under_way.swap_remove(place)) {
-            self.rounds.end();
-            return Some(reading);
+        let answer = self.under_way.iter().position(|(at, ..)| *at <= now);
+        if let Some((_, reading, question)) = answer.map(|place| self.under_way.swap_remove(place)) {
+            return self.take(question, reading).then_some(reading);
         }
         let late = self.skips_to.take().is_some() || dice.uniform() < self.chance;
         let answer = if late {
@@ -102,9 +109,29 @@ impl Asked {
         } else {
             (now + LATENCIES[usize::from(dice.uniform() < self.delayed)], Reading::Pass)
         };
-        self.rounds.begin(&CADENCE, now, u16::try_from(dice.roll(1 << 16)).unwrap_or_default());
-        self.under_way.push(answer);
+        let (over, reading) = answer;
+        let question =
+            self.rounds.begin(&CADENCE, now, u16::try_from(dice.roll(1 << 16)).unwrap_or_default());
+        self.under_way.push((over, reading, question));
         None
+    }
+
+    /// Whether what came of a question counts.
+    fn take(&mut self, question: Question, reading: Reading) -> bool {
+        match (self.overtakes, reading) {
+            (false, _) => {
+                self.rounds.end();
+                true
+            }
+            (true, Reading::Fail) => self.rounds.give_up(question),
+            (true, Reading::Pass) => {
+                let news = self.rounds.answer(question);
+                if news {
+                    self.under_way.clear();
+                }
+                news
+            }
+        }
     }
 
     /// Goes on with the next question that fails, where no failure is remembered and nothing is under way.

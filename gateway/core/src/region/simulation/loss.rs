@@ -55,7 +55,7 @@ impl Loss {
         let mut backends: [[Backend; BACKENDS]; REGIONS] =
             core::array::from_fn(|_| core::array::from_fn(|_| backend(&mut dice)));
         let mut databases: [Database; REGIONS] = core::array::from_fn(|_| Database {
-            asked: Asked::new(Rounds::one_by_one(), lost, kept, &mut dice),
+            asked: Asked::new(Rounds::unheld(), lost, kept, &mut dice),
             kept,
             fresh,
         });
@@ -132,6 +132,10 @@ impl Database {
     fn happen(&mut self, judge: &mut Judge, region: usize, now: Moment, loss: &mut Loss, dice: &mut Dice) {
         if self.next(judge, region) > now {
             return;
+        }
+        // The connection that is kept is taken.
+        if self.asked.waits() {
+            self.asked.set_chance(self.fresh);
         }
         let (Some(reading), Some(state)) = (self.asked.happen(now, dice), judge.region_mut(region)) else {
             return;

@@ -10,6 +10,8 @@ mod one;
 pub(crate) use loss::Loss;
 pub(crate) use nodes::history_of_three;
 pub(crate) use one::history_of_one;
+#[cfg(test)]
+pub(crate) use one::history_of_one_that_may_not_look;
 
 use core::time::Duration;
 use fleetgate_core::health::{Cadence, Damping};

@@ -48,3 +48,41 @@ pub(crate) fn history_of_one(seed: u64) -> Result<(), String> {
     }
     Ok(())
 }
+
+/// One gateway without memory that home lets look at it, or not, as operators please. Whether it ever refused writes for it.
+///
+/// # Errors
+/// It left home, which took writes and let nobody look, and which had not been seen to follow. What happened.
+#[cfg(test)]
+pub(crate) fn history_of_one_that_may_not_look(seed: u64) -> Result<bool, String> {
+    let (mut dice, mut fleet, mut judge) = (Dice::new(seed), Fleet::new(), judge());
+    let (mut now, mut hides, mut fenced) = (Moment::ZERO, dice.one_in(2), false);
+    let mut followed = false;
+    for step in 0..120 {
+        now += STEP;
+        if step > 0 && dice.one_in(12) {
+            fleet.happen(&mut dice);
+        }
+        hides ^= dice.one_in(15);
+        for region in 0..2 {
+            let seen = fleet.seen(region).filter(|_| !dice.one_in(20));
+            let state = judge.region_mut(region).ok_or("a region is missing")?;
+            if hides && region == 0 && fleet.seen(0).is_some() {
+                state.database.note_refused();
+                continue;
+            }
+            state.database.note(seen, DAMPING, now);
+            if let (0, Some(seen)) = (region, seen) {
+                followed = seen.role != fleetgate_core::health::Role::Writable;
+            }
+        }
+        let moves = judge.moves().len();
+        let route = judge.decide(None, now);
+        fenced |= judge.unseen_rival().is_some();
+        let left = judge.moves().len() > moves && route == Route::Serve(1);
+        if left && hides && !followed && fleet.servers[0].takes_writes() {
+            return Err(format!("seed {seed}: a primary that hides was left at {now:?}"));
+        }
+    }
+    Ok(fenced)
+}

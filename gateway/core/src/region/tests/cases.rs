@@ -105,26 +105,99 @@ fn two_that_take_writes_are_fenced_until_one_of_them_follows() {
 
 #[test]
 fn a_primary_that_lets_nobody_look_is_not_trusted_beside_one_that_was_promoted() {
+    let mut start = Start::remembering(None);
+    start.story.then(writes(HOME, 1), follows(AWAY));
+    for _ in 0..10 {
+        assert_eq!(start.then_home_hides(follows(AWAY)), Route::Serve(0), "a wrong password costs nothing");
+    }
+    for _ in 0..10 {
+        assert_eq!(start.then_home_hides(writes(AWAY, 2)), Route::Fenced(0));
+        assert_eq!(start.story.judge.unseen_rival(), Some(0));
+    }
+    assert_eq!(start.story.then(follows(HOME), writes(AWAY, 2)), Route::Serve(1));
+}
+
+/// A gateway that starts, and what it remembers; home lets nobody look until it answers.
+struct Start {
+    story: Story,
+}
+
+impl Start {
+    fn remembering(led: Option<Led>) -> Self {
+        let judge = Judge::new(FailoverPolicy::default(), judge().regions().to_vec(), led);
+        Self { story: Story { judge, now: Moment::ZERO } }
+    }
+
+    fn then_home_hides(&mut self, away: Option<DatabaseReading>) -> Route {
+        let Story { judge, now } = &mut self.story;
+        *now += Duration::from_secs(1);
+        judge.region_mut(0).unwrap().database.note_refused();
+        judge.region_mut(1).unwrap().database.note(away, DAMPING, *now);
+        judge.decide(None, *now)
+    }
+}
+
+#[test]
+fn a_home_that_never_let_anybody_look_is_fenced_beside_another_that_takes_writes() {
+    let mut start = Start::remembering(None);
+    for _ in 0..10 {
+        assert_eq!(start.then_home_hides(follows(AWAY)), Route::Serve(0), "a wrong password costs nothing");
+    }
+    for _ in 0..10 {
+        assert_eq!(start.then_home_hides(writes(AWAY, 2)), Route::Fenced(0));
+        assert_eq!(start.story.judge.unseen_rival(), Some(0));
+    }
+    // A probe that gets lost settles nothing, nor does the end of the server.
+    for _ in 0..10 {
+        assert_eq!(start.story.then(None, writes(AWAY, 2)), Route::Fenced(0));
+    }
+    let mut seen = Start { story: Story { judge: start.story.judge.clone(), now: start.story.now } };
+    assert_eq!(seen.story.then(writes(HOME, 1), writes(AWAY, 2)), Route::Fenced(0));
+    assert_eq!(seen.story.judge.unseen_rival(), None, "it is seen");
+    assert_eq!(seen.story.then(follows(HOME), writes(AWAY, 2)), Route::Serve(1));
+    start.story.judge.pin(Some(1));
+    assert_eq!(start.then_home_hides(writes(AWAY, 2)), Route::Serve(1));
+    start.story.judge.pin(None);
+    assert_eq!(start.then_home_hides(writes(AWAY, 2)), Route::Serve(1), "an operator has decided");
+}
+
+#[test]
+fn a_home_that_lets_nobody_look_costs_nothing_where_another_goes_on_with_what_is_remembered() {
+    let led = |server, timeline| Some(Led { instance: Instance { system: 7, server }, timeline });
+    let mut start = Start::remembering(led(AWAY, 2));
+    assert_eq!(start.then_home_hides(writes(AWAY, 2)), Route::Serve(1));
+    assert_eq!(start.then_home_hides(writes(AWAY, 2)), Route::Serve(1));
+    let mut start = Start::remembering(led(HOME, 1));
+    assert_eq!(start.then_home_hides(writes(AWAY, 2)), Route::Fenced(0));
+}
+
+#[test]
+fn a_primary_that_comes_back_and_lets_nobody_look_is_not_left_for_one_that_is_promoted() {
     let mut story = Story::new();
     story.then(writes(HOME, 1), follows(AWAY));
-    let refuse_and_see = |story: &mut Story, away| {
+    for _ in 0..5 {
+        story.then(None, follows(AWAY));
+    }
+    let mut back = Start { story };
+    assert_eq!(back.then_home_hides(follows(AWAY)), Route::Unwritable);
+    assert_eq!(back.then_home_hides(writes(AWAY, 2)), Route::Fenced(0));
+    // One that said that it follows takes no writes of this pool, and a switchover goes on.
+    let mut story = Story::new();
+    story.then(writes(HOME, 1), follows(AWAY));
+    story.then(follows(HOME), follows(AWAY));
+    let mut demoted = Start { story };
+    assert_eq!(demoted.then_home_hides(writes(AWAY, 2)), Route::Serve(1));
+}
+
+#[test]
+fn a_standby_that_lets_nobody_look_costs_nothing_beside_a_home_that_takes_writes() {
+    let mut story = Story::new();
+    for _ in 0..10 {
         story.now += Duration::from_secs(1);
-        story.judge.region_mut(0).unwrap().database.note_refused(story.now);
-        story.judge.region_mut(1).unwrap().database.note(away, DAMPING, story.now);
-        story.judge.decide(None, story.now)
-    };
-    for _ in 0..10 {
-        assert_eq!(
-            refuse_and_see(&mut story, follows(AWAY)),
-            Route::Serve(0),
-            "a wrong password costs nothing"
-        );
+        story.judge.region_mut(1).unwrap().database.note_refused();
+        story.judge.region_mut(0).unwrap().database.note(writes(HOME, 1), DAMPING, story.now);
+        assert_eq!(story.judge.decide(None, story.now), Route::Serve(0));
     }
-    refuse_and_see(&mut story, writes(AWAY, 2));
-    for _ in 0..10 {
-        assert_eq!(refuse_and_see(&mut story, writes(AWAY, 2)), Route::Fenced(0));
-    }
-    assert_eq!(story.then(follows(HOME), writes(AWAY, 2)), Route::Serve(1));
 }
 
 #[test]

@@ -1,12 +1,18 @@
 //! Gateways in worlds that break at random.
 
-use crate::region::simulation::{Loss, history_of_one, history_of_three};
+use crate::region::simulation::{Loss, history_of_one, history_of_one_that_may_not_look, history_of_three};
 
 #[test]
 fn requests_go_where_writes_are_taken_or_nowhere_in_twenty_thousand_histories() {
     for seed in 0..20_000 {
         history_of_one(seed).unwrap();
     }
+}
+
+#[test]
+fn no_primary_that_lets_nobody_look_is_left_for_another_in_ten_thousand_histories() {
+    let fenced = (0..10_000).filter(|seed| history_of_one_that_may_not_look(*seed).unwrap()).count();
+    assert!(fenced > 1_000, "where nobody hides in time nothing is proved: {fenced}");
 }
 
 #[test]
