@@ -453,3 +453,46 @@ fn a_region_is_left_behind_when_another_database_leads_and_not_before() {
     assert_eq!(story.then(follows(3), writes(AWAY, 2)), Route::Serve(1));
     assert!(story.judge.is_left_behind(0) && !story.judge.is_left_behind(1));
 }
+
+#[test]
+fn of_two_promoted_standbys_none_is_followed() {
+    let region = |standby| RegionState { standby, backends: 2, backends_up: 2, ..RegionState::default() };
+    let regions = vec![region(false), region(true), region(true)];
+    let mut judge = Judge::new(FailoverPolicy::default(), regions, None);
+    let mut decide = |at, seen: [Option<DatabaseReading>; 3]| {
+        for (region, seen) in seen.into_iter().enumerate() {
+            let database = &mut judge.region_mut(region).unwrap().database;
+            match seen {
+                Some(_) => database.note(seen, DAMPING, Moment::from_secs(at)),
+                None => database.note_gone(Moment::from_secs(at)),
+            };
+        }
+        judge.decide(None, Moment::from_secs(at))
+    };
+    assert_eq!(decide(1, [writes(HOME, 1), follows(AWAY), follows(3)]), Route::Serve(0));
+    assert_eq!(decide(2, [None, follows(AWAY), follows(3)]), Route::Unwritable);
+    assert_eq!(decide(3, [None, writes(AWAY, 2), writes(3, 2)]), Route::Fenced(0));
+    // Until one of them is a standby of the other, and the old primary is away or a standby as well.
+    assert_eq!(decide(4, [follows(HOME), writes(AWAY, 2), follows(3)]), Route::Serve(1));
+}
+
+#[test]
+fn a_region_on_the_database_of_the_one_that_serves_is_ready_and_one_on_its_own_is_a_rival() {
+    let mut story = Story::new();
+    assert_eq!(story.judge.verdict(0), Some(RegionVerdict::Serving), "nobody watches its database");
+    assert_eq!(story.judge.verdict(1), Some(RegionVerdict::NotReady(NotReady::Unwatched)));
+    story.then(writes(HOME, 1), writes(HOME, 1));
+    assert_eq!(story.judge.verdict(1), Some(RegionVerdict::StandbyReady));
+    story.then(writes(HOME, 1), writes(AWAY, 1));
+    story.then(writes(HOME, 1), writes(AWAY, 1));
+    assert_eq!(story.judge.verdict(1), Some(RegionVerdict::NotReady(NotReady::Rival)));
+}
+
+#[test]
+fn a_region_that_served_under_an_earlier_config_serves_on_without_a_move() {
+    let mut story = Story::new();
+    story.judge.resume(1);
+    story.judge.resume(7);
+    assert_eq!(story.then(follows(HOME), writes(AWAY, 2)), Route::Serve(1));
+    assert_eq!(story.judge.moves(), []);
+}
