@@ -11,7 +11,13 @@ mod probes;
 mod reconnects;
 mod simulated;
 #[path = "../../../gateway/core/src/region/simulation/mod.rs"]
-#[allow(clippy::indexing_slicing, unreachable_pub, reason = "core's tests run it too")]
+#[allow(
+    clippy::indexing_slicing,
+    dead_code,
+    unreachable_pub,
+    unused_imports,
+    reason = "core's tests run it too, and more of it"
+)]
 mod simulation;
 
 pub(crate) use backend_kill::beside_peers;
