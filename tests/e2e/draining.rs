@@ -67,16 +67,19 @@ async fn a_backend_that_drains_ends_what_it_has_and_gets_nothing_new_over_a_relo
     let name = websocket.json().await["server"].as_str().unwrap().to_owned();
     let drained = pair.named(&name).http_addr();
     // One more request than the other has: the next one goes to the other, and a slow one each to both.
-    let slow: Vec<_> = (0..2)
-        .map(|_| {
-            let address = gateway.address();
-            tokio::spawn(async move { Request::get("acme.test", "/stub/slow?ms=3000").send(address).await })
+    let mut slow = Vec::new();
+    for serving in 1..=2 {
+        let address = gateway.address();
+        slow.push(tokio::spawn(async move {
+            Request::get("acme.test", "/stub/slow?ms=3000").send(address).await
+        }));
+        wait_for("each serves a slow request", DEADLINE, async || {
+            let asked =
+                |stub: &&StubOdoo| stub.received().iter().any(|request| request.target.contains("slow"));
+            pair.0.iter().filter(asked).count() == serving
         })
-        .collect();
-    wait_for("both serve a slow request", DEADLINE, async || {
-        pair.0.iter().all(|stub| stub.received().iter().any(|request| request.target.contains("slow")))
-    })
-    .await;
+        .await;
+    }
 
     act(&gateway, "drain", &drained.to_string()).await;
     verdict_of(&gateway, drained, "draining").await;
@@ -138,6 +141,30 @@ async fn the_last_backend_may_be_drained_too_and_a_strange_one_is_named() {
     let refused = gateway.cli(&arguments).await;
     assert_eq!(refused.status.code(), Some(2));
     assert!(String::from_utf8_lossy(&refused.stderr).contains("192.0.2.1:1"), "{refused:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_pool_that_is_watched_no_more_uses_whom_it_has_and_knows_who_was_taken_out_when_it_is_watched_again()
+ {
+    let pair = Pair::new().await;
+    let gateway = pair.gateway().start().await;
+    act(&gateway, "drain", &pair.0[0].http_addr().to_string()).await;
+    let main = std::fs::read_to_string(gateway.directory().config()).unwrap();
+    let [drained, other] = pair.0;
+    drop(other);
+    let request = Request::get("acme.test", "/stub/echo");
+    wait_for("nothing serves", DEADLINE, async || request.send(gateway.address()).await.status == 503).await;
+    verdict_of(&gateway, drained.http_addr(), "draining").await;
+    let unwatched = main.replace(PROBED, "health: { enabled: false }");
+    gateway.directory().write("fleetgate.yaml", unwatched.as_bytes());
+    let reloaded = gateway.cli(&["reload", "--socket", "admin.sock"]).await;
+    assert!(reloaded.status.success(), "{}", String::from_utf8_lossy(&reloaded.stderr));
+    wait_for("it serves", DEADLINE, async || request.send(gateway.address()).await.status == 200).await;
+    gateway.directory().write("fleetgate.yaml", main.as_bytes());
+    let reloaded = gateway.cli(&["reload", "--socket", "admin.sock"]).await;
+    assert!(reloaded.status.success(), "{}", String::from_utf8_lossy(&reloaded.stderr));
+    // Who watches it again knows who was taken out.
+    verdict_of(&gateway, drained.http_addr(), "draining").await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

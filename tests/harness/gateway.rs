@@ -261,14 +261,15 @@ impl Gateway {
         let mut listeners = Vec::new();
         let status = Request::get("admin", "/v1/status");
         wait_for("fleetgate listens or exits", DEADLINE, async || {
-            if let Ok(Some(exit)) = self.child.try_wait() {
-                let log = self.operational_log.text();
-                panic!("fleetgate ended before it was ready ({exit}):\n{log}\n{}", self.access_log.text());
-            }
             listeners = match self.try_admin(&status).await {
                 Ok(answer) if answer.status == 200 => listening(&answer.json()),
                 Ok(_) | Err(_) => Vec::new(),
             };
+            // After an upgrade the process that was started may be gone, and another one answers.
+            if let (true, Ok(Some(exit))) = (listeners.is_empty(), self.child.try_wait()) {
+                let log = self.operational_log.text();
+                panic!("fleetgate ended before it was ready ({exit}):\n{log}\n{}", self.access_log.text());
+            }
             !listeners.is_empty()
         })
         .await;

@@ -47,7 +47,8 @@ pub(super) fn check(
     reader: &mut Reader<'_>,
 ) -> Option<Pool> {
     let errors_before = reader.error_count();
-    reader.inside(Step::Key("failover"), |reader| check_together(&written.failover, medium, reader));
+    let watched = written.health.enabled;
+    reader.inside(Step::Key("failover"), |reader| check_together(&written.failover, watched, medium, reader));
     check_values(&written, reader);
     let tls = written.tls.and_then(|tls| reader.inside(Step::Key("tls"), |reader| check_tls(tls, reader)));
     let secure = written.postgres_tls.is_some();
@@ -136,10 +137,15 @@ fn failover(written: &FailoverEntry) -> FailoverPolicy {
 }
 
 /// Whether gateways that decide together can, and have the time to.
-fn check_together(failover: &FailoverEntry, medium: Medium, reader: &mut Reader<'_>) {
+fn check_together(failover: &FailoverEntry, watched: bool, medium: Medium, reader: &mut Reader<'_>) {
     let Some(At { at, value: quorum }) = &failover.quorum else { return };
     let (quorum, at) = (usize::from(quorum.0), *at);
     reader.inside(Step::Key("quorum"), |reader| match medium {
+        _ if !watched => {
+            let message = "nothing of this pool is asked, so there is nothing to decide about".into();
+            let hint = "leave `quorum` out, or `health.enabled: false`";
+            reader.error(at, message, Some(hint.into()));
+        }
         Medium::None => {
             let message = "the gateways have no way to hear each other".into();
             let hint = "write `nodes:` or `redis:`, or leave `quorum` out";

@@ -88,6 +88,19 @@ impl PoolWatch {
         Some(watch)
     }
 
+    /// Leaves a pool that is watched no more to what requests meet. What was said last would hold for ever: a backend would
+    /// stay out, and a pool that nothing served would stay so.
+    pub(super) fn end(&self) {
+        let mut seen = self.seen();
+        // An answer that arrives now finds nothing that it is about.
+        seen.backends.clear();
+        self.backends.iter().flatten().for_each(|backend| backend.forget_health());
+        if !matches!(self.route.get(), Route::Serve(_)) {
+            self.route.set(Route::Serve(self.pool.home()));
+        }
+        drop(seen);
+    }
+
     /// Whether it watches a pool as it is in a snapshot.
     pub(super) fn is_of(&self, pool: &Pool, backends: &[Vec<Arc<BackendState>>]) -> bool {
         self.pool == *pool && self.keys().eq(backends.iter().flatten().map(|backend| backend.key()))

@@ -191,7 +191,11 @@ impl RegionWatch {
         let mut pools = self.pools.lock().unwrap_or_else(PoisonError::into_inner);
         let wanted =
             |name: &str| snapshot.fleet.pools.iter().any(|pool| *pool.name == *name && pool.health.is_some());
-        pools.retain(|name, _| wanted(name));
+        for (_, ended) in pools.extract_if(.., |name, _| !wanted(name)) {
+            let watch = Arc::clone(&ended.pool);
+            drop(ended);
+            watch.end();
+        }
         for (place, pool) in (0_u16..).zip(&snapshot.fleet.pools) {
             let Some(probes) = pool.health else { continue };
             let place = PoolIndex(place);

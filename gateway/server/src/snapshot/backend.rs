@@ -212,6 +212,13 @@ impl BackendState {
         }
     }
 
+    /// Forgets what its probes said, and whether it was taken out: nobody asks it any more.
+    pub fn forget_health(&self) {
+        self.set_health(&BackendHealth::default(), Duration::ZERO, Moment::ZERO);
+        self.health.warmth.store(WARM, Ordering::Relaxed);
+        [&self.http, &self.gevent].into_iter().for_each(|port| port.set_abandoned(false));
+    }
+
     /// Cancelled when an operator takes it out: what stays open for long, such as a websocket, moves elsewhere.
     #[must_use]
     pub fn drained(&self) -> CancellationToken {

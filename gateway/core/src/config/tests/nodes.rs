@@ -55,6 +55,8 @@ fn gateways_are_named_with_where_each_is_asked() {
 #[test]
 fn what_gateways_could_not_decide_together_by_is_refused() {
     one("quorum: 5", &[], &["pools.shared.failover.quorum", "names 3 gateways", "says 5"]);
+    let unwatched = "quorum: 3 }\n    health: { enabled: false";
+    one(unwatched, &[], &["pools.shared.failover.quorum", "nothing to decide about", "health.enabled"]);
     one("", &[("name", "gw-d")], &["nodes.name", "`gw-d` is none of `gateways`", "gw-a"]);
     one("", &[("certificate", "gone.pem")], &["nodes.certificate", "does not exist"]);
     one("", &[("ca", "gone.pem")], &["nodes.ca", "does not exist"]);
