@@ -13,6 +13,7 @@
 mod fleet;
 
 // What becomes of a request.
+mod acts;
 mod admission;
 mod backend_names;
 mod backend_tls;

@@ -1,12 +1,9 @@
 //! What tenants have used of their quotas, and what operators do about it.
 
 use super::routes::AdminState;
-use crate::snapshot::Snapshot;
+use crate::snapshot::Plans;
 use crate::usage::{Act, Deed, UsageStore, UsageView};
-use fleetgate_core::limit::Limits;
 use fleetgate_core::quota::{QuotaKey, QuotaTerms};
-use fleetgate_core::tenant::NameTemplate;
-use rustc_hash::FxHashMap;
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;
 
@@ -90,6 +87,10 @@ pub struct QuotaDone {
     pub before: QuotaRow,
     /// The quota after.
     pub after: QuotaRow,
+    /// Id of what was done.
+    pub id: String,
+    /// The nodes that hear of it over their Redis, this one included; `None`: it holds on this gateway alone.
+    pub nodes: Option<Vec<String>>,
 }
 
 /// Lists usage by tenant and quota.
@@ -134,8 +135,10 @@ pub(super) fn grant(state: &AdminState, order: GrantOrder) -> Result<QuotaDone, 
 /// Forgets what was used of a quota in its period.
 pub(super) fn reset(state: &AdminState, order: ResetOrder) -> Result<QuotaDone, String> {
     let key = QuotaKey::try_from(order.quota.clone())?;
-    act(state, &order.tenant, key, [&order.author, &order.reason, "-"], order.dry_run, |row| {
-        Ok(Deed::Reset { quota: key, used: row.view.used })
+    let id = uuid::Uuid::now_v7().to_string();
+    act(state, &order.tenant, key, [&order.author, &order.reason, &id], order.dry_run, |row| {
+        let (used, period) = (row.view.used, row.view.period.clone());
+        Ok(Deed::Reset { quota: key, used, id: id.clone().into(), period })
     })
 }
 
@@ -170,10 +173,12 @@ fn act(
     let before = row()?;
     let deed = deed(&before)?;
     let [author, reason, _] = texts.map(Into::into);
+    let nodes = state.cluster.as_ref().map(|cluster| cluster.facts().nodes);
     let act = Act { time: jiff::Timestamp::now(), tenant: tenant.into(), author, reason, deed };
     let done = if dry_run { false } else { usage.act(store, &act)? };
     let after = if dry_run { preview(&before, &act.deed) } else { row()? };
-    Ok(QuotaDone { done, before, after })
+    let id = act.deed.id().unwrap_or_default().to_owned();
+    Ok(QuotaDone { done, before, after, id, nodes })
 }
 
 /// What a quota would be like.
@@ -189,31 +194,4 @@ fn preview(before: &QuotaRow, deed: &Deed) -> QuotaRow {
     }
     view.percent = view.used.saturating_mul(100).checked_div(view.limit).unwrap_or(0);
     after
-}
-
-/// The terms of tenants by id.
-struct Plans<'a> {
-    fixed: FxHashMap<&'a str, &'a Arc<QuotaTerms>>,
-    /// Entries that stand for as many tenants as there are labels.
-    labelled: Vec<(&'a NameTemplate, &'a Arc<QuotaTerms>)>,
-}
-
-impl<'a> Plans<'a> {
-    fn of(snapshot: &'a Snapshot) -> Self {
-        let mut plans = Self { fixed: FxHashMap::default(), labelled: Vec::new() };
-        for (_, tenant) in snapshot.fleet.tenants.iter() {
-            let limits = Limits::at(&snapshot.fleet.limits, tenant.limits);
-            let Some(terms) = &limits.quotas else { continue };
-            plans.fixed.insert(tenant.id.as_written(), terms);
-            if tenant.id.has_placeholder() {
-                plans.labelled.push((&tenant.id, terms));
-            }
-        }
-        plans
-    }
-
-    fn terms(&self, id: &str) -> Option<&'a Arc<QuotaTerms>> {
-        let by_label = || self.labelled.iter().find(|(template, _)| template.may_be(id));
-        self.fixed.get(id).copied().or_else(|| by_label().map(|(_, terms)| *terms))
-    }
 }

@@ -186,7 +186,16 @@ fn done(done: &QuotaDone) -> String {
     line!(text, "{} {}, {}", done.before.tenant, before.quota.as_str(), before.period);
     line!(text, "before  {} of {} used ({} %)", before.used, before.limit, before.percent);
     line!(text, "after   {} of {} used ({} %)", after.used, after.limit, after.percent);
-    line!(text, "{}", if done.done { "done" } else { "nothing was changed: a dry run, or done before" });
+    if !done.done {
+        line!(text, "nothing was changed: a dry run, or done before");
+        return text;
+    }
+    let id = &done.id;
+    let holds = done.nodes.as_ref().map_or_else(
+        || "on this gateway alone; where others serve the fleet too, do the same on each".to_owned(),
+        |nodes| format!("on all nodes when they hear of it over Redis, within seconds: {}", nodes.join(", ")),
+    );
+    line!(text, "done, with id {id}, {holds}");
     text
 }
 

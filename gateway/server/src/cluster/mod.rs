@@ -4,6 +4,7 @@
 //! hears what it may hold; core decides what that means ([`fleetgate_core::cluster`]). While Redis is away, everything goes
 //! on with what was last known.
 
+mod acts;
 mod claims;
 mod connection;
 mod exchange;

@@ -1,5 +1,6 @@
 //! This node among the others.
 
+use super::acts;
 use super::connection::{ClusterError, Connection};
 use super::exchange::{Answer, Ask, exchange};
 use super::quotas::Quotas;
@@ -25,6 +26,8 @@ const LOOK_EVERY: Duration = Duration::from_millis(50);
 const EXCHANGE_EVERY: u32 = 5;
 /// Looks after which what was used of quotas is told, too.
 const QUOTAS_EVERY: u32 = 10;
+/// Of looks, one after which nodes tell each other what operators did.
+const ACTS_EVERY: u32 = 20;
 
 static LEAVE: LazyLock<Script> = LazyLock::new(|| Script::new("return redis.call('ZREM', KEYS[1], ARGV[1])"));
 
@@ -175,6 +178,16 @@ impl Cluster {
                 && let Err(error) = quotas.exchange(&self, usage).await
             {
                 tracing::debug!(error = with_causes(&error), "what was used of quotas was not exchanged");
+            }
+            if turn.is_multiple_of(ACTS_EVERY)
+                && self.answers()
+                && let Some(usage) = usage.opened()
+                && let Err(error) = acts::exchange(&self, usage, &store.load()).await
+            {
+                tracing::debug!(
+                    error = with_causes(&error),
+                    "what operators did was not told to the other nodes"
+                );
             }
         }
     }

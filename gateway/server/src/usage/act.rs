@@ -39,15 +39,27 @@ pub enum Deed {
         quota: QuotaKey,
         /// What had been used, in units of the quota's name.
         used: u64,
+        /// The same id twice is one reset; empty: from a version whose resets had none.
+        #[serde(default)]
+        id: Box<str>,
+        /// The period that began anew.
+        #[serde(default)]
+        period: Box<str>,
     },
 }
 
 impl Deed {
-    /// Id of a grant.
-    pub(super) fn grant_id(&self) -> Option<&str> {
-        match self {
-            Self::Grant { id, .. } => Some(id),
-            Self::Reset { .. } => None,
-        }
+    /// Id by which it is done once; `None`: it has none.
+    #[must_use]
+    pub fn id(&self) -> Option<&str> {
+        let (Self::Grant { id, .. } | Self::Reset { id, .. }) = self;
+        Some(&**id).filter(|id| !id.is_empty())
+    }
+
+    /// The quota that it is about.
+    #[must_use]
+    pub const fn quota(&self) -> QuotaKey {
+        let (Self::Grant { quota, .. } | Self::Reset { quota, .. }) = self;
+        *quota
     }
 }

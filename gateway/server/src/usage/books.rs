@@ -10,7 +10,7 @@ use std::collections::VecDeque;
 /// Version of the format of all files.
 pub(super) const FORMAT: u32 = 1;
 /// What operators did, at most; the oldest is forgotten first.
-const ACTS_MAX: usize = 1_000;
+pub(super) const ACTS_MAX: usize = 1_000;
 /// Messages that wait, at most; the oldest is given up first.
 const WAITING_MAX: usize = 10_000;
 

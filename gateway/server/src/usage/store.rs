@@ -4,7 +4,7 @@
 //! upgrade two processes count at once, each in a journal of its own, and their counts add up.
 
 use super::act::Act;
-use super::books::{Book, Books, keep_act, wait};
+use super::books::{ACTS_MAX, Book, Books, keep_act, wait};
 use super::files::{CHECKPOINT, Care, Live, Until, UsageError, follow, read_all, read_ended, read_from};
 use super::journal::{Journal, Written};
 use super::message::Message;
@@ -227,6 +227,15 @@ impl UsageStore {
     #[must_use]
     pub fn acts(&self) -> Vec<Act> {
         held(&self.acts).iter().cloned().collect()
+    }
+
+    /// Whether an act was done before, by its id. Where so many were done that old ones are forgotten, all old ones are.
+    #[must_use]
+    pub fn knows(&self, act: &Act) -> bool {
+        let acts = held(&self.acts);
+        let forgotten = acts.len() >= ACTS_MAX && acts.front().is_some_and(|oldest| act.time <= oldest.time);
+        let same = |known: &Act| known.tenant == act.tenant && known.deed.id() == act.deed.id();
+        forgotten || (act.deed.id().is_some() && acts.iter().any(same))
     }
 
     pub(super) fn keep_act(&self, act: Act) {
