@@ -100,6 +100,21 @@ pub(crate) async fn database_is(gateway: &Gateway, region: usize, verdict: &str)
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_pool_that_nothing_serves_is_served_by_its_first_region_when_probes_are_turned_off() {
+    let fleet = Fleet::new().await;
+    let gateway = fleet.gateway().start().await;
+    served_by(&gateway, "paris-1").await;
+    fleet.primary.kill();
+    refused(&gateway, "region_unwritable").await;
+    let main = std::fs::read_to_string(gateway.directory().config()).unwrap();
+    let unwatched = main.replace("health: { interval: 200ms, timeout: 2s }", "health: { enabled: false }");
+    gateway.directory().write("fleetgate.yaml", unwatched.as_bytes());
+    let reloaded = gateway.cli(&["reload", "--socket", "admin.sock"]).await;
+    assert!(reloaded.status.success(), "{}", String::from_utf8_lossy(&reloaded.stderr));
+    served_by(&gateway, "paris-1").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn requests_follow_a_promotion_and_reach_no_standby_before_it() {
     let fleet = Fleet::new().await;
     let gateway = fleet.gateway().start().await;

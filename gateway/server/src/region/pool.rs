@@ -92,13 +92,13 @@ impl PoolWatch {
     /// stay out, and a pool that nothing served would stay so.
     pub(super) fn end(&self) {
         let mut seen = self.seen();
-        // An answer that arrives now finds nothing that it is about.
+        // An answer that arrives now changes no route, and finds no backend that it is about.
+        seen.retired = true;
         seen.backends.clear();
         self.backends.iter().flatten().for_each(|backend| backend.forget_health());
         if !matches!(self.route.get(), Route::Serve(_)) {
             self.route.set(Route::Serve(self.pool.home()));
         }
-        drop(seen);
     }
 
     /// Whether it watches a pool as it is in a snapshot.

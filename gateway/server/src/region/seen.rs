@@ -46,7 +46,7 @@ pub(super) struct Seen {
     pub(super) remembering: bool,
     /// Whether the route is more than what the config says.
     pub(super) concluded: bool,
-    /// Whether another watch has taken over.
+    /// Whether another watch has taken over, or nobody watches the pool any more.
     pub(super) retired: bool,
 }
 
