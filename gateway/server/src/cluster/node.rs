@@ -1,6 +1,6 @@
 //! This node among the others.
 
-use super::acts;
+use super::acts::Acts;
 use super::connection::{ClusterError, Connection};
 use super::exchange::{Answer, Ask, exchange};
 use super::quotas::Quotas;
@@ -164,7 +164,7 @@ impl Cluster {
     pub async fn keep(self: Arc<Self>, store: Arc<SnapshotStore>, usage: Arc<Usage>) {
         let mut ticks = tokio::time::interval(LOOK_EVERY);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        let (mut quotas, mut turn) = (Quotas::default(), 0_u32);
+        let (mut quotas, mut acts, mut turn) = (Quotas::default(), Acts::default(), 0_u32);
         loop {
             ticks.tick().await;
             turn = turn.wrapping_add(1);
@@ -182,7 +182,7 @@ impl Cluster {
             if turn.is_multiple_of(ACTS_EVERY)
                 && self.answers()
                 && let Some(usage) = usage.opened()
-                && let Err(error) = acts::exchange(&self, usage, &store.load()).await
+                && let Err(error) = acts.exchange(&self, usage, &store.load()).await
             {
                 tracing::debug!(
                     error = with_causes(&error),
