@@ -1,6 +1,6 @@
 //! Whether a backend is asked.
 
-use super::{Damped, Damping, Moment, Reading, Standing};
+use super::{Damped, Damping, Doubt, Moment, Reading, Standing};
 use crate::traffic::BackendPort;
 use core::time::Duration;
 
@@ -187,21 +187,23 @@ impl BackendHealth {
     /// Whether a port gives no good answer to its own probes: what waits for one there may wait for long.
     #[must_use]
     pub fn is_lost(&self, port: BackendPort) -> bool {
-        match port {
-            BackendPort::Http => self.http.is_failing(),
-            BackendPort::Gevent => self.gevent.is_failing(),
-        }
+        self.probed(port).is_failing()
     }
 
     /// Whether a port takes what leaves a lost one of an equal: its own probes pass, and nothing speaks against it. Servers
     /// that freeze together are found out one after the other, and by then each of them has failed a probe.
     #[must_use]
     pub fn takes_over(&self, port: BackendPort) -> bool {
-        let own = match port {
+        let own = self.probed(port);
+        own.standing() == Standing::Passing && own.doubt() == Doubt::None && !self.avoids(port)
+    }
+
+    /// What the own probes of a port say.
+    const fn probed(&self, port: BackendPort) -> &Damped {
+        match port {
             BackendPort::Http => &self.http,
             BackendPort::Gevent => &self.gevent,
-        };
-        own.standing() == Standing::Passing && !own.is_suspect() && !self.avoids(port)
+        }
     }
 
     /// How much of its share a backend takes that came back, from 0 to 1,000: it has no registry in memory, and the

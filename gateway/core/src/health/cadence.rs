@@ -180,6 +180,7 @@ impl Rounds {
 mod tests {
     use super::*;
     use crate::health::{Damped, Reading};
+    use crate::region::simulation::Dice;
 
     /// That of the default config.
     const CADENCE: Cadence = Cadence {
@@ -294,18 +295,6 @@ mod tests {
         assert!((1_000..=1_003).contains(&asked), "{asked}");
     }
 
-    /// Numbers that follow from a seed: SplitMix64.
-    struct Dice(u64);
-
-    impl Dice {
-        fn roll(&mut self, sides: u64) -> u64 {
-            self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-            let mixed = (self.0 ^ (self.0 >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-            let mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-            (mixed ^ (mixed >> 31)) % sides
-        }
-    }
-
     /// A question that is under way: when it is over, and as of when it is answered, if it is.
     type UnderWay = (Question, Moment, Option<Moment>);
 
@@ -370,7 +359,7 @@ mod tests {
     #[test]
     fn no_answer_of_a_database_overrules_a_newer_one_whenever_they_arrive_in_two_thousand_histories() {
         for seed in 0..2_000 {
-            let (dice, chances) = (&mut Dice(seed), &mut Dice(!seed));
+            let (dice, chances) = (&mut Dice::new(seed), &mut Dice::new(!seed));
             let wait = u64::try_from(CADENCE.timeout.as_millis()).unwrap();
             let server = |at: Moment| match dice.roll(4) {
                 0 => (at + CADENCE.timeout, None),

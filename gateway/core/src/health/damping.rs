@@ -102,12 +102,6 @@ impl Damped {
         self.standing == Standing::Failing
     }
 
-    /// Whether it is about to fail: there are failures that are not forgiven, and too few to believe them.
-    #[must_use]
-    pub fn is_suspect(&self) -> bool {
-        self.doubt() == Doubt::Suspect
-    }
-
     /// What is thought of it, for how it is asked.
     #[must_use]
     pub fn doubt(&self) -> Doubt {

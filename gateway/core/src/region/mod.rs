@@ -14,7 +14,7 @@ mod word;
 
 #[cfg(test)]
 #[allow(clippy::indexing_slicing, reason = "arrays of a fixed size, by places below it")]
-mod simulation;
+pub(crate) mod simulation;
 #[cfg(test)]
 mod tests;
 

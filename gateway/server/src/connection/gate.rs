@@ -14,7 +14,7 @@ const REFUSED_HEAD: &[u8] = b"GET / HTTP/1.1\r\nHost: refused.invalid\r\nConnect
 /// A head goes on when it is whole: Pingora's timeout for one read then holds for all of it. Instead of a head that
 /// must be refused, another one goes on that stands for it, and the gate says why: so every refusal has its answer,
 /// its count and its line in the log. Chunks are followed to their end.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Gate {
     room: HeadRoom,
     stage: Stage,
@@ -29,12 +29,6 @@ enum Stage {
     Passing { bytes: Vec<u8>, passed: usize, chunks: Option<ChunkReader> },
     /// A body, or what follows after a switch of protocols.
     Body { chunks: Option<ChunkReader> },
-}
-
-impl Default for Stage {
-    fn default() -> Self {
-        Self::Head { reader: HeadReader::default(), held: Vec::new() }
-    }
 }
 
 impl Gate {
@@ -204,7 +198,7 @@ mod tests {
 
     #[test]
     fn a_head_goes_on_when_it_is_whole() {
-        let mut gate = Gate::default();
+        let mut gate = Gate::new(HeadRoom::CLIENT);
         let (first, second) = HEAD.split_at(20);
         assert_eq!(passed(&mut gate, &[first.as_bytes()], 64).as_deref(), Ok(""));
         assert!(gate.holds_bytes());
@@ -220,7 +214,7 @@ mod tests {
 
     #[test]
     fn a_small_buffer_gets_a_held_head_in_pieces() {
-        let mut gate = Gate::default();
+        let mut gate = Gate::new(HeadRoom::CLIENT);
         let pieces: Vec<&[u8]> = HEAD.as_bytes().chunks(7).collect();
         assert_eq!(passed(&mut gate, &pieces, 7), Ok(HEAD.to_owned()));
     }
@@ -233,7 +227,7 @@ mod tests {
             (&["GET / HT", "TP/1.1\r\nA: b", "\r\n c\r\n"], Fault::FoldedLine),
             (&[broken.as_str()], Fault::Chunks),
         ] {
-            let mut gate = Gate::default();
+            let mut gate = Gate::new(HeadRoom::CLIENT);
             let pieces: Vec<&[u8]> = pieces.iter().map(|piece| piece.as_bytes()).collect();
             let seen = passed(&mut gate, &pieces, 64).unwrap();
             assert_eq!(seen.as_bytes(), REFUSED_HEAD, "{fault}");
@@ -243,7 +237,7 @@ mod tests {
 
     #[test]
     fn a_body_ends_where_its_chunks_break() {
-        let mut gate = Gate::default();
+        let mut gate = Gate::new(HeadRoom::CLIENT);
         assert_eq!(
             passed(&mut gate, &[HEAD.as_bytes(), b"5\r\nhello\r\n"], 64),
             Ok(format!("{HEAD}5\r\nhello\r\n"))

@@ -7,6 +7,7 @@ mod loss;
 mod nodes;
 mod one;
 
+pub(crate) use dice::Dice;
 pub(crate) use loss::Loss;
 pub(crate) use nodes::history_of_three;
 pub(crate) use one::history_of_one;
